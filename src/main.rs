@@ -1,0 +1,3 @@
+//! The `cnamed` command.
+
+fn main() {}

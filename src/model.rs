@@ -1,0 +1,6 @@
+//! The pure core: what is wanted, what was seen, what follows from the two.
+//!
+//! Nothing below this line performs I/O, reads a clock or the environment, logs, or is `async`. Every function
+//! takes values and returns values.
+
+pub mod name;

@@ -1,0 +1,1 @@
+//! A whole cloud on loopback.

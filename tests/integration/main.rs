@@ -1,0 +1,1 @@
+//! What is promised, as one binary: every extra one links the world again.

@@ -3,4 +3,10 @@
 //! Nothing below this line performs I/O, reads a clock or the environment, logs, or is `async`. Every function
 //! takes values and returns values.
 
+pub mod endpoint;
+pub mod guard;
 pub mod name;
+pub mod plan;
+pub mod record;
+pub mod state;
+pub mod verify;

@@ -1,0 +1,197 @@
+//! The ports to what holds names and addresses, their contracts, and the errors that the loop acts on.
+//!
+//! Contract of every implementation, proved by one suite that runs against all of them:
+//!
+//! - Safe to call concurrently, and cancel-safe: a dropped future leaves nothing behind but a request that may
+//!   have been received.
+//! - Idempotent: applying what already stands is a success that writes nothing or writes the same.
+//! - Names are absolute, lower case, Punycode, both ways.
+//! - Every write carries the mark in the same request as the data, and depends on the version that the plan was
+//!   made against; a lost precondition is [`Kind::Stale`], and nothing was changed.
+//! - What others put on a resource survives: metadata, comments, tags, settings.
+//! - A write whose answer was lost is settled by reading; when even that fails it is [`Kind::Unconfirmed`].
+
+pub mod azure;
+pub mod cloudflare;
+pub mod http;
+pub mod memory;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::endpoint::{Endpoint, Handle, PublicIp};
+use crate::model::name::Fqdn;
+use crate::model::plan::{NetworkChange, RecordChange};
+use crate::model::record::{Owner, RecordSet};
+use crate::model::state::{EndpointState, Seen, Zone};
+
+/// What to look for in a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The names whose every record set is wanted.
+    pub names: BTreeSet<Fqdn>,
+    /// The owner whose marked records are wanted wherever they stand in the zone; `None` looks at the names alone.
+    pub marked: Option<Owner>,
+}
+
+/// What was found: an entry for every name asked for, and one for every other name with a marked record.
+pub type Found = BTreeMap<Fqdn, Seen<Vec<RecordSet>>>;
+
+/// An account at a DNS provider.
+///
+/// See the module for the contract that all methods share.
+#[async_trait]
+pub trait DnsProvider: Send + Sync + fmt::Debug {
+    /// The account's name in the configuration.
+    fn account(&self) -> &Handle;
+
+    /// The zones that this account can reach, every page of them, remembered for the life of the value.
+    ///
+    /// # Errors
+    /// When they could not be read; never an empty list in its place.
+    async fn zones(&self) -> Result<Vec<Zone>, Error>;
+
+    /// What holds each name (every type, since a CNAME stands alone), and every record with the owner's mark,
+    /// each with its version. Reads only, and no more than it must: a targeted read for each name while names
+    /// are few, pages of the zone when they are many.
+    ///
+    /// # Errors
+    /// When nothing could be read. A name that alone could not be read is [`Seen::Unknown`] in an `Ok`.
+    async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error>;
+
+    /// Makes one zone's changes, in the order given or at once as one transaction, each with the owner's mark.
+    ///
+    /// Answers for each of them, in the same order and number; one that fails does not hold back another that
+    /// does not share its name. The value is what stands there afterwards (empty after a withdrawal).
+    async fn apply(
+        &self,
+        zone: &Zone,
+        owner: &Owner,
+        changes: &[RecordChange],
+    ) -> Vec<Result<Vec<RecordSet>, Error>>;
+}
+
+/// The account that holds endpoints' resources.
+///
+/// See the module for the contract that all methods share.
+#[async_trait]
+pub trait NetworkProvider: Send + Sync + fmt::Debug {
+    /// What was seen of an endpoint. One read when the public IP holds the wanted label; who holds the label is
+    /// asked only when it does not. A failed read is [`Seen::Unknown`] with its reason.
+    async fn observe(&self, endpoint: &Endpoint) -> EndpointState;
+
+    /// Makes one change and follows it to its end, as Azure reports it.
+    ///
+    /// The value is the public IP as it was read afterwards; `None` after a deletion.
+    ///
+    /// # Errors
+    /// As [`Kind`] tells.
+    async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error>;
+}
+
+/// What the loop does about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Credentials or permissions: wrong, expired, missing, or for another scope.
+    Denied,
+    /// The thing, or what it stands in, is not there.
+    Missing,
+    /// It changed since it was read: plan again.
+    Stale,
+    /// Asked to wait, this long.
+    Throttled(Duration),
+    /// No usable answer to a read, or to a write that surely did not happen: try again next round.
+    Unreachable,
+    /// Understood and refused: trying the same again is useless.
+    Rejected,
+    /// A write may have happened, and reading could not settle it.
+    Unconfirmed,
+}
+
+/// What went wrong in one operation on one resource.
+///
+/// `Display` says what was attempted and, where known, what the operator does next; the cause stands in `source`
+/// alone, so that a printed chain says each link once.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    operation: &'static str,
+    resource: String,
+    remedy: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` while doing `operation` (a verb phrase such as "read") on `resource`.
+    pub fn new(kind: Kind, operation: &'static str, resource: impl Into<String>) -> Self {
+        Self { kind, operation, resource: resource.into(), remedy: None, source: None }
+    }
+
+    /// With what brought it about.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// With the operator's next step, a sentence without a full stop.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// What the loop does about it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The operator's next step, where one is known.
+    #[must_use]
+    pub fn next_step(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
+    /// The whole chain on one line, each link once, ending in the next step.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut link: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(self);
+        while let Some(cause) = link {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            link = cause.source();
+        }
+        if let Some(remedy) = &self.remedy {
+            text.push_str("; ");
+            text.push_str(remedy);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, resource, .. } = self;
+        match self.kind {
+            Kind::Unconfirmed => write!(f, "could not confirm: {operation} {resource}"),
+            Kind::Stale => write!(f, "{resource} changed since it was read, so nothing was written"),
+            Kind::Throttled(delay) => {
+                write!(f, "could not {operation} {resource}: throttled for {}s", delay.as_secs())
+            }
+            Kind::Denied | Kind::Missing | Kind::Unreachable | Kind::Rejected => {
+                write!(f, "could not {operation} {resource}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

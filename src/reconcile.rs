@@ -1,1 +1,176 @@
-//! One round.
+//! One round: observe, derive, plan, guard, apply, verify, once.
+//!
+//! There is one code path for a timer, a signal, an event and a one-shot command, and it takes no hint of what
+//! changed: the next round is the retry. `plan` is the same path, stopped before the first write because the
+//! writing half is never called.
+
+mod apply;
+mod observe;
+pub mod round;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::endpoint::Handle;
+use crate::model::guard::{self, Cleared};
+use crate::model::plan::{self, Action, Plan, Subject};
+use crate::model::state::{Desired, Observed, RecordKey};
+use crate::provider::{DnsProvider, NetworkProvider};
+use crate::resolver::Resolver;
+use round::{ChangeReport, Outcome, Round};
+
+/// Everything that a round reaches the world through.
+#[derive(Debug)]
+pub struct Reconciler {
+    /// The DNS accounts, by name.
+    pub accounts: BTreeMap<Handle, Arc<dyn DnsProvider>>,
+    /// The endpoints' account.
+    pub network: Arc<dyn NetworkProvider>,
+    /// DNS itself.
+    pub resolver: Arc<dyn Resolver>,
+    /// How closely to look afterwards.
+    pub verification: Verification,
+}
+
+/// How closely to look at what name servers say.
+#[derive(Clone, Copy, Debug)]
+pub struct Verification {
+    /// Whether to ask every authoritative server.
+    pub authoritative: bool,
+    /// Whether to ask the configured resolvers as well.
+    pub recursive: bool,
+    /// How long to wait for agreement on what was changed.
+    pub patience: Duration,
+}
+
+/// What happens during a round, for whoever watches.
+#[derive(Clone, Debug)]
+pub enum Event<'e> {
+    /// Reading begins.
+    Observing,
+    /// A plan with this many steps is about to be applied.
+    Planned(usize),
+    /// A step begins.
+    Begun(&'e Action),
+    /// A step ended, well or not.
+    Ended(&'e ChangeReport),
+    /// A withdrawn name is gone from the authoritative servers, and caches have this long to forget it.
+    Settling(&'e RecordKey, Duration),
+    /// Name servers are being asked.
+    Verifying(&'e RecordKey),
+}
+
+/// Whoever watches a round.
+pub trait Watch: Send + Sync {
+    /// Told of each event as it happens; must not block.
+    fn event(&self, event: Event<'_>);
+}
+
+/// Nobody watches.
+impl Watch for () {
+    fn event(&self, _: Event<'_>) {}
+}
+
+/// A round observes anew while what it did unblocks more, and no oftener than this.
+const PASSES: usize = 3;
+
+impl Reconciler {
+    /// What a round would do: everything up to the first write.
+    pub async fn preview(&self, desired: &Desired, watch: &dyn Watch) -> (Cleared, Round) {
+        let (_, cleared, round) = self.look(desired, watch).await;
+        (cleared, round.concluded())
+    }
+
+    /// How things stand: a preview, and what name servers say.
+    pub async fn status(&self, desired: &Desired, watch: &dyn Watch) -> Round {
+        let (observed, _, mut round) = self.look(desired, watch).await;
+        round.records = self.verify(desired, &observed, &BTreeSet::new(), watch).await;
+        round.concluded()
+    }
+
+    async fn look(&self, desired: &Desired, watch: &dyn Watch) -> (Observed, Cleared, Round) {
+        watch.event(Event::Observing);
+        let observed = self.observe(desired).await;
+        let cleared = decide(desired, &observed);
+        let mut round = Round::of(desired, &observed);
+        round.changes = (cleared.plan().steps.iter())
+            .filter_map(|step| ChangeReport::of(&step.action, &step.reason, round::ChangeOutcome::Planned))
+            .collect();
+        round.take(cleared.plan(), cleared.refusals());
+        (observed, cleared, round)
+    }
+
+    /// A whole round.
+    ///
+    /// With `reviewed`, exactly that plan is run, and what it says will follow from it; anything else is left.
+    pub async fn run(&self, desired: &Desired, reviewed: Option<&Plan>, watch: &dyn Watch) -> Result<Round, Differs> {
+        let mut changes = Vec::new();
+        let mut touched: BTreeSet<RecordKey> = BTreeSet::new();
+        let mut announced: Option<BTreeSet<Subject>> = None;
+        let mut pass = 1;
+        let (observed, cleared) = loop {
+            watch.event(Event::Observing);
+            let mut observed = self.observe(desired).await;
+            let cleared = decide(desired, &observed);
+            match (reviewed, &announced) {
+                (Some(reviewed), None) if reviewed != cleared.plan() => return Err(Differs(cleared)),
+                (Some(_), Some(announced)) if !within(cleared.plan(), announced) => break (observed, cleared),
+                _ => {}
+            }
+            let plan = cleared.plan();
+            if plan.steps.is_empty() || pass > PASSES {
+                break (observed, cleared);
+            }
+            announced.get_or_insert_with(|| plan.blocked.iter().map(|blocked| blocked.subject.clone()).collect());
+            watch.event(Event::Planned(plan.steps.len()));
+            let done = self.apply(&observed, &cleared, watch).await;
+            let went_well = done.changes.iter().all(|change| change.outcome == round::ChangeOutcome::Applied);
+            changes.extend(done.changes);
+            touched.extend(done.touched);
+            for (endpoint, public_ip) in done.public_ips {
+                if let Some(state) = observed.endpoints.get_mut(&endpoint) {
+                    state.public_ip = public_ip;
+                }
+            }
+            pass += 1;
+            // Unblocked by this very pass: look again. Otherwise what was read and written is what stands.
+            if !plan.blocked.iter().any(|blocked| blocked.ours) || !went_well {
+                break (observed, cleared);
+            }
+        };
+        let mut round = Round::of(desired, &observed);
+        round.changes = changes;
+        round.take(cleared.plan(), cleared.refusals());
+        round.records = self.verify(desired, &observed, &touched, watch).await;
+        Ok(round.concluded())
+    }
+}
+
+/// The reviewed plan is not what would be done now.
+#[derive(Debug)]
+pub struct Differs(
+    /// What would be.
+    pub Cleared,
+);
+
+fn decide(desired: &Desired, observed: &Observed) -> Cleared {
+    guard::check(desired, observed, plan::plan(desired, observed))
+}
+
+fn within(plan: &Plan, announced: &BTreeSet<Subject>) -> bool {
+    plan.steps.iter().all(|step| match &step.action {
+        Action::Network(change) => announced.contains(&Subject::PublicIp(change.endpoint.clone())),
+        Action::Record(change) => announced.contains(&Subject::Record(change.key.clone())),
+        Action::Settle(_) => true,
+    })
+}
+
+impl Outcome {
+    /// Whether nothing is left to do and nothing went wrong.
+    #[must_use]
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::InSync | Self::Changed)
+    }
+}

@@ -1,0 +1,222 @@
+//! Make the changes of a cleared plan, in its order.
+//!
+//! A step begins as soon as what it depends on has succeeded; changes to one zone that are ready together go to
+//! its provider together, so that it may batch. A resource that fails stops what is left of its endpoint; a record
+//! that fails stops only what depends on it, so that one provider that is down does not hold the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::round::{ChangeOutcome, ChangeReport};
+use super::{Event, Reconciler, Watch};
+use crate::model::endpoint::{Handle, PublicIp};
+use crate::model::guard::Cleared;
+use crate::model::plan::{Action, Plan, RecordChange, Settle};
+use crate::model::record::RecordType;
+use crate::model::state::{Observed, RecordKey, Seen, Zone};
+use crate::model::verify::{Expected, Verdict, judge};
+use crate::provider::{Error, Kind};
+use crate::resolver::{Question, Via};
+
+/// How often authoritative servers are asked while something is waited for.
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+type Ended = Vec<(usize, Result<Held, Error>)>;
+
+/// What a finished step left behind, where that is a public IP.
+enum Held {
+    PublicIp(Option<Box<PublicIp>>),
+    Otherwise,
+}
+
+/// What came of a plan.
+pub(super) struct Applied {
+    /// Each change, in the plan's order.
+    pub(super) changes: Vec<ChangeReport>,
+    /// The names whose records were written, or may have been.
+    pub(super) touched: BTreeSet<RecordKey>,
+    /// The public IPs that were written, as they were read afterwards.
+    pub(super) public_ips: BTreeMap<Handle, Seen<PublicIp>>,
+}
+
+impl Reconciler {
+    /// Applies `cleared` and reports each change.
+    pub(super) async fn apply(&self, observed: &Observed, cleared: &Cleared, watch: &dyn Watch) -> Applied {
+        let plan = cleared.plan();
+        let mut progress = Progress::default();
+        let mut running: FuturesUnordered<BoxFuture<'_, Ended>> = FuturesUnordered::new();
+        loop {
+            for work in self.begin(plan, observed, &mut progress, watch) {
+                running.push(work);
+            }
+            let Some(ended) = running.next().await else { break };
+            for (step, result) in ended {
+                progress.end(plan, step, result, watch);
+            }
+        }
+        progress.concluded(plan)
+    }
+
+    /// The work that is ready and not begun: one call for each zone, one for each resource, one for each wait.
+    fn begin<'a>(
+        &'a self,
+        plan: &'a Plan,
+        observed: &'a Observed,
+        progress: &mut Progress,
+        watch: &'a dyn Watch,
+    ) -> Vec<BoxFuture<'a, Ended>> {
+        let mut work: Vec<BoxFuture<'a, Ended>> = Vec::new();
+        let mut zones: BTreeMap<(Handle, String), (&Zone, Vec<usize>)> = BTreeMap::new();
+        for step in progress.ready(plan) {
+            progress.begun.insert(step);
+            watch.event(Event::Begun(&plan.steps[step].action));
+            match &plan.steps[step].action {
+                Action::Network(change) => work.push(
+                    async move {
+                        let result = self.network.apply(&plan.owner, change).await;
+                        vec![(step, result.map(|ip| Held::PublicIp(ip.map(Box::new))))]
+                    }
+                    .boxed(),
+                ),
+                Action::Settle(settle) => work.push(
+                    async move { vec![(step, self.settle(settle, observed, watch).await.map(|()| Held::Otherwise))] }.boxed(),
+                ),
+                Action::Record(change) => match observed.zone(&change.key) {
+                    Ok(zone) => {
+                        let entry = (change.key.account.clone(), zone.id.clone());
+                        zones.entry(entry).or_insert((zone, Vec::new())).1.push(step);
+                    }
+                    Err(_) => work.push(async move { vec![(step, Err(lost_zone(&change.key)))] }.boxed()),
+                },
+            }
+        }
+        for ((account, _), (zone, steps)) in zones {
+            work.push(self.write(plan, account, zone, steps).boxed());
+        }
+        work
+    }
+
+    async fn write(&self, plan: &Plan, account: Handle, zone: &Zone, steps: Vec<usize>) -> Ended {
+        let changes: Vec<RecordChange> = (steps.iter())
+            .filter_map(|step| match &plan.steps[*step].action {
+                Action::Record(change) => Some(change.clone()),
+                Action::Network(_) | Action::Settle(_) => None,
+            })
+            .collect();
+        let Some(provider) = self.accounts.get(&account) else {
+            return steps.into_iter().zip(changes).map(|(step, change)| (step, Err(lost_zone(&change.key)))).collect();
+        };
+        let results = provider.apply(zone, &plan.owner, &changes).await;
+        steps.into_iter().zip(results).map(|(step, result)| (step, result.map(|_| Held::Otherwise))).collect()
+    }
+
+    /// Waits until every authoritative server has stopped giving the name, then until caches have forgotten it.
+    async fn settle(&self, settle: &Settle, observed: &Observed, watch: &dyn Watch) -> Result<(), Error> {
+        let zone = observed.zone(&settle.key).map_err(|_| lost_zone(&settle.key))?;
+        let deadline = Instant::now() + self.verification.patience;
+        let question = Question { name: settle.key.name.clone(), rtype: RecordType::Cname };
+        let gone = loop {
+            let asked_at = Instant::now();
+            let answers = self.resolver.lookup(&question, &Via::Servers(zone.name_servers.clone())).await;
+            let finding = judge(&Expected::Gone, None, &answers);
+            if finding.verdict == Verdict::Agreed {
+                break asked_at;
+            }
+            if Instant::now() + ASK_AGAIN > deadline {
+                let resource = format!("the withdrawal of {}", settle.key);
+                return Err(Error::new(Kind::Unconfirmed, "see", resource)
+                    .because(finding.detail)
+                    .remedy("nothing that depends on it was touched; run the same command again"));
+            }
+            sleep(ASK_AGAIN).await;
+        };
+        let left = Duration::from_secs(settle.ttl.seconds().into());
+        watch.event(Event::Settling(&settle.key, left));
+        sleep_until(gone + left).await;
+        Ok(())
+    }
+}
+
+fn lost_zone(key: &RecordKey) -> Error {
+    Error::new(Kind::Missing, "find the zone of", key.to_string())
+}
+
+/// Which steps have begun, which have ended and how.
+#[derive(Default)]
+struct Progress {
+    begun: BTreeSet<usize>,
+    ended: BTreeMap<usize, Result<(), Error>>,
+    public_ips: BTreeMap<Handle, Seen<PublicIp>>,
+    stopped: BTreeSet<Handle>,
+}
+
+impl Progress {
+    fn ready(&self, plan: &Plan) -> Vec<usize> {
+        let ready = |index: &usize| {
+            let step = &plan.steps[*index];
+            let held = step.endpoint.as_ref().is_some_and(|endpoint| self.stopped.contains(endpoint));
+            !held && !self.begun.contains(index) && step.after.iter().all(|before| matches!(self.ended.get(before), Some(Ok(()))))
+        };
+        (0..plan.steps.len()).filter(ready).collect()
+    }
+
+    fn end(&mut self, plan: &Plan, index: usize, result: Result<Held, Error>, watch: &dyn Watch) {
+        let step = &plan.steps[index];
+        if let (Ok(Held::PublicIp(ip)), Some(endpoint)) = (&result, &step.endpoint) {
+            let seen = ip.as_deref().cloned().map_or(Seen::Absent, Seen::Present);
+            self.public_ips.insert(endpoint.clone(), seen);
+        }
+        if result.is_err() && !matches!(step.action, Action::Record(_)) {
+            self.stopped.extend(step.endpoint.clone());
+        }
+        self.ended.insert(index, result.map(drop));
+        if let Some(report) = self.report(plan, index) {
+            watch.event(Event::Ended(&report));
+        }
+    }
+
+    fn report(&self, plan: &Plan, index: usize) -> Option<ChangeReport> {
+        let step = &plan.steps[index];
+        let (outcome, error) = match self.ended.get(&index) {
+            None => (ChangeOutcome::Skipped, None),
+            Some(Ok(())) => (ChangeOutcome::Applied, None),
+            Some(Err(error)) if error.kind() == Kind::Unconfirmed => (ChangeOutcome::Unconfirmed, Some(error.chain())),
+            Some(Err(error)) => (ChangeOutcome::Failed, Some(error.chain())),
+        };
+        let mut report = ChangeReport::of(&step.action, &step.reason, outcome)?;
+        report.error = error;
+        Some(report)
+    }
+
+    fn concluded(self, plan: &Plan) -> Applied {
+        let wrote = |index: &usize| match self.ended.get(index) {
+            Some(Ok(())) => true,
+            Some(Err(error)) => error.kind() == Kind::Unconfirmed,
+            None => false,
+        };
+        let touched = (0..plan.steps.len()).filter(wrote).filter_map(|index| match &plan.steps[index].action {
+            Action::Record(change) => Some(change.key.clone()),
+            Action::Network(_) | Action::Settle(_) => None,
+        });
+        Applied { changes: self.reports(plan), touched: touched.collect(), public_ips: self.public_ips }
+    }
+
+    /// Every change in the order of the plan. A wait that failed is told at what waited for it.
+    fn reports(&self, plan: &Plan) -> Vec<ChangeReport> {
+        let reports = (0..plan.steps.len()).filter_map(|index| {
+            let mut report = self.report(plan, index)?;
+            if report.outcome == ChangeOutcome::Skipped {
+                let failed = |before: &&usize| matches!(self.ended.get(before), Some(Err(_)));
+                let cause = plan.steps[index].after.iter().find(failed).and_then(|before| self.ended.get(before));
+                report.error = cause.and_then(|result| result.as_ref().err()).map(Error::chain);
+            }
+            Some(report)
+        });
+        reports.collect()
+    }
+}

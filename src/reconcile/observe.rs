@@ -1,0 +1,81 @@
+//! Look at everything at once, writing nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+
+use super::Reconciler;
+use crate::model::endpoint::Handle;
+use crate::model::name::longest_match;
+use crate::model::state::{Desired, Observed, RecordKey, Seen, Zone};
+use crate::provider::{DnsProvider, Found, Look};
+
+/// How many reads of endpoints are under way at once; Azure allows many more.
+const ENDPOINTS_AT_ONCE: usize = 16;
+
+impl Reconciler {
+    /// Everything that `desired` depends on, as it stands now.
+    ///
+    /// What could not be read is [`Seen::Unknown`] with its reason, and holds back nothing else.
+    pub(super) async fn observe(&self, desired: &Desired) -> Observed {
+        let endpoints = stream::iter(desired.endpoints.values())
+            .map(|endpoint| async { (endpoint.name.clone(), self.network.observe(endpoint).await) })
+            .buffer_unordered(ENDPOINTS_AT_ONCE)
+            .collect::<BTreeMap<_, _>>();
+        let accounts = join_all(self.accounts.values().map(|account| look(account.as_ref(), desired)));
+        let (endpoints, accounts) = futures::join!(endpoints, accounts);
+        let mut observed = Observed { endpoints, ..Observed::default() };
+        for (account, zones, records) in accounts {
+            observed.zones.insert(account, zones);
+            observed.records.extend(records);
+        }
+        observed
+    }
+}
+
+type Looked = (Handle, Seen<Vec<Zone>>, BTreeMap<RecordKey, Seen<Vec<crate::model::record::RecordSet>>>);
+
+async fn look(provider: &dyn DnsProvider, desired: &Desired) -> Looked {
+    let account = provider.account().clone();
+    let key = |name: &crate::model::name::Fqdn| RecordKey { name: name.clone(), account: account.clone() };
+    let names: BTreeSet<_> =
+        desired.records.keys().filter(|key| key.account == account).map(|key| key.name.clone()).collect();
+    if names.is_empty() && !desired.prune {
+        return (account, Seen::Absent, BTreeMap::new());
+    }
+    let zones = match provider.zones().await {
+        Ok(zones) => zones,
+        Err(error) => {
+            let reason = error.chain();
+            let unread = names.iter().map(|name| (key(name), Seen::Unknown(reason.clone()))).collect();
+            return (account, Seen::Unknown(reason), unread);
+        }
+    };
+    let marked = desired.prune.then(|| desired.owner.clone());
+    // A name that no zone or several zones answer for is the guard's to refuse; there is nothing to read for it.
+    let looks = zones.iter().filter_map(|zone| {
+        let here = |name: &&_| matches!(longest_match(&zones, name, |z| &z.name).as_slice(), [one] if one.id == zone.id);
+        let names: BTreeSet<_> = names.iter().filter(here).cloned().collect();
+        // Strays are searched where names are wanted, and everywhere once none is: reading every zone of a large
+        // account in every round would cost a request each.
+        let wanted_here = !names.is_empty() || (marked.is_some() && no_names(desired, &account));
+        wanted_here.then(|| (zone, Look { names, marked: marked.clone() }))
+    });
+    let found = join_all(looks.map(|(zone, look)| async move {
+        match provider.observe(zone, &look).await {
+            Ok(found) => found,
+            Err(error) => {
+                let reason = error.chain();
+                look.names.iter().map(|name| (name.clone(), Seen::Unknown(reason.clone()))).collect::<Found>()
+            }
+        }
+    }))
+    .await;
+    let records = found.into_iter().flatten().map(|(name, seen)| (key(&name), seen)).collect();
+    (account, if zones.is_empty() { Seen::Absent } else { Seen::Present(zones) }, records)
+}
+
+fn no_names(desired: &Desired, account: &Handle) -> bool {
+    !desired.records.keys().any(|key| &key.account == account)
+}

@@ -1,0 +1,363 @@
+//! One round as one value: text, JSON, logs and the exit code are renderings of it.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::model::endpoint::Handle;
+use crate::model::guard::{Refusal, Rule};
+use crate::model::name::Fqdn;
+use crate::model::plan::{Action, Blocked, NetworkChange, Note, Plan, RecordChange, Subject, Verb};
+use crate::model::record::RecordSet;
+use crate::model::state::{Desired, Observed, RecordKey, Seen};
+use crate::model::verify::{Finding, Verdict};
+
+/// The contract's version: fields may be added under one version, never renamed.
+pub const VERSION: u32 = 1;
+
+/// A finished round, a preview of one, or a look at how things stand.
+#[derive(Clone, Debug, Serialize)]
+pub struct Round {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What came of it, in one word.
+    pub outcome: Outcome,
+    /// The endpoints as last read.
+    pub endpoints: Vec<EndpointReport>,
+    /// What was or would be changed, in order.
+    pub changes: Vec<ChangeReport>,
+    /// What waits for something.
+    pub blocked: Vec<BlockedReport>,
+    /// What will not be done.
+    pub refused: Vec<RefusalReport>,
+    /// What name servers say of each record.
+    pub records: Vec<RecordReport>,
+    /// What could not be read, and why.
+    pub unknown: Vec<UnknownReport>,
+    /// What differs and is left as it is.
+    pub notes: Vec<NoteReport>,
+}
+
+/// The outcome of a round, worst first where several hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Nothing succeeded.
+    Failed,
+    /// Some of it failed.
+    Partial,
+    /// A guard refused something.
+    Refused,
+    /// Applied, and not every authoritative server says so yet.
+    Unverified,
+    /// Changes are waiting to be made, or wait for somebody else.
+    Pending,
+    /// Changed and, where asked for, verified.
+    Changed,
+    /// Nothing to do, and every authoritative server says so.
+    InSync,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct EndpointReport {
+    /// Its name in the configuration.
+    pub name: Handle,
+    /// Its label's name as Azure reports it.
+    pub fqdn: Option<Fqdn>,
+    /// Its address; none while released.
+    pub address: Option<IpAddr>,
+    /// How it stands.
+    pub state: EndpointStatus,
+}
+
+/// How an endpoint stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndpointStatus {
+    /// It has an address.
+    Ready,
+    /// It exists and has no address now.
+    Released,
+    /// It does not exist.
+    Absent,
+    /// It could not be read.
+    Unknown,
+}
+
+/// The kind of thing that a change concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubjectKind {
+    /// A public IP, named by its endpoint.
+    PublicIp,
+    /// A record.
+    Record,
+}
+
+/// One change.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangeReport {
+    /// What kind of thing.
+    pub kind: SubjectKind,
+    /// The record's name, or the endpoint's.
+    pub name: String,
+    /// The account, for a record.
+    pub account: Option<Handle>,
+    /// What is done to it.
+    pub verb: Verb,
+    /// What came of it.
+    pub outcome: ChangeOutcome,
+    /// What stood there.
+    pub before: Option<String>,
+    /// What shall stand there.
+    pub after: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// What went wrong, as a whole chain, ending in the next step.
+    pub error: Option<String>,
+}
+
+/// What came of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeOutcome {
+    /// Not begun: this is a preview.
+    Planned,
+    /// The provider confirmed it.
+    Applied,
+    /// It did not happen.
+    Failed,
+    /// Not begun, since something before it failed.
+    Skipped,
+    /// It may have happened.
+    Unconfirmed,
+}
+
+/// One piece of work that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BlockedReport {
+    /// What kind of thing.
+    pub kind: SubjectKind,
+    /// The record's name, or the endpoint's.
+    pub name: String,
+    /// The account, for a record.
+    pub account: Option<Handle>,
+    /// For what.
+    pub waits_for: String,
+}
+
+/// One refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusalReport {
+    /// What kind of thing.
+    pub kind: SubjectKind,
+    /// The record's name, or the endpoint's.
+    pub name: String,
+    /// The account, for a record.
+    pub account: Option<Handle>,
+    /// The rule.
+    pub rule: Rule,
+    /// Why.
+    pub reason: String,
+    /// What would allow it.
+    pub allow: String,
+}
+
+/// What name servers say of one record.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecordReport {
+    /// The name.
+    pub name: Fqdn,
+    /// The account.
+    pub account: Handle,
+    /// How far what was promised is what is served, by every authoritative server.
+    pub verdict: Verdict,
+    /// The evidence.
+    pub detail: String,
+    /// What the configured resolvers say, when they were asked.
+    pub resolvers: Option<Finding>,
+}
+
+/// Something that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnknownReport {
+    /// What.
+    pub what: String,
+    /// Why, as a whole chain, ending in the next step.
+    pub reason: String,
+}
+
+/// Something that differs and is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NoteReport {
+    /// What kind of thing.
+    pub kind: SubjectKind,
+    /// The record's name, or the endpoint's.
+    pub name: String,
+    /// The account, for a record.
+    pub account: Option<Handle>,
+    /// How.
+    pub text: String,
+}
+
+impl Round {
+    /// A round with nothing in it yet but what was seen.
+    #[must_use]
+    pub(super) fn of(desired: &Desired, observed: &Observed) -> Self {
+        Self {
+            version: VERSION,
+            outcome: Outcome::InSync,
+            endpoints: endpoints(desired, observed),
+            changes: Vec::new(),
+            blocked: Vec::new(),
+            refused: Vec::new(),
+            records: Vec::new(),
+            unknown: unknown(observed),
+            notes: Vec::new(),
+        }
+    }
+
+    /// What waits, what is refused and what is left, from the last plan of the round.
+    pub(super) fn take(&mut self, plan: &Plan, refusals: &[Refusal]) {
+        self.blocked = plan.blocked.iter().map(BlockedReport::from).collect();
+        self.refused = refusals.iter().map(RefusalReport::from).collect();
+        self.notes = plan.notes.iter().map(NoteReport::from).collect();
+    }
+
+    /// The outcome that everything in the round adds up to.
+    #[must_use]
+    pub(super) fn concluded(mut self) -> Self {
+        use ChangeOutcome::{Applied, Failed, Planned, Skipped, Unconfirmed};
+        let any = |outcomes: &[ChangeOutcome]| self.changes.iter().any(|c| outcomes.contains(&c.outcome));
+        let failures = any(&[Failed, Skipped, Unconfirmed]) || !self.unknown.is_empty();
+        let verified = |verdict| matches!(verdict, Verdict::Agreed | Verdict::Masked);
+        let successes = any(&[Applied]) || self.records.iter().any(|r| verified(r.verdict));
+        self.outcome = if failures && successes {
+            Outcome::Partial
+        } else if failures {
+            Outcome::Failed
+        } else if !self.refused.is_empty() {
+            Outcome::Refused
+        } else if self.records.iter().any(|record| !verified(record.verdict)) {
+            Outcome::Unverified
+        } else if any(&[Planned]) || !self.blocked.is_empty() {
+            Outcome::Pending
+        } else if any(&[Applied]) {
+            Outcome::Changed
+        } else {
+            Outcome::InSync
+        };
+        self
+    }
+}
+
+fn endpoints(desired: &Desired, observed: &Observed) -> Vec<EndpointReport> {
+    let report = |name: &Handle| {
+        let ip = observed.public_ip(name);
+        let state = match (observed.endpoints.get(name).map(|state| &state.public_ip), ip.and_then(|ip| ip.address)) {
+            (Some(Seen::Present(_)), Some(_)) => EndpointStatus::Ready,
+            (Some(Seen::Present(_)), None) => EndpointStatus::Released,
+            (Some(Seen::Absent), _) => EndpointStatus::Absent,
+            (Some(Seen::Unknown(_)) | None, _) => EndpointStatus::Unknown,
+        };
+        EndpointReport {
+            name: name.clone(),
+            fqdn: ip.and_then(|ip| ip.fqdn.clone()),
+            address: ip.and_then(|ip| ip.address),
+            state,
+        }
+    };
+    desired.endpoints.keys().map(report).collect()
+}
+
+fn unknown(observed: &Observed) -> Vec<UnknownReport> {
+    let endpoints = observed.endpoints.iter().filter_map(|(name, state)| {
+        Some((format!("public IP of {name}"), state.public_ip.unknown().or_else(|| state.label.unknown())?))
+    });
+    let zones =
+        observed.zones.iter().filter_map(|(name, seen)| Some((format!("zones of {name}"), seen.unknown()?)));
+    let records = observed.records.iter().filter_map(|(key, seen)| {
+        // An account whose zones are unknown is told once, not once for each of its names.
+        let told = observed.zones.get(&key.account).is_some_and(|zones| zones.unknown().is_some());
+        (!told).then_some(())?;
+        Some((key.to_string(), seen.unknown()?))
+    });
+    let report = |(what, reason): (String, &str)| UnknownReport { what, reason: reason.to_owned() };
+    endpoints.chain(zones).chain(records).map(report).collect()
+}
+
+fn named(subject: &Subject) -> (SubjectKind, String, Option<Handle>) {
+    match subject {
+        Subject::PublicIp(endpoint) => (SubjectKind::PublicIp, endpoint.to_string(), None),
+        Subject::Record(RecordKey { name, account }) => {
+            (SubjectKind::Record, name.to_string(), Some(account.clone()))
+        }
+    }
+}
+
+impl From<&Blocked> for BlockedReport {
+    fn from(blocked: &Blocked) -> Self {
+        let (kind, name, account) = named(&blocked.subject);
+        Self { kind, name, account, waits_for: blocked.waits_for.clone() }
+    }
+}
+
+impl From<&Note> for NoteReport {
+    fn from(note: &Note) -> Self {
+        let (kind, name, account) = named(&note.subject);
+        Self { kind, name, account, text: note.text.clone() }
+    }
+}
+
+impl From<&Refusal> for RefusalReport {
+    fn from(refusal: &Refusal) -> Self {
+        let (kind, name, account) = named(&refusal.subject);
+        let Refusal { rule, reason, allow, .. } = refusal;
+        Self { kind, name, account, rule: *rule, reason: reason.clone(), allow: allow.clone() }
+    }
+}
+
+impl ChangeReport {
+    /// The report of a step, or `None` for a wait, which changes nothing.
+    #[must_use]
+    pub(super) fn of(action: &Action, reason: &str, outcome: ChangeOutcome) -> Option<Self> {
+        let reason = reason.to_owned();
+        match action {
+            Action::Network(change) => {
+                let (before, after) = public_ip(change);
+                let (kind, name) = (SubjectKind::PublicIp, change.endpoint.to_string());
+                let verb = change.verb();
+                Some(Self { kind, name, account: None, verb, outcome, before, after, reason, error: None })
+            }
+            Action::Record(RecordChange { key, before, after }) => Some(Self {
+                kind: SubjectKind::Record,
+                name: key.name.to_string(),
+                account: Some(key.account.clone()),
+                verb: RecordChange { key: key.clone(), before: before.clone(), after: after.clone() }.verb(),
+                outcome,
+                before: shown(before),
+                after: after.as_ref().map(ToString::to_string),
+                reason,
+                error: None,
+            }),
+            Action::Settle(_) => None,
+        }
+    }
+}
+
+fn shown(sets: &[RecordSet]) -> Option<String> {
+    let texts: Vec<String> = sets.iter().map(|set| set.content.to_string()).collect();
+    (!texts.is_empty()).then(|| texts.join(" + "))
+}
+
+fn public_ip(change: &NetworkChange) -> (Option<String>, Option<String>) {
+    let before = change.held.as_ref().map(|ip| match (&ip.fqdn, &ip.label) {
+        (Some(fqdn), _) => fqdn.to_string(),
+        (None, Some(label)) => label.to_string(),
+        (None, None) => "no label".to_owned(),
+    });
+    let spec = &change.spec;
+    let after = (!change.delete).then(|| format!("{} with label {} in {}", spec.name, spec.label, spec.location));
+    (before, after)
+}

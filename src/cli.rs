@@ -1,1 +1,80 @@
-//! The commands.
+//! The commands: one file each, and the composition root that wires what they run on.
+//!
+//! Results go to stdout, everything else to stderr. Nothing outside this module prints.
+
+mod args;
+mod compose;
+mod confirm;
+mod exit;
+mod output;
+mod progress;
+mod render;
+mod table;
+
+mod adopt;
+mod config;
+#[cfg(feature = "sandbox")]
+mod demo;
+mod plan;
+mod remove;
+#[cfg(feature = "sandbox")]
+mod sandbox;
+mod status;
+mod sync;
+mod teardown;
+
+use clap::{CommandFactory, Parser};
+
+pub use args::Cli;
+use args::Command;
+pub use exit::Exit;
+use output::Output;
+
+/// Reads the arguments, runs the command and says how it ended.
+#[must_use]
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results; the rest is a mistake, and goes to stderr. Either way clap prints it.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::InSync };
+        }
+    };
+    let output = Output::new(&cli.global);
+    crate::telemetry::init(cli.global.log_filter().as_deref(), output.colour_on_stderr());
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.failure(&format!("could not start: {error}"), Exit::Failed),
+    };
+    runtime.block_on(run(cli, &output))
+}
+
+async fn run(cli: Cli, output: &Output) -> Exit {
+    let global = &cli.global;
+    match cli.command {
+        Command::Plan(args) => plan::run(global, &args, output).await,
+        Command::Sync(args) => sync::run(global, &args, output).await,
+        Command::Status(args) => status::run(global, &args, output).await,
+        Command::Adopt(args) => adopt::run(global, &args, output).await,
+        Command::Remove(args) => remove::run(global, &args, output).await,
+        Command::Teardown(args) => teardown::run(global, &args, output).await,
+        Command::Config { command } => config::run(global, command, output),
+        #[cfg(feature = "sandbox")]
+        Command::Demo(args) => demo::run(global, &args, output).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => sandbox::run(&args, output).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cnamed", &mut script);
+            output.bytes(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            match clap_mangen::Man::new(Cli::command()).render(&mut page) {
+                Ok(()) => output.bytes(&page),
+                Err(error) => output.failure(&format!("could not write the manual page: {error}"), Exit::Failed),
+            }
+        }
+    }
+}

@@ -6,5 +6,6 @@ pub mod model;
 pub mod provider;
 pub mod reconcile;
 pub mod resolver;
+pub mod telemetry;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

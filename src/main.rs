@@ -1,3 +1,7 @@
-//! The `cnamed` command.
+//! The `cnamed` command: calls [`cnamed::cli`] and turns its result into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cnamed::cli::main().into()
+}

@@ -5,6 +5,7 @@
 //! writing half is never called.
 
 mod apply;
+mod chain;
 mod observe;
 pub mod round;
 mod verify;
@@ -35,12 +36,14 @@ pub struct Reconciler {
 }
 
 /// How closely to look at what name servers say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Verification {
     /// Whether to ask every authoritative server.
     pub authoritative: bool,
     /// Whether to ask the configured resolvers as well.
     pub recursive: bool,
+    /// The servers of the label's zone; empty finds them by asking for its NS records.
+    pub label_servers: Vec<String>,
     /// How long to wait for agreement on what was changed.
     pub patience: Duration,
 }
@@ -87,6 +90,7 @@ impl Reconciler {
     pub async fn status(&self, desired: &Desired, watch: &dyn Watch) -> Round {
         let (observed, _, mut round) = self.look(desired, watch).await;
         round.records = self.verify(desired, &observed, &BTreeSet::new(), watch).await;
+        round.chains = self.chains(desired, &observed, &round.records).await;
         round.concluded()
     }
 

@@ -32,6 +32,9 @@ pub struct Round {
     pub refused: Vec<RefusalReport>,
     /// What name servers say of each record.
     pub records: Vec<RecordReport>,
+    /// Every chain from name to address, when they were walked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<Chain>,
     /// What could not be read, and why.
     pub unknown: Vec<UnknownReport>,
     /// What differs and is left as it is.
@@ -179,6 +182,56 @@ pub struct RecordReport {
     pub resolvers: Option<Finding>,
 }
 
+/// The chain of one record, from the name to the address.
+#[derive(Clone, Debug, Serialize)]
+pub struct Chain {
+    /// The name.
+    pub name: Fqdn,
+    /// The account.
+    pub account: Handle,
+    /// Its links, in order.
+    pub links: Vec<Link>,
+}
+
+impl Chain {
+    /// The first link that does not hold.
+    #[must_use]
+    pub fn broken(&self) -> Option<&Link> {
+        self.links.iter().find(|link| link.state != LinkState::Whole)
+    }
+}
+
+/// One link of a chain.
+#[derive(Clone, Debug, Serialize)]
+pub struct Link {
+    /// What it leads from.
+    pub from: &'static str,
+    /// Whether it holds.
+    pub state: LinkState,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl Link {
+    pub(super) fn new(from: &'static str, state: LinkState, detail: String) -> Self {
+        Self { from, state, detail }
+    }
+}
+
+/// Whether a link holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// It leads where it should.
+    Whole,
+    /// It does not yet.
+    Pending,
+    /// It leads elsewhere, or nowhere.
+    Broken,
+    /// It could not be seen.
+    Unknown,
+}
+
 /// Something that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnknownReport {
@@ -213,6 +266,7 @@ impl Round {
             blocked: Vec::new(),
             refused: Vec::new(),
             records: Vec::new(),
+            chains: Vec::new(),
             unknown: unknown(observed),
             notes: Vec::new(),
         }

@@ -1,0 +1,48 @@
+//! `cnamed adopt NAME`: takes over a foreign record, by name.
+
+use super::args::{AdoptArgs, Global};
+use super::compose::Composition;
+use super::exit::Exit;
+use super::output::Output;
+use super::plan::narrowed;
+use super::{render, sync};
+use crate::model::name::Fqdn;
+use crate::model::record::Owner;
+use crate::model::state::{Consents, Desired};
+
+pub(crate) async fn run(global: &Global, args: &AdoptArgs, output: &Output) -> Exit {
+    let name = match Fqdn::parse(&args.name) {
+        Ok(name) => name,
+        Err(error) => return output.failure(&error.to_string(), Exit::Usage),
+    };
+    let from = match args.from.as_deref().map(Owner::parse).transpose() {
+        Ok(from) => from,
+        Err(error) => return output.failure(&error.to_string(), Exit::Usage),
+    };
+    let composition = match Composition::load(global, output) {
+        Ok(composition) => composition,
+        Err(exit) => return exit,
+    };
+    let consents = Consents { adopt: [(name.clone(), from)].into(), ..Consents::default() };
+    match narrowed(composition.desired(consents), Some(name.as_str()), output) {
+        Ok(desired) => reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await,
+        Err(exit) => exit,
+    }
+}
+
+/// Shows the plan for `desired`, asks, and runs exactly that plan.
+pub(crate) async fn reviewed(composition: &Composition, desired: &Desired, yes: bool, question: &str, output: &Output) -> Exit {
+    let progress = super::progress::Progress::new(output);
+    let (cleared, round) = composition.reconciler.preview(desired, &progress).await;
+    drop(progress);
+    if cleared.plan().steps.is_empty() {
+        // Nothing to ask about: the round says why, and verifies what stands.
+        return sync::execute(composition, desired, None, output).await;
+    }
+    output.aside(&render::round(&round));
+    output.aside("\n");
+    if let Err(exit) = super::confirm::confirm(output, yes, question) {
+        return exit;
+    }
+    sync::execute(composition, desired, Some(cleared.plan()), output).await
+}

@@ -1,0 +1,222 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Keeps friendly names pointed at Azure: a public IP with its DNS label, and the CNAMEs on it in Azure DNS and
+/// Cloudflare.
+///
+/// Exit codes: 0 in sync, or made so and verified; 1 failed; 2 usage or configuration; 3 changes pending;
+/// 4 refused by a guard; 5 applied, not verified in time; 6 partly failed.
+#[derive(Debug, Parser)]
+#[command(name = "cnamed", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The configuration file.
+    #[arg(long, short, global = true, env = "CNAMED_CONFIG", default_value = "/etc/cnamed/cnamed.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// How results are written to stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// When to use colour.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
+    /// What is logged to stderr: a level, or targets such as `cnamed::provider=debug`.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Log more: once what is changed, twice every request.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Show no progress, and log errors only.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl Global {
+    /// The filter that the options ask for; `None` leaves it at warnings.
+    #[must_use]
+    pub fn log_filter(&self) -> Option<String> {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (false, 0) => return self.log.clone(),
+            (false, 1) => "info",
+            (false, _) => "debug",
+        };
+        Some(self.log.clone().unwrap_or_else(|| level.to_owned()))
+    }
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a person.
+    Text,
+    /// For a script: one JSON value, with a `version` field.
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows what `sync` would do, and changes nothing.
+    Plan(PlanArgs),
+    /// Brings everything in sync, once, and verifies it.
+    Sync(SyncArgs),
+    /// Shows every chain, from the name to the address, and the first link that is broken.
+    Status(StatusArgs),
+    /// Takes over a record that is not ours, by name.
+    Adopt(AdoptArgs),
+    /// Withdraws a name of ours, wherever it is held.
+    Remove(RemoveArgs),
+    /// Withdraws every name, waits until it is forgotten, then takes down what we made.
+    Teardown(TeardownArgs),
+    /// Looks at the configuration itself.
+    Config {
+        /// What to look at.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Tells the whole story on a cloud of its own on loopback, in under a minute.
+    #[cfg(feature = "sandbox")]
+    Demo(DemoArgs),
+    /// Runs that cloud alone, to rehearse against, and writes a configuration for it.
+    #[cfg(feature = "sandbox")]
+    Sandbox(SandboxArgs),
+    /// Writes a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Writes the manual page.
+    Man,
+}
+
+/// `cnamed plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Keeps the plan in FILE, for `sync --plan FILE`.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Only this record or this endpoint.
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+    /// What to allow beyond the configuration.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<Allow>,
+}
+
+/// `cnamed sync`
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// Runs exactly the plan in FILE, as `plan --out` wrote it, or refuses.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "allow"])]
+    pub plan: Option<PathBuf>,
+    /// Only this record or this endpoint.
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+    /// What to allow beyond the configuration.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<Allow>,
+}
+
+/// What can be allowed by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Allow {
+    /// Renaming a label: its names are withdrawn for as long as their TTL, then restored.
+    Relabel,
+    /// More withdrawals in one round than `limits.deletes_per_round`.
+    Deletes,
+}
+
+/// `cnamed status`
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only this record or this endpoint.
+    #[arg(value_name = "NAME")]
+    pub only: Option<String>,
+}
+
+/// `cnamed adopt`
+#[derive(Debug, Args)]
+pub struct AdoptArgs {
+    /// The record's name.
+    pub name: String,
+    /// Takes it from this owner, when it carries another instance's mark.
+    #[arg(long, value_name = "OWNER")]
+    pub from: Option<String>,
+    /// Does not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `cnamed remove`
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The record's name.
+    pub name: String,
+    /// Does not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `cnamed teardown`
+#[derive(Debug, Args)]
+pub struct TeardownArgs {
+    /// Only this endpoint.
+    #[arg(value_name = "ENDPOINT")]
+    pub only: Option<String>,
+    /// Does not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `cnamed config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Reads it and reports every mistake at once.
+    Check,
+    /// Prints it as it takes effect, every default written out, secrets as references.
+    Show,
+    /// Prints its JSON Schema.
+    Schema,
+}
+
+/// `cnamed demo`
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Args)]
+pub struct DemoArgs {}
+
+/// `cnamed sandbox`
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Args)]
+pub struct SandboxArgs {
+    /// Where the configuration, the CA and the secrets are written.
+    #[arg(long, default_value = "cnamed-sandbox", value_name = "DIRECTORY")]
+    pub directory: PathBuf,
+    /// Writes every exchange with the services to DIRECTORY, as JSON, credentials left out.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub record: Option<PathBuf>,
+}

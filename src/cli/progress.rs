@@ -1,0 +1,55 @@
+//! A line on stderr for whatever takes longer than a second.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::output::Output;
+use crate::model::plan::Action;
+use crate::reconcile::{Event, Watch};
+
+/// Draws what a round is doing, when somebody watches.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    pub(crate) fn new(output: &Output) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        if output.is_watched() {
+            let late = bar.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                late.set_draw_target(ProgressDrawTarget::stderr());
+                late.enable_steady_tick(Duration::from_millis(120));
+            });
+        }
+        Self { bar }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Watch for Progress {
+    fn event(&self, event: Event<'_>) {
+        let message = match event {
+            Event::Observing => "reading Azure and the DNS accounts".to_owned(),
+            Event::Planned(steps) => format!("{steps} steps to take"),
+            Event::Begun(Action::Network(change)) => format!("{} public IP of {}", change.verb(), change.endpoint),
+            Event::Begun(Action::Record(change)) => format!("{} {}", change.verb(), change.key),
+            Event::Begun(Action::Settle(settle)) => format!("waiting until nobody gives {}", settle.key),
+            Event::Ended(report) => format!("{} {}: done", report.verb, report.name),
+            Event::Settling(key, left) => format!("caches may give {key} for {}s more", left.as_secs()),
+            Event::Verifying(key) => format!("asking every name server for {key}"),
+        };
+        self.bar.set_message(message);
+    }
+}

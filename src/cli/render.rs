@@ -1,0 +1,226 @@
+//! A round in words: the outcome first, then what it rests on, then the next step.
+
+use super::output::Tone;
+use super::table::Table;
+use crate::model::verify::Verdict;
+use crate::reconcile::round::{
+    Chain, ChangeOutcome, ChangeReport, EndpointStatus, LinkState, Outcome, RecordReport, Round, SubjectKind,
+};
+
+/// `round` as a person reads it.
+pub(crate) fn round(round: &Round) -> String {
+    let mut out = String::new();
+    out.push_str(&headline(round));
+    out.push('\n');
+    section(&mut out, "Endpoints", &endpoints(round));
+    section(&mut out, "Changes", &changes(round));
+    if round.chains.is_empty() {
+        section(&mut out, "Records", &records(round));
+    }
+    for chain in &round.chains {
+        let title = match chain.broken() {
+            None => format!("{} in {}: whole", chain.name, chain.account),
+            Some(link) => format!("{} in {}: first broken at the {}", chain.name, chain.account, link.from),
+        };
+        section(&mut out, &title, &links(chain));
+    }
+    section(&mut out, "Waiting", &waiting(round));
+    section(&mut out, "Left as it is", &notes(round));
+    for change in round.changes.iter().filter(|change| change.error.is_some()) {
+        let error = change.error.as_deref().unwrap_or_default();
+        let what = match change.outcome {
+            ChangeOutcome::Unconfirmed => "could not confirm",
+            ChangeOutcome::Skipped => "not begun",
+            _ => "failed",
+        };
+        out.push_str(&problem(what, &place(change.kind, &change.name, change.account.as_ref().map(|a| a.as_str())), error));
+    }
+    for unknown in &round.unknown {
+        out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
+    }
+    for refusal in &round.refused {
+        let place = place(refusal.kind, &refusal.name, refusal.account.as_ref().map(|a| a.as_str()));
+        out.push_str(&problem(&format!("refused ({})", refusal.rule), &place, &refusal.reason));
+        out.push_str(&format!("    {} {}\n", Tone::Faint.paint("next:"), refusal.allow));
+    }
+    out
+}
+
+fn headline(round: &Round) -> String {
+    let agreed = round.records.iter().filter(|r| matches!(r.verdict, Verdict::Agreed | Verdict::Masked)).count();
+    let total = round.records.len();
+    let count = |outcome| round.changes.iter().filter(|change| change.outcome == outcome).count();
+    let applied = count(ChangeOutcome::Applied);
+    let planned = count(ChangeOutcome::Planned);
+    let (tone, word, rest) = match round.outcome {
+        Outcome::InSync if total > 0 => {
+            (Tone::Good, "In sync", format!("{}, and every authoritative server agrees", records_are(total)))
+        }
+        Outcome::InSync => (Tone::Good, "In sync", "nothing to do".to_owned()),
+        Outcome::Changed if total > 0 => (
+            Tone::Good,
+            "Done",
+            format!("{} made, and every authoritative server agrees on {}", changes_are(applied), records_are(total)),
+        ),
+        Outcome::Changed => (Tone::Good, "Done", format!("{} made", changes_are(applied))),
+        Outcome::Pending if planned > 0 => (Tone::Warn, "Pending", format!("{} to make", changes_are(planned))),
+        Outcome::Pending => (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned()),
+        Outcome::Unverified => (
+            Tone::Warn,
+            "Not verified",
+            format!("{agreed} of {} on every authoritative server as wanted", records_are(total)),
+        ),
+        Outcome::Refused => (Tone::Bad, "Refused", "nothing of the endpoints concerned was touched".to_owned()),
+        Outcome::Partial => (Tone::Bad, "Partly failed", format!("{} made; the rest is told below", changes_are(applied))),
+        Outcome::Failed => (Tone::Bad, "Failed", "see below".to_owned()),
+    };
+    format!("{}: {rest}.", tone.paint(word))
+}
+
+fn changes_are(count: usize) -> String {
+    if count == 1 { "1 change".to_owned() } else { format!("{count} changes") }
+}
+
+fn records_are(count: usize) -> String {
+    if count == 1 { "1 record".to_owned() } else { format!("{count} records") }
+}
+
+fn section(out: &mut String, title: &str, table: &Table) {
+    if !table.is_empty() {
+        out.push_str(&format!("\n{}\n{}", Tone::Strong.paint(title), table.render()));
+    }
+}
+
+fn endpoints(round: &Round) -> Table {
+    let mut table = Table::default();
+    for endpoint in &round.endpoints {
+        let (state, tone) = match endpoint.state {
+            EndpointStatus::Ready => ("ready", Tone::Good),
+            EndpointStatus::Released => ("released", Tone::Warn),
+            EndpointStatus::Absent => ("absent", Tone::Warn),
+            EndpointStatus::Unknown => ("unknown", Tone::Bad),
+        };
+        let fqdn = endpoint.fqdn.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let address = endpoint.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+        table.row([
+            (endpoint.name.to_string(), Tone::Plain),
+            (state.to_owned(), tone),
+            (fqdn, Tone::Plain),
+            (address, Tone::Plain),
+        ]);
+    }
+    table
+}
+
+fn changes(round: &Round) -> Table {
+    let mut table = Table::default();
+    for change in &round.changes {
+        let (outcome, tone) = match change.outcome {
+            ChangeOutcome::Planned => ("", Tone::Plain),
+            ChangeOutcome::Applied => ("done", Tone::Good),
+            ChangeOutcome::Failed => ("failed", Tone::Bad),
+            ChangeOutcome::Skipped => ("not begun", Tone::Warn),
+            ChangeOutcome::Unconfirmed => ("could not confirm", Tone::Bad),
+        };
+        table.row([
+            (outcome.to_owned(), tone),
+            (change.verb.to_string(), Tone::Plain),
+            (change.name.clone(), Tone::Strong),
+            (holder(change.kind, change.account.as_ref().map(|a| a.as_str())), Tone::Plain),
+            (what(change), Tone::Plain),
+            (format!("({})", change.reason), Tone::Faint),
+        ]);
+    }
+    table
+}
+
+fn what(change: &ChangeReport) -> String {
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) => format!("{before}  ->  {after}"),
+        (Some(only), None) | (None, Some(only)) => only.clone(),
+        (None, None) => String::new(),
+    }
+}
+
+fn records(round: &Round) -> Table {
+    let mut table = Table::default();
+    for record in &round.records {
+        let tone = match record.verdict {
+            Verdict::Agreed | Verdict::Masked => Tone::Good,
+            Verdict::Pending | Verdict::Unanswered => Tone::Warn,
+            Verdict::Contradicted => Tone::Bad,
+        };
+        table.row([
+            (record.name.to_string(), Tone::Strong),
+            (record.account.to_string(), Tone::Plain),
+            (record.verdict.to_string(), tone),
+            (evidence(record), Tone::Plain),
+        ]);
+    }
+    table
+}
+
+fn links(chain: &Chain) -> Table {
+    let mut table = Table::default();
+    for link in &chain.links {
+        let (state, tone) = match link.state {
+            LinkState::Whole => ("whole", Tone::Good),
+            LinkState::Pending => ("pending", Tone::Warn),
+            LinkState::Broken => ("broken", Tone::Bad),
+            LinkState::Unknown => ("unknown", Tone::Warn),
+        };
+        table.row([(link.from.to_owned(), Tone::Plain), (state.to_owned(), tone), (link.detail.clone(), Tone::Plain)]);
+    }
+    table
+}
+
+fn evidence(record: &RecordReport) -> String {
+    match &record.resolvers {
+        Some(finding) if finding.verdict != Verdict::Agreed => format!("{}; {}", record.detail, finding.detail),
+        _ => record.detail.clone(),
+    }
+}
+
+fn waiting(round: &Round) -> Table {
+    let mut table = Table::default();
+    for blocked in &round.blocked {
+        table.row([
+            (blocked.name.clone(), Tone::Strong),
+            (holder(blocked.kind, blocked.account.as_ref().map(|a| a.as_str())), Tone::Plain),
+            (format!("waits for {}", blocked.waits_for), Tone::Plain),
+        ]);
+    }
+    table
+}
+
+fn notes(round: &Round) -> Table {
+    let mut table = Table::default();
+    for note in &round.notes {
+        table.row([
+            (note.name.clone(), Tone::Strong),
+            (holder(note.kind, note.account.as_ref().map(|a| a.as_str())), Tone::Plain),
+            (note.text.clone(), Tone::Plain),
+        ]);
+    }
+    table
+}
+
+fn holder(kind: SubjectKind, account: Option<&str>) -> String {
+    match (kind, account) {
+        (SubjectKind::Record, Some(account)) => account.to_owned(),
+        (SubjectKind::Record, None) => String::new(),
+        (SubjectKind::PublicIp, _) => "public IP".to_owned(),
+    }
+}
+
+fn place(kind: SubjectKind, name: &str, account: Option<&str>) -> String {
+    match (kind, account) {
+        (SubjectKind::Record, Some(account)) => format!("{name} in {account}"),
+        (SubjectKind::Record, None) => name.to_owned(),
+        (SubjectKind::PublicIp, _) => format!("public IP of {name}"),
+    }
+}
+
+fn problem(what: &str, place: &str, why: &str) -> String {
+    format!("\n{} {}\n    {why}\n", Tone::Bad.paint(&format!("{what}:")), Tone::Strong.paint(place))
+}

@@ -1,0 +1,70 @@
+//! `cnamed sync`: one round.
+
+use std::path::Path;
+
+use super::args::{Global, SyncArgs};
+use super::compose::Composition;
+use super::exit::Exit;
+use super::output::Output;
+use super::plan::{Kept, consents, narrowed};
+use super::progress::Progress;
+use super::render;
+use crate::model::plan::Plan;
+use crate::model::state::Desired;
+use crate::reconcile::round::VERSION;
+
+pub(crate) async fn run(global: &Global, args: &SyncArgs, output: &Output) -> Exit {
+    let composition = match Composition::load(global, output) {
+        Ok(composition) => composition,
+        Err(exit) => return exit,
+    };
+    let kept = match args.plan.as_deref().map(|file| read(file, output)).transpose() {
+        Ok(kept) => kept,
+        Err(exit) => return exit,
+    };
+    let (allowed, only) = match &kept {
+        Some(kept) => (kept.consents.clone(), kept.only.clone()),
+        None => (consents(&args.allow), args.only.clone()),
+    };
+    let desired = match narrowed(composition.desired(allowed), only.as_deref(), output) {
+        Ok(desired) => desired,
+        Err(exit) => return exit,
+    };
+    execute(&composition, &desired, kept.as_ref().map(|kept| &kept.plan), output).await
+}
+
+/// Runs a round and renders it: the one way in which any command changes anything.
+pub(crate) async fn execute(composition: &Composition, desired: &Desired, reviewed: Option<&Plan>, output: &Output) -> Exit {
+    let progress = Progress::new(output);
+    let result = composition.reconciler.run(desired, reviewed, &progress).await;
+    drop(progress);
+    match result {
+        Ok(round) => {
+            if output.is_json() {
+                let _ = output.json(&round);
+            } else {
+                output.text(&render::round(&round));
+            }
+            Exit::from(round.outcome)
+        }
+        Err(_) => {
+            let text = "what would be done now is not what the plan says, so nothing was done; \
+                        something changed since. Plan again: cnamed plan --out FILE";
+            output.failure(text, Exit::Refused)
+        }
+    }
+}
+
+fn read(file: &Path, output: &Output) -> Result<Kept, Exit> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| output.failure(&format!("could not read the plan {}: {error}", file.display()), Exit::Usage))?;
+    let kept: Kept = serde_json::from_str(&text).map_err(|error| {
+        let text = format!("{} is not a plan that `cnamed plan --out` wrote: {error}", file.display());
+        output.failure(&text, Exit::Usage)
+    })?;
+    if kept.version != VERSION {
+        let text = format!("{} is a plan of version {}; this is version {VERSION}. Plan again", file.display(), kept.version);
+        return Err(output.failure(&text, Exit::Usage));
+    }
+    Ok(kept)
+}

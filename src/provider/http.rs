@@ -1,13 +1,26 @@
 //! One transport policy for every provider: deadlines, pooling, retries with jitter, `Retry-After`, request
 //! budgets fed by the quota headers, correlation ids, redaction.
+//!
+//! Reads are sent again whenever no usable answer came. A write is sent again only when the service surely did
+//! not act on it: no connection was made, or it answered 429. Whatever else happens to a write after its first
+//! byte left is [`Failure::Lost`], for the adapter to settle by reading.
+
+mod budget;
+mod message;
+mod quota;
+mod retry;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use reqwest::header::HeaderMap;
-use reqwest::{Method, StatusCode, Url};
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, Url, redirect};
+use tokio::time::{Instant, sleep, timeout};
+
+pub use budget::{Budget, Window};
+pub use message::{Effect, Request, Response};
 
 /// What every connection has in common.
 #[derive(Clone, Debug)]
@@ -16,43 +29,15 @@ pub struct Settings {
     pub extra_ca: Option<Vec<u8>>,
     /// How long one attempt may take, from connecting to the last byte.
     pub attempt: Duration,
-    /// How long a request may take with all its retries and waits.
+    /// How long a request may take with all its retries and the waits that the service asks for. Waiting for
+    /// one's turn within a configured [`Window`] is not counted: that queue is of our own making.
     pub deadline: Duration,
 }
 
-/// Whether a request may change anything: what may be sent again when its answer was lost, and what may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Sent again at will.
-    Read,
-    /// Sent again only when the service surely did not act on it.
-    Write,
-}
-
-/// A request. Its `Debug` shows no header values and no body.
-#[derive(Clone)]
-pub struct Request {
-    /// The method.
-    pub method: Method,
-    /// The address.
-    pub url: Url,
-    /// The headers, `Authorization` among them.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
-    /// Whether it may change anything.
-    pub effect: Effect,
-}
-
-/// A whole answer, whatever its status: a 4xx is an answer, a broken connection is a [`Failure`].
-#[derive(Clone)]
-pub struct Response {
-    /// The status.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
+impl Default for Settings {
+    fn default() -> Self {
+        Self { extra_ca: None, attempt: Duration::from_secs(20), deadline: Duration::from_secs(90) }
+    }
 }
 
 /// No answer.
@@ -70,27 +55,299 @@ pub enum Failure {
     /// The request may have been acted on, and its answer was lost.
     #[error("{what}")]
     Lost {
-        /// What happened, without the address.
+        /// What happened, without the address; with the service's request id where one was seen.
         what: String,
         /// The cause.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The service asked to wait longer than the deadline allows.
-    #[error("the service asks to wait {}s", .delay.as_secs())]
+    /// The service asked to wait longer than the deadline allows; it did not act on the request.
+    #[error("the service asks to wait {}s", retry::whole_seconds(*.delay))]
     Throttled {
-        /// How long.
+        /// How long, from now.
         delay: Duration,
+        /// The 429 itself, unless an earlier one blocked this request before it was sent.
+        answer: Option<Box<Response>>,
     },
 }
 
-/// The requests that one credential may send, paced by what the service says is left.
-pub struct Budget {
-    name: String,
+/// The certificates of [`Settings::extra_ca`] could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Not PEM, or PEM without a certificate.
+    #[error("the extra certificates hold no certificate in PEM form")]
+    NoCertificate,
+    /// The TLS stack refused them.
+    #[error("the extra certificates cannot be used")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The client: one pool of connections for the whole process.
+///
+/// Proxies named by the environment (`HTTPS_PROXY`, `NO_PROXY` and the rest) are used, except towards loopback
+/// and the instance metadata service. Redirects are answers, never followed: a credential goes to no address but
+/// the one that it was meant for.
 pub struct Http {
-    client: reqwest::Client,
+    /// Through the environment's proxy, if it names one.
+    client: Client,
+    /// To what must not be reached through a proxy.
+    direct: Client,
     settings: Settings,
+    budgets: budget::Registry,
 }
+
+impl Http {
+    /// The client for `settings`.
+    ///
+    /// # Errors
+    /// When the extra certificates cannot be used.
+    pub fn new(settings: &Settings) -> Result<Arc<Self>, SetupError> {
+        let certificates = match &settings.extra_ca {
+            Some(pem) => Certificate::from_pem_bundle(pem).map_err(|_| SetupError::NoCertificate)?,
+            None => Vec::new(),
+        };
+        if settings.extra_ca.is_some() && certificates.is_empty() {
+            return Err(SetupError::NoCertificate);
+        }
+        let build = |direct: bool| {
+            let mut builder = Client::builder()
+                .use_rustls_tls()
+                .user_agent(USER_AGENT)
+                .redirect(redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(settings.attempt.min(CONNECT))
+                .pool_idle_timeout(IDLE)
+                .tcp_keepalive(IDLE);
+            for certificate in &certificates {
+                builder = builder.add_root_certificate(certificate.clone());
+            }
+            if direct {
+                builder = builder.no_proxy();
+            }
+            builder.build().map_err(|error| SetupError::Refused(error.into()))
+        };
+        Ok(Arc::new(Self {
+            client: build(false)?,
+            direct: build(true)?,
+            settings: settings.clone(),
+            budgets: budget::Registry::default(),
+        }))
+    }
+
+    /// The one budget of `credential` in this process, made with `windows` when first asked for.
+    ///
+    /// Two accounts with the same token share what the service allows that token. The credential itself is not kept.
+    #[must_use]
+    pub fn budget(&self, name: &str, credential: &str, windows: &[Window]) -> Arc<Budget> {
+        self.budgets.of(name, credential, windows)
+    }
+
+    /// Sends `request` when `budget` allows it, and again as far as the policy allows, until an answer has come
+    /// or the deadline has passed. Any complete answer is a [`Response`], whatever its status, except 429.
+    ///
+    /// # Errors
+    /// [`Failure`] tells whether the service may have acted.
+    pub async fn send(&self, budget: &Budget, request: Request) -> Result<Response, Failure> {
+        let reach = Reach::of(&request.url);
+        if request.url.scheme() != "https" && reach == Reach::Anywhere {
+            return Err(Failure::not_done("plain http is for loopback addresses only"));
+        }
+        let request = request.with_client_request_id();
+        let mut deadline = Instant::now() + self.settings.deadline;
+        let mut tries = 0;
+        loop {
+            let asked = Instant::now();
+            let turn = budget.acquire(&request.method, deadline).await;
+            let turn = turn.map_err(|delay| Failure::Throttled { delay, answer: None })?;
+            deadline += asked.elapsed().saturating_sub(turn.asked_to_wait());
+            tries += 1;
+            let limit = self.settings.attempt.min(deadline.saturating_duration_since(Instant::now()));
+            let outcome = self.attempt(reach, &request, limit).await;
+            if let Ok(response) = &outcome {
+                budget.learn(&request.method, &response.headers);
+            }
+            drop(turn);
+            let again = match &outcome {
+                Ok(response) => retry::after_answer(request.effect, response, tries),
+                Err(broken) => retry::after_break(request.effect, broken, tries),
+            };
+            if let (Some(delay), Ok(response)) = (again, &outcome)
+                && response.status == 429
+            {
+                budget.block(Instant::now() + delay);
+                if Instant::now() + delay > deadline {
+                    return Err(Failure::Throttled { delay, answer: Some(Box::new(response.clone())) });
+                }
+                continue; // the budget keeps everyone waiting, this request too
+            }
+            match again.filter(|delay| Instant::now() + *delay < deadline) {
+                Some(delay) => sleep(delay).await,
+                None => return outcome.map_err(|broken| broken.into_failure(tries)),
+            }
+        }
+    }
+
+    async fn attempt(&self, reach: Reach, request: &Request, limit: Duration) -> Result<Response, Broken> {
+        let started = Instant::now();
+        let mut seen = None;
+        let outcome = match timeout(limit, self.exchange(reach, request, &mut seen)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Broken::after(format!("no whole answer within {}", retry::shown(limit)), None)),
+        };
+        let id = seen.as_ref().and_then(Seen::request_id);
+        let outcome = outcome.map_err(|broken| broken.identified(id));
+        tracing::debug!(
+            method = %request.method,
+            host = request.url.host_str().unwrap_or_default(),
+            path = request.url.path(),
+            status = seen.as_ref().map(|seen| seen.status.as_u16()),
+            ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            client_request_id = request.client_request_id(),
+            request_id = id,
+            error = outcome.as_ref().err().map(|broken| broken.what.as_str()),
+            "request"
+        );
+        outcome
+    }
+
+    async fn exchange(
+        &self,
+        reach: Reach,
+        request: &Request,
+        seen: &mut Option<Seen>,
+    ) -> Result<Response, Broken> {
+        let client = if reach == Reach::Anywhere { &self.client } else { &self.direct };
+        let sent = client
+            .request(request.method.clone(), request.url.clone())
+            .headers(request.headers.clone())
+            .body(request.body.clone())
+            .send()
+            .await;
+        let mut answer = sent.map_err(|error| {
+            if error.is_connect() {
+                Broken::before("could not connect".into(), error)
+            } else if error.is_builder() {
+                Broken::before("the request is malformed".into(), error)
+            } else {
+                Broken::after("the connection broke before an answer came".into(), Some(error))
+            }
+        })?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        *seen = Some(Seen { status, headers: headers.clone() });
+        let mut body = BytesMut::new();
+        loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_BODY => {
+                    return Err(Broken::after("the answer is larger than 32 MiB".into(), None));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(Response { status, headers, body: Bytes::from(body) }),
+                Err(error) => {
+                    let what = format!("the answer {} broke off after {} bytes", status.as_u16(), body.len());
+                    return Err(Broken::after(what, Some(error)));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").finish_non_exhaustive()
+    }
+}
+
+impl Failure {
+    /// Nothing was sent, for a reason of our own.
+    pub(crate) fn not_done(what: impl Into<String>) -> Self {
+        Self::NotDone { what: what.into(), source: None }
+    }
+}
+
+/// Whether plain http may be used towards `url`: loopback, and the instance metadata service, which has no TLS.
+#[must_use]
+pub fn allows_plain_http(url: &Url) -> bool {
+    Reach::of(url) != Reach::Anywhere
+}
+
+/// Where an address leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Loopback,
+    Metadata,
+    Anywhere,
+}
+
+impl Reach {
+    fn of(url: &Url) -> Self {
+        match url.host() {
+            Some(url::Host::Ipv4(ip)) if ip.is_loopback() => Self::Loopback,
+            Some(url::Host::Ipv4(ip)) if ip.octets() == METADATA_SERVICE => Self::Metadata,
+            Some(url::Host::Ipv6(ip)) if ip.is_loopback() => Self::Loopback,
+            // RFC 6761, 6.3: never anything but loopback.
+            Some(url::Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => {
+                Self::Loopback
+            }
+            _ => Self::Anywhere,
+        }
+    }
+}
+
+/// The head of an answer whose body may never arrive whole.
+struct Seen {
+    status: reqwest::StatusCode,
+    headers: reqwest::header::HeaderMap,
+}
+
+impl Seen {
+    fn request_id(&self) -> Option<&str> {
+        message::request_id(&self.headers)
+    }
+}
+
+/// An attempt without a whole answer.
+#[derive(Debug)]
+struct Broken {
+    /// Whether the service cannot have seen the request.
+    unsent: bool,
+    /// Whether trying again cannot help: a certificate does not become valid in a second.
+    hopeless: bool,
+    what: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Broken {
+    fn before(what: String, error: reqwest::Error) -> Self {
+        let hopeless = error.is_builder() || retry::is_refused_certificate(&error);
+        Self { unsent: true, hopeless, what, source: Some(error.without_url().into()) }
+    }
+
+    fn after(what: String, error: Option<reqwest::Error>) -> Self {
+        let source = error.map(|error| error.without_url().into());
+        Self { unsent: false, hopeless: false, what, source }
+    }
+
+    fn identified(mut self, id: Option<&str>) -> Self {
+        if let Some(id) = id {
+            self.what = format!("{} (request id {id})", self.what);
+        }
+        self
+    }
+
+    fn into_failure(self, tries: u32) -> Failure {
+        let Self { unsent, what, source, .. } = self;
+        let what = if tries > 1 { format!("{what}, {tries} times") } else { what };
+        if unsent { Failure::NotDone { what, source } } else { Failure::Lost { what, source } }
+    }
+}
+
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("cnamed/", env!("CARGO_PKG_VERSION")));
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
+/// The instance metadata service of Azure: link-local, plain http, and never behind a proxy.
+const METADATA_SERVICE: [u8; 4] = [169, 254, 169, 254];
+/// Longer than any handshake that will succeed.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Below the idle limit of Azure's and Cloudflare's front ends, so that a pooled connection is seldom a dead one.
+const IDLE: Duration = Duration::from_secs(60);
+/// A page of 1,000 records is about half a MiB.
+const LARGEST_BODY: usize = 32 << 20;

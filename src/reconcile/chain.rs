@@ -54,10 +54,10 @@ impl Reconciler {
         let answers = self.resolver.lookup(&Question { name: name.clone(), rtype }, &Via::Recursive).await;
         let proxied = wanted.is_some_and(|wanted| wanted.proxied);
         let expected = match ip.and_then(|ip| ip.address) {
-            _ if proxied => Expected::Proxied,
+            _ if proxied => Expected::Proxied { address: ip.and_then(|ip| ip.address) },
             address => Expected::Addresses(address.into_iter().collect()),
         };
-        let finding = seen_by_resolvers(&expected, &answers);
+        let finding = seen_by_resolvers(&expected, None, &answers);
         (name, Link::new("address", finding.verdict.into(), finding.detail))
     }
 }

@@ -80,7 +80,7 @@ impl Reconciler {
 
     async fn recursive(&self, promise: &Promise<'_>) -> Finding {
         let answers = self.resolver.lookup(&promise.question, &Via::Recursive).await;
-        seen_by_resolvers(&promise.expected, &answers)
+        seen_by_resolvers(&promise.expected, None, &answers)
     }
 }
 
@@ -112,7 +112,7 @@ fn promise<'p>(
         _ => RecordType::A,
     };
     let (question, expected) = match data {
-        _ if proxied => (question(address_type), Expected::Proxied),
+        _ if proxied => (question(address_type), Expected::Proxied { address: ip.address }),
         Data::Cname(target) => {
             let flattened = zone.name.apex() == &key.name && zone.rules.flattens_apex;
             let rtype = if flattened { address_type } else { RecordType::Cname };

@@ -1,0 +1,185 @@
+//! The composition root: from a configuration to what a round runs on. A new DNS provider is one line here.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::Global;
+use super::exit::Exit;
+use super::output::{Output, Tone};
+use crate::config::{AccountConfig, AccountKind, AzureConfig, Config, CredentialConfig, Environment, SecretRef, Setting};
+use crate::model::endpoint::Handle;
+use crate::model::state::{Consents, Desired};
+use crate::provider::DnsProvider;
+use crate::provider::azure::{self, Arm, AzureDns, AzureNetwork};
+use crate::provider::cloudflare::{self, Cloudflare};
+use crate::provider::http::{self, Http};
+use crate::reconcile::{Reconciler, Verification};
+use crate::resolver::hickory::{self, Hickory};
+
+/// How long one attempt of a request may take.
+const ATTEMPT: Duration = Duration::from_secs(20);
+/// How long a request may take with all its retries and waits, or an operation of Azure's to its end.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A configuration and everything built from it.
+#[derive(Debug)]
+pub(crate) struct Composition {
+    pub(crate) config: Config,
+    pub(crate) reconciler: Reconciler,
+}
+
+impl Composition {
+    /// Reads the configuration and builds what it describes; tells what is wrong with either.
+    pub(crate) fn load(global: &Global, output: &Output) -> Result<Self, Exit> {
+        let config = load_config(global, output)?;
+        Self::build(config, &Environment::process()).map_err(|text| output.failure(&text, Exit::Usage))
+    }
+
+    fn build(config: Config, environment: &Environment) -> Result<Self, String> {
+        let extra_ca = match &config.tls.extra_ca {
+            Some(file) => {
+                let read = std::fs::read(file);
+                Some(read.map_err(|error| format!("tls.extra_ca: could not read {}: {error}", file.display()))?)
+            }
+            None => None,
+        };
+        let http = Http::new(&http::Settings { extra_ca, attempt: ATTEMPT, deadline: DEADLINE }).map_err(told)?;
+        let mut builder = Builder { http, environment, azure: &config.azure, subscriptions: BTreeMap::new() };
+        let network = Arc::new(AzureNetwork::new(builder.arm(&config.azure.subscription)?));
+        let mut accounts: BTreeMap<Handle, Arc<dyn DnsProvider>> = BTreeMap::new();
+        for account in &config.accounts {
+            accounts.insert(account.name.clone(), builder.account(account)?);
+        }
+        let verify = &config.verify;
+        let resolver = Hickory::new(&hickory::Settings {
+            resolvers: verify.resolvers.iter().map(ToString::to_string).collect(),
+            ..hickory::Settings::default()
+        });
+        let reconciler = Reconciler {
+            accounts,
+            network,
+            resolver: Arc::new(resolver.map_err(told)?),
+            verification: Verification {
+                authoritative: verify.authoritative,
+                recursive: true,
+                label_servers: verify.label_servers.iter().map(ToString::to_string).collect(),
+                patience: verify.timeout,
+            },
+        };
+        Ok(Self { config, reconciler })
+    }
+
+    /// What the configuration wants, with what the operator agreed to beyond it.
+    pub(crate) fn desired(&self, consents: Consents) -> Desired {
+        self.config.desired(consents)
+    }
+}
+
+/// Reads the configuration; warnings go to stderr, mistakes end it.
+pub(crate) fn load_config(global: &Global, output: &Output) -> Result<Config, Exit> {
+    match Config::load(&global.config) {
+        Ok(config) => {
+            for warning in &config.warnings {
+                output.aside(&format!("{} {warning}\n", Tone::Warn.paint("warning:")));
+            }
+            Ok(config)
+        }
+        Err(mistakes) => Err(output.failure(&mistakes.to_string(), Exit::Usage)),
+    }
+}
+
+struct Builder<'b> {
+    http: Arc<Http>,
+    environment: &'b Environment,
+    azure: &'b AzureConfig,
+    /// One client for each subscription, so that its budget is shared.
+    subscriptions: BTreeMap<String, Arc<Arm>>,
+}
+
+impl Builder<'_> {
+    fn arm(&mut self, subscription: &str) -> Result<Arc<Arm>, String> {
+        if let Some(arm) = self.subscriptions.get(subscription) {
+            return Ok(arm.clone());
+        }
+        let cloud = &self.azure.cloud;
+        let settings = azure::Settings {
+            subscription: subscription.to_owned(),
+            cloud: azure::Cloud {
+                resource_manager: cloud.resource_manager.clone(),
+                authority: cloud.authority.clone(),
+                audience: cloud.audience.clone(),
+                label_suffix: cloud.label_suffix.to_string(),
+            },
+            credential: self.credential()?,
+        };
+        let arm = Arc::new(Arm::new(settings, self.http.clone()).map_err(told)?);
+        self.subscriptions.insert(subscription.to_owned(), arm.clone());
+        Ok(arm)
+    }
+
+    fn credential(&self) -> Result<azure::CredentialSettings, String> {
+        use azure::CredentialSettings;
+        Ok(match &self.azure.credential {
+            CredentialConfig::Default { tenant, client_id } => {
+                let client_id = client_id.read(self.environment);
+                let secret = Setting::Env("AZURE_CLIENT_SECRET").read(self.environment);
+                let environment = match (tenant.read(self.environment), &client_id, secret) {
+                    (Some(tenant), Some(client_id), Some(secret)) => {
+                        Some(azure::ClientSecret { tenant, client_id: client_id.clone(), secret: secret.into() })
+                    }
+                    _ => None,
+                };
+                CredentialSettings::Default { environment, client_id }
+            }
+            CredentialConfig::ManagedIdentity { client_id } => {
+                CredentialSettings::ManagedIdentity { client_id: client_id.clone() }
+            }
+            CredentialConfig::WorkloadIdentity { .. } => CredentialSettings::WorkloadIdentity,
+            CredentialConfig::ClientSecret { tenant, client_id, secret } => {
+                CredentialSettings::ClientSecret(azure::ClientSecret {
+                    tenant: self.setting("azure.tenant", tenant)?,
+                    client_id: self.setting("azure.client_id", client_id)?,
+                    secret: self.secret("azure.client_secret", secret)?,
+                })
+            }
+            CredentialConfig::ClientCertificate { .. } => CredentialSettings::ClientCertificate,
+            CredentialConfig::AzureCli { .. } => CredentialSettings::AzureCli,
+            CredentialConfig::Token { token } => CredentialSettings::Token(self.secret("azure.token", token)?),
+        })
+    }
+
+    fn account(&mut self, account: &AccountConfig) -> Result<Arc<dyn DnsProvider>, String> {
+        let name_servers: Vec<String> = account.name_servers.iter().map(ToString::to_string).collect();
+        let name_servers = (!name_servers.is_empty()).then_some(name_servers);
+        match &account.kind {
+            AccountKind::AzureDns { resource_group, subscription, zones } => {
+                let arm = self.arm(subscription.as_deref().unwrap_or(&self.azure.subscription))?;
+                Ok(Arc::new(AzureDns::new(account.name.clone(), arm, resource_group.clone(), zones.clone(), name_servers)))
+            }
+            AccountKind::Cloudflare { token, api, zones } => {
+                let settings = cloudflare::Settings {
+                    account: account.name.clone(),
+                    api: api.clone(),
+                    token: self.secret(&format!("the token of account {}", account.name), token)?,
+                    zones: zones.clone(),
+                    name_servers,
+                };
+                Ok(Arc::new(Cloudflare::new(settings, self.http.clone())))
+            }
+        }
+    }
+
+    fn secret(&self, what: &str, reference: &SecretRef) -> Result<secrecy::SecretString, String> {
+        reference.read(self.environment).map_err(|error| format!("{what}: {}", told(error)))
+    }
+
+    fn setting(&self, what: &str, setting: &Setting) -> Result<String, String> {
+        setting.read(self.environment).ok_or_else(|| format!("{what}: {setting} is not set"))
+    }
+}
+
+fn told(error: impl Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,60 @@
+//! The main job on a real wire: the built binary against a whole cloud on loopback.
+
+use cnamed::sandbox::Service;
+
+use crate::support::Cloud;
+
+#[tokio::test]
+async fn plan_shows_everything_and_writes_nothing() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["plan"]).await.exits(3).says("contoso-jump").says("jumpstation.example.com");
+    assert!(cloud.writes().is_empty(), "{:?}", cloud.writes());
+}
+
+#[tokio::test]
+async fn one_sync_provisions_and_verifies_and_a_second_writes_nothing() {
+    let cloud = Cloud::start().await;
+    let run = cloud.run(&["--format", "json", "sync"]).await.exits(0);
+    let round = run.json();
+    assert_eq!(round["version"], 1);
+    assert_eq!(round["outcome"], "changed");
+    assert_eq!(round["endpoints"][0]["state"], "ready");
+    assert_eq!(round["changes"].as_array().unwrap().len(), 3, "{round:#}");
+    for record in round["records"].as_array().unwrap() {
+        assert_eq!(record["verdict"], "agreed", "{round:#}");
+    }
+    assert!(!cloud.writes().is_empty());
+
+    cloud.sandbox.forget_requests();
+    let round = cloud.run(&["--format", "json", "sync"]).await.exits(0).json();
+    assert_eq!(round["outcome"], "in-sync");
+    assert!(cloud.writes().is_empty(), "{:?}", cloud.writes());
+}
+
+#[tokio::test]
+async fn an_idle_sync_costs_one_read_of_the_endpoint_and_two_of_each_provider() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["sync"]).await.exits(0);
+    cloud.sandbox.forget_requests();
+    cloud.run(&["sync"]).await.exits(0);
+    let arm = cloud.asked(Service::Arm);
+    let (endpoint, dns): (Vec<&String>, Vec<&String>) =
+        arm.iter().partition(|request| request.to_ascii_lowercase().contains("publicipaddresses"));
+    assert_eq!(endpoint.len(), 1, "{arm:#?}");
+    assert!(dns.len() <= 2, "{arm:#?}");
+    let cloudflare = cloud.asked(Service::Cloudflare);
+    assert!(cloudflare.len() <= 2, "{cloudflare:#?}");
+    assert!(cloud.writes().is_empty());
+}
+
+#[tokio::test]
+async fn a_reviewed_plan_is_run_exactly_and_refused_once_something_changed() {
+    let cloud = Cloud::start().await;
+    let file = cloud.folder.path().join("plan.json");
+    let file = file.to_str().unwrap();
+    cloud.run(&["plan", "--out", file]).await.exits(3);
+    cloud.run(&["sync", "--plan", file]).await.exits(0);
+    cloud.sandbox.forget_requests();
+    cloud.run(&["sync", "--plan", file]).await.exits(4).says("Plan again");
+    assert!(cloud.writes().is_empty());
+}

@@ -27,6 +27,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
+pub use self::cloudflare::{CLOUDFLARE_TOKENS, CloudflareTokens};
 pub use self::control::{Control, ControlError, LegacyPublicIp, RecordAtAzure};
 pub use self::exchange::Service;
 pub use self::fault::{Action, DnsFault, Fault, HoldPoint, NameServer};

@@ -8,7 +8,7 @@ use super::exchange::{Request, Response};
 use super::world::World;
 
 /// Azure's state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {}
 
 impl State {

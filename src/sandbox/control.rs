@@ -44,7 +44,7 @@ impl Control {
 
     /// Makes a DNS server misbehave, or behave again.
     pub fn dns_fault(&self, server: NameServer, fault: Option<DnsFault>) {
-        self.cloud.with(|world| world.faults.set_dns(server, fault));
+        self.cloud.with(|world| dns::misbehave(world, server, fault));
     }
 
     /// Empties the recursive resolver's cache.

@@ -38,14 +38,10 @@ pub(crate) fn read(kind: &str, body: &Map<String, Value>, kept: Option<&Record>)
             Some(content) => simple(kind, &text(content, "content")?)?,
             None => kept.map(|kept| kept.content.clone()).ok_or_else(|| required("content"))?,
         };
-        if kind == "MX" {
-            priority.get_or_insert(if let Some(kept) = kept {
-                kept.priority.unwrap_or(0)
-            } else {
-                return Err(required("priority"));
-            });
-        } else {
+        if kind != "MX" {
             priority = None;
+        } else if priority.is_none() {
+            return Err(required("priority"));
         }
         return Ok(Body { content, data: None, priority });
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hickory_net::proto::op::{Edns, Header, HeaderCounts, Metadata, OpCode, ResponseCode};
-use hickory_net::proto::rr::{Name, Record, RecordType};
+use hickory_net::proto::rr::{Name, RData, Record, RecordType};
 use hickory_net::runtime::Time;
 use hickory_server::Server;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -68,7 +68,7 @@ impl Handler {
             super::seen_by(world, self.server, |world| answer::answer(world, publisher, question, kind))
         });
         if let Some(flatten) = answer.flatten.take() {
-            let resolved = recursor.look_up(&flatten.target, kind).await;
+            let resolved = self.addresses(publisher, flatten.target, kind).await;
             if resolved.code == ResponseCode::ServFail {
                 return Answer::only(ResponseCode::ServFail);
             }
@@ -86,6 +86,20 @@ impl Handler {
             }
         }
         answer
+    }
+
+    /// The addresses of `target` as the provider finds them: in its own zones first, then by asking around.
+    async fn addresses(&self, publisher: Publisher, mut target: Name, kind: RecordType) -> Answer {
+        let own = self.cloud.with(|world| {
+            super::seen_by(world, self.server, |world| answer::answer(world, publisher, &target, kind))
+        });
+        match own.answers.last().map(|record| &record.data) {
+            Some(RData::CNAME(next)) => target = next.0.clone(),
+            None if own.flatten.is_none() && own.code == ResponseCode::Refused => {}
+            _ if own.flatten.is_none() => return own,
+            _ => {}
+        }
+        Recursor::new(self.cloud.clone()).look_up(&target, kind).await
     }
 }
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
+pub use self::azure::seed::{AZURE_IDENTITY, AzureIdentity};
 pub use self::cloudflare::{CLOUDFLARE_TOKENS, CloudflareTokens};
 pub use self::control::{Control, ControlError, LegacyPublicIp, RecordAtAzure};
 pub use self::exchange::Service;
@@ -36,7 +37,6 @@ use self::world::{Cloud, World};
 
 /// How a sandbox behaves from its start.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Options {
     /// Where to write each exchange with Resource Manager and Cloudflare for contract judges, one file each.
     pub record: Option<PathBuf>,

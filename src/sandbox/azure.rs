@@ -303,6 +303,25 @@ fn endpoints(world: &World) -> Response {
     )
 }
 
+/// A resource of the network provider as GET shows it.
+pub(crate) fn show(world: &World, id: &Id) -> Option<serde_json::Value> {
+    let kind = network::kind(id.as_str().split('/').nth(7)?)?;
+    world.azure.network.get(&id.key()).map(|resource| resource::render(world, resource, kind))
+}
+
+/// Attaches a public IP to an interface's first configuration.
+pub(crate) fn attach(world: &mut World, nic: &Id, public_ip: &Id) {
+    network::attach(world, nic, Some(public_ip));
+}
+
+/// Takes a public IP from the interface that uses it.
+pub(crate) fn detach(world: &mut World, public_ip: &Id) {
+    let user = network::user_of(world, public_ip).unwrap_or_default();
+    if let Some((nic, _)) = user.split_once("/ipConfigurations/") {
+        network::attach(world, &Id::new(nic), None);
+    }
+}
+
 /// What an Azure DNS server says of one record set of a name, in presentation format (RFC 1035, 5.1): `values` are
 /// RDATA texts such as `10 mail.example.com.`, `"some text"` or `203.0.113.7`; names in them are absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -147,6 +147,12 @@ pub enum NameServer {
     Recursive,
 }
 
+impl NameServer {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Azure1, Self::Azure2, Self::Cloudflare1, Self::Cloudflare2, Self::Label, Self::Recursive];
+}
+
 /// How a DNS server misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

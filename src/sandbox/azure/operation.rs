@@ -30,8 +30,6 @@ pub(crate) enum Effect {
 /// One operation.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
-    pub(crate) namespace: &'static str,
-    pub(crate) location: String,
     /// The resource it works on.
     pub(crate) target: Id,
     pub(crate) effect: Effect,
@@ -99,8 +97,6 @@ pub(crate) fn start(
     let due = world.now() + world.options.operation_delay;
     let with_location = effect != Effect::Write;
     let operation = Operation {
-        namespace,
-        location: location.to_owned(),
         target: target.clone(),
         effect,
         due,

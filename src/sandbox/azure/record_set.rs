@@ -371,6 +371,13 @@ pub(crate) fn delete_by_hand(world: &mut World, fqdn: &str, kind: &str) -> Resul
     removed.map(|_| ()).ok_or_else(|| format!("there is no {kind} record set {fqdn}"))
 }
 
+/// The set as GET shows it.
+pub(crate) fn shown_by_hand(world: &World, fqdn: &str, kind: &str) -> Option<Value> {
+    let (zone, name) = place(world, fqdn).ok()?;
+    let zone = world.azure.zones.get(&zone.key())?;
+    zone.sets.get(&(name, kind.to_ascii_uppercase())).map(|set| set.json(zone))
+}
+
 fn place(world: &World, fqdn: &str) -> Result<(Id, String), String> {
     let fqdn = fqdn.trim_end_matches('.').to_ascii_lowercase();
     let apex = zone::zone_of(world, &fqdn).ok_or_else(|| format!("no Azure DNS zone holds {fqdn}"))?;

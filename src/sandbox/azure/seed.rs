@@ -1,5 +1,35 @@
 //! What exists when a sandbox starts.
 
+use serde::Serialize;
+
+/// Who can sign in to every sandbox, and where.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct AzureIdentity {
+    /// The tenant's id.
+    pub tenant: &'static str,
+    /// The subscription's id.
+    pub subscription: &'static str,
+    /// A principal that may do everything.
+    pub client_id: &'static str,
+    /// Its secret.
+    pub client_secret: &'static str,
+    /// A principal that may only read.
+    pub reader_client_id: &'static str,
+    /// Its secret.
+    pub reader_client_secret: &'static str,
+}
+
+/// See [`AzureIdentity`].
+pub const AZURE_IDENTITY: AzureIdentity = AzureIdentity {
+    tenant: TENANT,
+    subscription: SUBSCRIPTION,
+    client_id: WRITER,
+    client_secret: WRITER_SECRET,
+    reader_client_id: READER,
+    reader_client_secret: READER_SECRET,
+};
+
 /// The tenant of the seeded principals.
 pub(crate) const TENANT: &str = "7e9a4700-0000-4000-8000-00000000c0de";
 /// The subscription.

@@ -3,6 +3,7 @@
 //! Nothing below this line performs I/O, reads a clock or the environment, logs, or is `async`. Every function
 //! takes values and returns values.
 
+pub mod effect;
 pub mod endpoint;
 pub mod guard;
 pub mod name;
@@ -10,3 +11,4 @@ pub mod plan;
 pub mod record;
 pub mod state;
 pub mod verify;
+pub mod zone;

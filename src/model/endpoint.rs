@@ -195,3 +195,23 @@ pub enum Intent {
     /// Take down what we made, after every name has been withdrawn.
     Remove,
 }
+
+impl fmt::Display for Allocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Static => "static",
+            Self::Dynamic => "dynamic",
+        })
+    }
+}
+
+impl fmt::Display for LabelScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::TenantReuse => "tenant-reuse",
+            Self::SubscriptionReuse => "subscription-reuse",
+            Self::ResourceGroupReuse => "resource-group-reuse",
+            Self::NoReuse => "no-reuse",
+        })
+    }
+}

@@ -1,13 +1,17 @@
 //! Danger has a type: what a plan may not do, and what would allow it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Handle;
-use super::plan::{Plan, Subject};
+use super::plan::{Blocked, Plan, Step, Subject};
 use super::state::{Desired, Observed};
+
+mod chain;
+mod network;
+mod record;
 
 /// The rule that a refused change would break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +41,8 @@ pub enum Rule {
     Mode,
     /// The resource cannot become what is wanted without being made anew.
     Immutable,
+    /// The resource would be deleted while another one stands on it.
+    InUse,
 }
 
 /// One change that will not be made, why, and what would allow it.
@@ -54,11 +60,25 @@ pub struct Refusal {
     pub allow: String,
 }
 
-/// A plan that has passed the guard: the only kind that can be applied.
+/// A plan that has passed the guard: the only kind that can be applied, and made by [`check`] alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cleared {
     plan: Plan,
     refusals: Vec<Refusal>,
+}
+
+/// A [`Cleared`] that was kept, and may have been edited or have aged since: good for comparing, not for applying.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Reviewed {
+    plan: Plan,
+    refusals: Vec<Refusal>,
+}
+
+/// What was reviewed is not what would be done now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the plan that was reviewed is not the plan of now: {difference}")]
+pub struct Differs {
+    difference: String,
 }
 
 impl Cleared {
@@ -73,16 +93,116 @@ impl Cleared {
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals
     }
+
+    /// This, if it is exactly what was reviewed: the same steps in the same order, against the same versions,
+    /// with the same refused and the same blocked.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn confirmed(self, reviewed: &Reviewed) -> Result<Self, Differs> {
+        let difference = match (&self.plan, &reviewed.plan) {
+            (now, then) if now.owner != then.owner => {
+                format!("it was made for the owner {}, not {}", then.owner, now.owner)
+            }
+            (now, then) if now.steps != then.steps => first_difference(&now.steps, &then.steps),
+            _ if self.refusals != reviewed.refusals => "what is refused has changed".into(),
+            (now, then) if now.blocked != then.blocked => "what is blocked has changed".into(),
+            (now, then) if !now.is_exactly(then) => "what is noted has changed".into(),
+            _ => return Ok(self),
+        };
+        Err(Differs { difference })
+    }
 }
 
-/// Holds `plan` against every rule; each refusal takes all changes of its endpoint out of the plan.
+fn first_difference(now: &[Step], then: &[Step]) -> String {
+    let at = now.iter().zip(then).position(|(now, then)| now != then).unwrap_or(now.len().min(then.len()));
+    match (now.get(at), then.get(at)) {
+        (Some(now), Some(then)) if now.subject() == then.subject() && now.verb() == then.verb() => {
+            format!("step {} on {} meets another state than it was made for", at + 1, now.subject())
+        }
+        (Some(now), Some(then)) => {
+            format!("step {} concerns {} now, not {}", at + 1, now.subject(), then.subject())
+        }
+        (Some(now), None) => format!("step {} on {} is new", at + 1, now.subject()),
+        (None, Some(then)) => format!("step {} on {} is no longer needed", at + 1, then.subject()),
+        (None, None) => "the steps have changed".into(),
+    }
+}
+
+/// Holds `plan` against every rule; each refusal takes all changes of its endpoint out of the plan, and no others
+/// but those that depend on them.
 #[must_use]
 pub fn check(desired: &Desired, observed: &Observed, plan: Plan) -> Cleared {
-    let _ = (desired, observed);
-    let refusals = Vec::new();
-    let stopped: BTreeSet<Option<Handle>> = refusals.iter().map(|r: &Refusal| r.endpoint.clone()).collect();
-    let _ = stopped;
-    Cleared { plan, refusals }
+    let mut refusals = BTreeSet::new();
+    record::check(desired, observed, &plan, &mut refusals);
+    chain::check(desired, observed, &plan, &mut refusals);
+    network::check(desired, observed, &plan, &mut refusals);
+    let plan = without(desired, plan, &refusals);
+    Cleared { plan, refusals: refusals.into_iter().collect() }
+}
+
+/// `plan` less every change of a refused endpoint, and of any endpoint that waits for one of those.
+fn without(desired: &Desired, plan: Plan, refusals: &BTreeSet<Refusal>) -> Plan {
+    if refusals.is_empty() {
+        return plan;
+    }
+    let mut stopped: HashSet<Option<Handle>> =
+        refusals.iter().map(|refusal| refusal.endpoint.clone()).collect();
+    let mut held_back: HashMap<Handle, Subject> = HashMap::new();
+    loop {
+        let waits = |step: &Step| {
+            let refused = |at: &&usize| plan.steps.get(**at).is_some_and(|on| stopped.contains(&on.endpoint));
+            let on = step.after.iter().find(refused).and_then(|at| plan.steps.get(*at))?;
+            (!stopped.contains(&step.endpoint)).then(|| (step.endpoint.clone(), on.subject()))
+        };
+        let Some((endpoint, on)) = plan.steps.iter().find_map(waits) else { break };
+        if let Some(endpoint) = &endpoint {
+            held_back.insert(endpoint.clone(), on);
+        }
+        stopped.insert(endpoint);
+    }
+    let mut moved = vec![None; plan.steps.len()];
+    let mut steps = Vec::new();
+    for (at, mut step) in plan.steps.into_iter().enumerate() {
+        if !stopped.contains(&step.endpoint) {
+            step.after = step.after.iter().filter_map(|on| moved[*on]).collect();
+            moved[at] = Some(steps.len());
+            steps.push(step);
+        }
+    }
+    let refused: HashSet<&Subject> = refusals.iter().map(|refusal| &refusal.subject).collect();
+    let endpoint_of = |subject: &Subject| match subject {
+        Subject::PublicIp(endpoint) => Some(endpoint.clone()),
+        Subject::Record(key) => desired.records.get(key).map(|wanted| wanted.endpoint.clone()),
+    };
+    let mut blocked: Vec<Blocked> = (plan.blocked.into_iter())
+        .filter(|blocked| !refused.contains(&blocked.subject))
+        .map(|blocked| {
+            let ours = blocked.ours && !stopped.contains(&endpoint_of(&blocked.subject));
+            Blocked { ours, ..blocked }
+        })
+        .collect();
+    let mut held_back: Vec<Blocked> = (held_back.into_iter())
+        .map(|(endpoint, on)| Blocked {
+            subject: Subject::PublicIp(endpoint),
+            waits_for: format!("the change of {on}, which was refused"),
+            ours: false,
+        })
+        .collect();
+    held_back.sort();
+    blocked.append(&mut held_back);
+    Plan { steps, blocked, ..plan }
+}
+
+impl fmt::Display for Cleared {
+    /// What is refused last, where it is read first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)?;
+        for Refusal { subject, rule, reason, allow, .. } in &self.refusals {
+            writeln!(f, "\nrefused  {subject}  ({rule})\n         {reason}\n         next: {allow}")?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Rule {
@@ -100,6 +220,7 @@ impl fmt::Display for Rule {
             Self::Ttl => "ttl",
             Self::Mode => "mode",
             Self::Immutable => "immutable",
+            Self::InUse => "in-use",
         })
     }
 }

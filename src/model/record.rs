@@ -222,13 +222,13 @@ pub mod mark {
     /// The mark's text form.
     #[must_use]
     pub fn text(owner: &Owner) -> String {
-        format!("{MANAGED_BY}={CNAMED} {OWNER}={owner}")
+        before_owner() + owner.as_str()
     }
 
     /// Splits a comment into what a person wrote and the owner that its mark names, if it ends in one.
     #[must_use]
     pub fn split(comment: &str) -> (&str, Option<Owner>) {
-        let prefix = const_format();
+        let prefix = before_owner();
         let Some(at) = comment.rfind(&prefix) else { return (comment, None) };
         let (human, tail) = comment.split_at(at);
         let boundary = human.is_empty() || human.ends_with(char::is_whitespace);
@@ -247,7 +247,8 @@ pub mod mark {
         (comment.chars().count() <= limit).then_some(comment)
     }
 
-    fn const_format() -> String {
+    /// The part of the text form that is the same for every owner.
+    fn before_owner() -> String {
         format!("{MANAGED_BY}={CNAMED} {OWNER}=")
     }
 }
@@ -369,6 +370,17 @@ pub struct RecordSet {
     pub mark: Option<Owner>,
     /// What was read, for the write that follows.
     pub version: Version,
+}
+
+impl fmt::Display for RecordSet {
+    /// What it says, and whose mark it carries when it carries one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.content.fmt(f)?;
+        match &self.mark {
+            Some(owner) => write!(f, "  owner {owner}"),
+            None => f.write_str("  unmarked"),
+        }
+    }
 }
 
 impl RecordSet {

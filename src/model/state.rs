@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{Availability, Endpoint, Handle, Intent, PublicIp, PublicIpSpec};
-use super::name::{Fqdn, ZoneName, longest_match};
-use super::record::{Data, Mode, Owner, Policy, RecordSet, Ttl, Version};
+use super::endpoint::{Availability, Endpoint, Handle, Intent, PublicIp};
+use super::name::{Fqdn, longest_match};
+use super::record::{Data, Mode, Owner, Policy, RecordSet, Ttl};
+pub use super::zone::{NoZone, Zone, ZoneRules};
 
 /// The result of looking. Unknown is not empty: it freezes all that depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,16 +138,26 @@ impl Desired {
         self
     }
 
-    /// The wish of `cnamed remove`: `name` withdrawn wherever it is held.
+    /// The wish of `cnamed remove`: `name` withdrawn wherever it is held, and nothing else touched.
+    ///
+    /// Endpoints are only watched and nothing is pruned, so that this works while an endpoint is refused.
     #[must_use]
     pub fn withdrawing(mut self, name: &Fqdn) -> Self {
-        for (key, wanted) in &mut self.records {
-            wanted.withdraw |= &key.name == name;
+        self.records.retain(|key, _| &key.name == name);
+        for wanted in self.records.values_mut() {
+            wanted.withdraw = true;
         }
+        let followed: BTreeSet<Handle> =
+            self.records.values().map(|wanted| wanted.endpoint.clone()).collect();
+        self.endpoints.retain(|endpoint, _| followed.contains(endpoint));
+        for endpoint in self.endpoints.values_mut() {
+            endpoint.intent = Intent::Watch;
+        }
+        self.prune = false;
         self
     }
 
-    /// The records that follow `endpoint`.
+    /// The records that follow `endpoint`, found by looking at them all.
     pub fn records_of<'d>(
         &'d self,
         endpoint: &'d Handle,
@@ -155,42 +166,13 @@ impl Desired {
     }
 }
 
-/// A zone that an account holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Zone {
-    /// Its apex.
-    pub name: ZoneName,
-    /// What the provider calls it: a resource id, or Cloudflare's zone id.
-    pub id: String,
-    /// Its authoritative servers, as the provider lists them or the operator wrote them: names, or `ip:port`.
-    pub name_servers: Vec<String>,
-    /// What it allows.
-    pub rules: ZoneRules,
-}
-
-/// What a provider allows in a zone, as data, so that the core can refuse before a call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ZoneRules {
-    /// The least TTL, in seconds, other than automatic.
-    pub least_ttl: u32,
-    /// The greatest TTL, in seconds.
-    pub greatest_ttl: u32,
-    /// Whether a TTL of 1 means "automatic" (Cloudflare).
-    pub automatic_ttl: bool,
-    /// Whether alias record sets exist (Azure DNS).
-    pub alias: bool,
-    /// Whether a CNAME at the apex is accepted, and flattened (Cloudflare).
-    pub flattens_apex: bool,
-    /// Whether records can be proxied (Cloudflare).
-    pub proxying: bool,
-}
-
 /// What was seen of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointState {
     /// The public IP.
     pub public_ip: Seen<PublicIp>,
-    /// Whether the wanted label is to be had; asked only when the public IP does not already hold it.
+    /// Whether the wanted label is to be had; [`Seen::Absent`] means that nobody was asked, since the public IP
+    /// holds it already.
     pub label: Seen<LabelHolder>,
 }
 
@@ -223,18 +205,10 @@ pub struct Observed {
     /// The zones of each account.
     pub zones: BTreeMap<Handle, Seen<Vec<Zone>>>,
     /// What holds each wanted name, every type of it, and every other record with our mark.
+    ///
+    /// A zone that could not be searched for marked records has at least one unknown entry, its apex if need be:
+    /// a label is given up only when no name can hide.
     pub records: BTreeMap<RecordKey, Seen<Vec<RecordSet>>>,
-}
-
-/// Why a name has no one zone in an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoZone {
-    /// The account's zones could not be read.
-    Unknown(String),
-    /// No zone of the account holds the name.
-    None,
-    /// Several zones of one name do, with these ids.
-    Several(ZoneName, Vec<String>),
 }
 
 impl Observed {
@@ -247,16 +221,9 @@ impl Observed {
             Some(Seen::Present(zones)) => zones,
             Some(Seen::Absent) => return Err(NoZone::None),
             Some(Seen::Unknown(reason)) => return Err(NoZone::Unknown(reason.clone())),
-            None => return Err(NoZone::Unknown("its zones were not read".into())),
+            None => return Err(NoZone::unread()),
         };
-        match longest_match(zones, &key.name, |zone| &zone.name).as_slice() {
-            [] => Err(NoZone::None),
-            [zone] => Ok(zone),
-            several => Err(NoZone::Several(
-                several[0].name.clone(),
-                several.iter().map(|zone| zone.id.clone()).collect(),
-            )),
-        }
+        NoZone::one_of(&longest_match(zones, &key.name, |zone| &zone.name))
     }
 
     /// The public IP of `endpoint`, if it was seen.
@@ -289,27 +256,4 @@ impl Observed {
             .filter_map(|state| state.public_ip.present())
             .any(|ip| ip.fqdn.as_ref() == Some(fqdn))
     }
-}
-
-/// The public IP that `spec` would have become, for previews and for the laws; Azure alone knows the true name.
-pub(super) fn imagined(spec: &PublicIpSpec, owner: &Owner, suffix: &str) -> PublicIp {
-    PublicIp {
-        id: format!("/imagined/{}/{}", spec.resource_group, spec.name),
-        location: spec.location.clone(),
-        sku: "Standard".into(),
-        allocation: spec.allocation,
-        label: Some(spec.label.clone()),
-        label_scope: spec.label_scope,
-        fqdn: imagined_fqdn(spec, suffix),
-        address: Some([192, 0, 2, 1].into()),
-        provisioning: super::endpoint::Provisioning::Succeeded,
-        attached_to: None,
-        mark: Some(owner.clone()),
-        version: Version("imagined".into()),
-    }
-}
-
-/// The name that a label would have without a scope.
-pub(super) fn imagined_fqdn(spec: &PublicIpSpec, suffix: &str) -> Option<Fqdn> {
-    Fqdn::parse(&format!("{}.{}.{suffix}", spec.label, spec.location)).ok()
 }

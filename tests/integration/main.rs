@@ -1,5 +1,7 @@
 //! What is promised, as one binary: every extra one links the world again.
 
 mod architecture;
+mod sandbox_cloudflare;
+mod sandbox_dns;
 mod story;
 mod support;

@@ -1,0 +1,155 @@
+//! The rules for public IPs and their labels.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::record::left_behind;
+use super::{Refusal, Rule};
+use crate::model::endpoint::{Allocation, Endpoint, Handle, Intent, PublicIp};
+use crate::model::name::Fqdn;
+use crate::model::plan::{Action, NetworkChange, Plan, Subject, points_at_label};
+use crate::model::record::RecordSet;
+use crate::model::state::{Desired, LabelHolder, Observed, RecordKey, Seen};
+
+/// Every endpoint, and every change to one.
+pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
+    let mut given_up: HashMap<&Handle, &Fqdn> = HashMap::new();
+    for step in &plan.steps {
+        let Action::Network(change) = &step.action else { continue };
+        changed(desired, change, refusals);
+        if let Some(label) = change.releases().and_then(|held| held.fqdn.as_ref()) {
+            given_up.insert(&change.endpoint, label);
+        }
+    }
+    left_behind(desired, observed, &given_up, refusals);
+    for (key, wanted) in desired.records.iter().filter(|(_, wanted)| !wanted.withdraw) {
+        let Some(endpoint) = desired.endpoints.get(&wanted.endpoint) else { continue };
+        if endpoint.intent == Intent::Remove || !strangers(observed, endpoint) {
+            continue;
+        }
+        let ours = |set: &&RecordSet| set.is_ours(&desired.owner);
+        if observed.sets(key).iter().filter(ours).any(|set| points_at_label(set, endpoint)) {
+            refusals.insert(exposure(endpoint, key));
+        }
+    }
+    for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Hold) {
+        wanted_label(observed, endpoint, refusals);
+    }
+}
+
+fn changed(desired: &Desired, change: &NetworkChange, refusals: &mut BTreeSet<Refusal>) {
+    let NetworkChange { endpoint, spec, held, delete } = change;
+    let mut refuse = |rule, reason: String, allow: String| {
+        refusals.insert(of(endpoint, rule, reason, allow));
+    };
+    let Some(held) = held else {
+        if spec.allocation == Allocation::Dynamic {
+            let reason = format!(
+                "The public IP {} does not exist, and Azure makes no dynamic addresses any more: only the retired Basic kind had them.",
+                spec.name
+            );
+            refuse(Rule::Mode, reason, format!("set allocation = \"static\" for {endpoint}"));
+        }
+        return;
+    };
+    if let (true, Some(user)) = (*delete, &held.attached_to) {
+        let reason = format!("The public IP {} still stands in front of {user}.", spec.name);
+        refuse(Rule::InUse, reason, format!("take {} off {user}, then run the same again", spec.name));
+    }
+    if !delete {
+        unchangeable(endpoint, held, change, &mut refuse);
+        let renamed = held.label.as_ref().filter(|_| change.releases().is_some());
+        if let (Some(label), false) = (renamed, desired.consents.relabel) {
+            let reason = format!(
+                "The label of {} would change from {label} to {}, which frees {label} for anybody and takes the endpoint's names away for as long as their TTL.",
+                spec.name, spec.label
+            );
+            let allow =
+                format!("run `cnamed sync --allow relabel`, or set label = \"{label}\" for {endpoint}");
+            refuse(Rule::Relabel, reason, allow);
+        }
+    }
+}
+
+/// What Azure fixes at creation.
+fn unchangeable(
+    endpoint: &Handle,
+    held: &PublicIp,
+    change: &NetworkChange,
+    refuse: &mut impl FnMut(Rule, String, String),
+) {
+    let spec = &change.spec;
+    if !held.location.eq_ignore_ascii_case(&spec.location) {
+        let reason = format!(
+            "The public IP {} is in {} and cannot move to {}.",
+            spec.name, held.location, spec.location
+        );
+        let allow = format!("set location = \"{}\" for {endpoint}, or name another public_ip", held.location);
+        refuse(Rule::Immutable, reason, allow);
+    }
+    let labels = held.label.as_ref() != Some(&spec.label);
+    if let (true, Some(scope)) = (labels && held.label_scope != spec.label_scope, spec.label_scope) {
+        let has = held.label_scope.map_or_else(|| "none".to_owned(), |scope| scope.to_string());
+        let reason = format!(
+            "The public IP {} would get the label {} with the scope {scope}, but a scope is set at creation only, and it has {has}.",
+            spec.name, spec.label
+        );
+        let allow = format!("take label_scope out of {endpoint}, or name another public_ip");
+        refuse(Rule::Immutable, reason, allow);
+    }
+}
+
+/// A label that is needed and not to be had.
+fn wanted_label(observed: &Observed, endpoint: &Endpoint, refusals: &mut BTreeSet<Refusal>) {
+    let spec = &endpoint.public_ip;
+    let Some(state) = observed.endpoints.get(&endpoint.name) else { return };
+    let held = state.public_ip.present().is_some_and(|ip| ip.label.as_ref() == Some(&spec.label));
+    if held || state.public_ip.unknown().is_some() {
+        return;
+    }
+    let (reason, allow) = match &state.label {
+        Seen::Present(LabelHolder::Own(id)) => (
+            format!("The label {} in {} is held by {id}.", spec.label, spec.location),
+            format!("take the label off it, or name it as the public_ip of {}", endpoint.name),
+        ),
+        Seen::Present(LabelHolder::Stranger) => (
+            format!(
+                "The label {} in {} is held by somebody else, or by a resource that we cannot read.",
+                spec.label, spec.location
+            ),
+            format!("choose another label for {}", endpoint.name),
+        ),
+        Seen::Present(LabelHolder::Nobody) | Seen::Absent | Seen::Unknown(_) => return,
+    };
+    refusals.insert(of(&endpoint.name, Rule::Takeover, reason, allow));
+}
+
+/// Whether somebody unknown holds the endpoint's label.
+fn strangers(observed: &Observed, endpoint: &Endpoint) -> bool {
+    let state = observed.endpoints.get(&endpoint.name);
+    state.is_some_and(|state| matches!(state.label, Seen::Present(LabelHolder::Stranger)))
+}
+
+/// A name of ours that leads to a stranger. Nothing here may be mended by guessing: it is told, and left.
+fn exposure(endpoint: &Endpoint, key: &RecordKey) -> Refusal {
+    let reason = format!(
+        "{key} points at the label {}, which somebody else holds or a resource that we cannot read: whoever that is answers for the name.",
+        endpoint.public_ip.label
+    );
+    Refusal {
+        subject: Subject::Record(key.clone()),
+        endpoint: Some(endpoint.name.clone()),
+        rule: Rule::Takeover,
+        reason,
+        allow: format!("cnamed remove {}", key.name),
+    }
+}
+
+fn of(endpoint: &Handle, rule: Rule, reason: String, allow: String) -> Refusal {
+    Refusal {
+        subject: Subject::PublicIp(endpoint.clone()),
+        endpoint: Some(endpoint.clone()),
+        rule,
+        reason,
+        allow,
+    }
+}

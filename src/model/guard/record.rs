@@ -1,0 +1,247 @@
+//! The rules for names.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::{Refusal, Rule};
+use crate::model::endpoint::Handle;
+use crate::model::name::Fqdn;
+use crate::model::plan::{Action, Plan, Subject, displaced, mode};
+use crate::model::record::{Data, Mode, Owner, Policy, RecordSet, RecordType};
+use crate::model::state::{Desired, NoZone, Observed, RecordKey, Wanted, Zone};
+use crate::model::zone::ZoneIndex;
+
+/// Every name that is wanted, whether or not a change is planned for it yet: a public IP is not made for a name
+/// that could not follow it.
+pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
+    let zones = ZoneIndex::new(observed);
+    for (key, wanted) in &desired.records {
+        match zones.of(key) {
+            Ok(zone) if !wanted.withdraw => held_to_rules(desired, observed, key, wanted, zone, refusals),
+            Ok(_) | Err(NoZone::Unknown(_)) => {}
+            Err(NoZone::None) => {
+                let reason = format!("{} holds no zone for {}.", key.account, key.name);
+                let allow = format!(
+                    "give {} a credential that reaches the zone, or take {} out of the record's accounts",
+                    key.account, key.account
+                );
+                refusals.insert(refusal(key, wanted, Rule::Zone, reason, allow));
+            }
+            Err(NoZone::Several(name, ids)) => {
+                let reason = format!(
+                    "{} holds {} zones named {name}, with the ids {}.",
+                    key.account,
+                    ids.len(),
+                    ids.join(" and ")
+                );
+                let allow =
+                    format!("set `zones` of the account {} so that it names one of them", key.account);
+                refusals.insert(refusal(key, wanted, Rule::Zone, reason, allow));
+            }
+        }
+    }
+    mine(desired, plan, refusals);
+    strays(desired, plan, refusals);
+}
+
+fn held_to_rules(
+    desired: &Desired,
+    observed: &Observed,
+    key: &RecordKey,
+    wanted: &Wanted,
+    zone: &Zone,
+    refusals: &mut BTreeSet<Refusal>,
+) {
+    let rules = &zone.rules;
+    let mode = mode(key, wanted, zone);
+    let apex = zone.name.apex() == &key.name;
+    let mut refuse = |rule, reason, allow| {
+        refusals.insert(refusal(key, wanted, rule, reason, allow));
+    };
+    if mode == Mode::Cname && apex && !rules.flattens_apex {
+        let reason = format!(
+            "{} is the apex of its zone in {}, where a CNAME cannot stand beside the SOA and NS records (RFC 1034, 3.6.2).",
+            key.name, key.account
+        );
+        refuse(Rule::Apex, reason, format!("set mode = \"auto\" for {}", key.name));
+    }
+    if mode == Mode::Alias && !rules.alias {
+        let reason = format!("{} has no alias record sets; those exist in Azure DNS only.", key.account);
+        refuse(Rule::Mode, reason, format!("set mode = \"auto\" for {}", key.name));
+    }
+    if wanted.proxied && !rules.proxying {
+        let reason = format!("{} cannot proxy {}; only Cloudflare can.", key.account, key.name);
+        let allow =
+            format!("set proxied = false, or give {} a record of its own in {}", key.name, key.account);
+        refuse(Rule::Mode, reason, allow);
+    }
+    if !(rules.takes(wanted.ttl) || (wanted.proxied && rules.proxying)) {
+        let automatic = if rules.automatic_ttl { ", or 1 for automatic" } else { "" };
+        let range = format!("{} to {} seconds{automatic}", rules.least_ttl, rules.greatest_ttl);
+        let reason = format!("The TTL {} is outside what {} takes: {range}.", wanted.ttl, key.account);
+        refuse(Rule::Ttl, reason, format!("set ttl of {} to {range}", key.name));
+    }
+    if wanted.policy == Policy::CreateOnly {
+        return;
+    }
+    let v6 = observed.public_ip(&wanted.endpoint).and_then(|ip| ip.address).is_some_and(|a| a.is_ipv6());
+    let rtype = match mode {
+        Mode::Cname | Mode::Auto => RecordType::Cname,
+        Mode::Address | Mode::Alias if v6 => RecordType::Aaaa,
+        Mode::Address | Mode::Alias => RecordType::A,
+    };
+    let sets: Vec<&RecordSet> =
+        observed.sets(key).iter().filter(|set| displaced(&rtype, set, apex)).collect();
+    let fixed = types(sets.iter().filter(|set| is_fixed(set)));
+    if !fixed.is_empty() {
+        let reason =
+            format!("{} holds {fixed} in {}, which {rtype} cannot stand beside.", key.name, key.account);
+        let allow = if rtype == RecordType::Cname && !fixed.contains("NS") {
+            format!("set mode = \"address\" for {}, or move its {fixed} to another name", key.name)
+        } else {
+            format!("take the {fixed} record off {}, or choose another name", key.name)
+        };
+        refuse(Rule::Coexistence, reason, allow);
+    } else if let Some(set) = sets.iter().find(|set| !may_take(desired, set)) {
+        let (reason, allow) = not_ours(key, set);
+        refuse(Rule::Foreign, reason, allow);
+    }
+}
+
+/// Whatever a plan says, a record is not changed without our mark or the operator's word.
+fn mine(desired: &Desired, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
+    let refused: HashSet<Subject> = refusals.iter().map(|refusal| refusal.subject.clone()).collect();
+    for step in &plan.steps {
+        let Action::Record(change) = &step.action else { continue };
+        let foreign = |set: &&RecordSet| match change.after {
+            Some(_) => !may_take(desired, set) || is_fixed(set),
+            None => !set.is_ours(&desired.owner),
+        };
+        let Some(set) = change.before.iter().find(foreign) else { continue };
+        if !refused.contains(&step.subject()) {
+            let (reason, allow) = not_ours(&change.key, set);
+            let endpoint = step.endpoint.clone();
+            refusals.insert(Refusal {
+                subject: step.subject(),
+                endpoint,
+                rule: Rule::Foreign,
+                reason,
+                allow,
+            });
+        }
+    }
+}
+
+/// Withdrawals of what the configuration no longer names: counted, since one record is too many to lose by
+/// mistake and a share of one is nothing.
+fn strays(desired: &Desired, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
+    if desired.consents.deletes {
+        return;
+    }
+    let keys: Vec<&RecordKey> = (plan.steps.iter())
+        .filter(|step| step.endpoint.is_none())
+        .filter_map(|step| match &step.action {
+            Action::Record(change) if change.after.is_none() => Some(&change.key),
+            _ => None,
+        })
+        .collect();
+    let Some(first) = keys.first() else { return };
+    let allow =
+        "run `cnamed sync --allow deletes` to withdraw them, or set prune = false to keep them".to_owned();
+    let (rule, reason) = if desired.records.is_empty() {
+        let reason =
+            format!("The configuration names no record at all, yet {} carry our mark.", listed(&keys));
+        (Rule::WantedEmpty, reason)
+    } else if keys.len() > desired.deletes_per_round {
+        let reason = format!(
+            "{} would be withdrawn in one round, and limits.deletes_per_round is {}.",
+            listed(&keys),
+            desired.deletes_per_round
+        );
+        (Rule::TooManyDeletes, reason)
+    } else {
+        return;
+    };
+    refusals.insert(Refusal {
+        subject: Subject::Record((*first).clone()),
+        endpoint: None,
+        rule,
+        reason,
+        allow,
+    });
+}
+
+/// Foreign CNAMEs at names that follow an endpoint and point at its label, which is about to be given up.
+pub(super) fn left_behind(
+    desired: &Desired,
+    observed: &Observed,
+    given_up: &HashMap<&Handle, &Fqdn>,
+    refusals: &mut BTreeSet<Refusal>,
+) {
+    if given_up.is_empty() {
+        return;
+    }
+    for (key, wanted) in &desired.records {
+        let Some(label) = given_up.get(&wanted.endpoint) else { continue };
+        let points = |set: &&RecordSet| matches!(&set.content.data, Data::Cname(target) if target == *label);
+        let foreign = |set: &&RecordSet| points(set) && !set.is_ours(&desired.owner);
+        if let Some(set) = observed.sets(key).iter().find(foreign) {
+            let (_, allow) = not_ours(key, set);
+            let reason = format!(
+                "{key} points at {label} {}, and would be left pointing at a label that anybody can claim.",
+                whose(set)
+            );
+            refusals.insert(refusal(key, wanted, Rule::Foreign, reason, allow));
+        }
+    }
+}
+
+/// Whether the operator's word, or our own mark, lets us change it.
+fn may_take(desired: &Desired, set: &RecordSet) -> bool {
+    let Some(mark) = &set.mark else { return desired.consents.adopt.contains_key(&set.name) };
+    let named = desired.consents.adopt.get(&set.name).and_then(Option::as_ref);
+    *mark == desired.owner || named == Some(mark)
+}
+
+/// Whether it is of a type that we never write, and so never displace.
+fn is_fixed(set: &RecordSet) -> bool {
+    matches!(set.content.data.rtype(), RecordType::Other(_))
+}
+
+fn not_ours(key: &RecordKey, set: &RecordSet) -> (String, String) {
+    let reason = format!("{key} is {} {}.", set.content, whose(set));
+    let allow = match &set.mark {
+        Some(owner) => format!("cnamed adopt {} --from {owner}", key.name),
+        None => format!("cnamed adopt {}", key.name),
+    };
+    (reason, allow)
+}
+
+fn whose(set: &RecordSet) -> String {
+    let owner = |owner: &Owner| format!("with the mark of {owner}");
+    set.mark.as_ref().map_or_else(|| "without our mark".to_owned(), owner)
+}
+
+fn types<'s>(sets: impl Iterator<Item = &'s &'s RecordSet>) -> String {
+    let types: BTreeSet<String> = sets.map(|set| set.content.data.rtype().to_string()).collect();
+    types.into_iter().collect::<Vec<_>>().join(" and ")
+}
+
+fn listed(keys: &[&RecordKey]) -> String {
+    let shown: Vec<String> = keys.iter().take(3).map(ToString::to_string).collect();
+    let names = shown.join(", ");
+    match keys.len() {
+        1 => format!("1 record ({names})"),
+        all if all > shown.len() => format!("{all} records ({names} and {} more)", all - shown.len()),
+        all => format!("{all} records ({names})"),
+    }
+}
+
+fn refusal(key: &RecordKey, wanted: &Wanted, rule: Rule, reason: String, allow: String) -> Refusal {
+    Refusal {
+        subject: Subject::Record(key.clone()),
+        endpoint: Some(wanted.endpoint.clone()),
+        rule,
+        reason,
+        allow,
+    }
+}

@@ -1,0 +1,428 @@
+//! The derivation: what follows from what is wanted and what was seen.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
+use super::release::Release;
+use super::{Action, Blocked, NetworkChange, Note, Plan, RecordChange, Step, Subject};
+use crate::model::endpoint::{Endpoint, Handle, Intent, Provisioning, PublicIp};
+use crate::model::name::Fqdn;
+use crate::model::record::{Content, Data, Mode, Owner, Policy, RecordSet, RecordType, Ttl};
+use crate::model::state::{
+    Desired, EndpointState, LabelHolder, NoZone, Observed, RecordKey, Seen, Wanted, Zone,
+};
+use crate::model::zone::ZoneIndex;
+
+/// What follows from `desired` and `observed`.
+#[must_use]
+pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
+    let mut planner = Planner::new(desired, observed);
+    for endpoint in desired.endpoints.values() {
+        planner.endpoint(endpoint);
+    }
+    planner.leaderless();
+    if desired.prune {
+        planner.strays();
+    }
+    planner.releases();
+    planner.plan
+}
+
+/// A name in an account and what is wanted of it.
+pub(super) type Follower<'p> = (&'p RecordKey, &'p Wanted);
+
+pub(super) struct Planner<'p> {
+    pub(super) desired: &'p Desired,
+    pub(super) observed: &'p Observed,
+    pub(super) zones: ZoneIndex<'p>,
+    pub(super) plan: Plan,
+    /// The labels to give up, once everything else is planned.
+    pub(super) releases: Vec<Release<'p>>,
+    /// The step that writes each name.
+    pub(super) written: HashMap<&'p RecordKey, usize>,
+    /// Every name of ours that points at a name, by that name. Only a release asks.
+    pub(super) pointing: OnceCell<HashMap<&'p Fqdn, Vec<&'p RecordKey>>>,
+    followers: HashMap<&'p Handle, Vec<Follower<'p>>>,
+}
+
+impl<'p> Planner<'p> {
+    fn new(desired: &'p Desired, observed: &'p Observed) -> Self {
+        let mut followers: HashMap<&Handle, Vec<Follower<'_>>> = HashMap::new();
+        for (key, wanted) in &desired.records {
+            followers.entry(&wanted.endpoint).or_default().push((key, wanted));
+        }
+        let owner = desired.owner.clone();
+        Self {
+            desired,
+            observed,
+            zones: ZoneIndex::new(observed),
+            plan: Plan { owner, steps: Vec::new(), blocked: Vec::new(), notes: Vec::new() },
+            releases: Vec::new(),
+            written: HashMap::new(),
+            pointing: OnceCell::new(),
+            followers,
+        }
+    }
+
+    fn endpoint(&mut self, endpoint: &'p Endpoint) {
+        let Some(state) = self.observed.endpoints.get(&endpoint.name) else {
+            return self.freeze(endpoint, "the public IP, which was not read");
+        };
+        match (&state.public_ip, endpoint.intent) {
+            (Seen::Unknown(reason), _) => {
+                self.freeze(endpoint, &format!("the public IP, which could not be read: {reason}"));
+            }
+            (_, Intent::Remove) => self.take_down(endpoint, state.public_ip.present()),
+            (Seen::Present(ip), _) => self.follow(endpoint, state, ip),
+            (Seen::Absent, Intent::Hold) => self.create(endpoint, state),
+            (Seen::Absent, Intent::Watch) => self.lost(endpoint, state),
+        }
+    }
+
+    /// Nothing that depends on an unknown changes; a withdrawal that was asked for depends on nothing.
+    fn freeze(&mut self, endpoint: &'p Endpoint, waits_for: &str) {
+        self.block(Subject::PublicIp(endpoint.name.clone()), waits_for, false);
+        for (key, wanted) in self.followers_of(&endpoint.name) {
+            if wanted.withdraw {
+                self.withdraw(key, wanted, REMOVED);
+            } else {
+                self.block(Subject::Record(key.clone()), waits_for, false);
+            }
+        }
+    }
+
+    fn create(&mut self, endpoint: &'p Endpoint, state: &EndpointState) {
+        if let Some(unknown) = unasked(endpoint, state) {
+            return self.freeze(endpoint, &unknown);
+        }
+        let spec = &endpoint.public_ip;
+        let change =
+            NetworkChange { endpoint: endpoint.name.clone(), spec: spec.clone(), held: None, delete: false };
+        self.step(
+            Some(&endpoint.name),
+            Action::Network(Box::new(change)),
+            Vec::new(),
+            "does not exist yet".into(),
+        );
+        for (key, wanted) in self.followers_of(&endpoint.name) {
+            if wanted.withdraw {
+                self.withdraw(key, wanted, REMOVED);
+            } else {
+                self.block(Subject::Record(key.clone()), NEW_NAME, true);
+            }
+        }
+    }
+
+    /// The watched public IP is gone: a name of ours whose label anybody may now claim is withdrawn.
+    fn lost(&mut self, endpoint: &'p Endpoint, state: &EndpointState) {
+        let waits_for = format!("the public IP {}, which does not exist", endpoint.public_ip.name);
+        self.block(Subject::PublicIp(endpoint.name.clone()), &waits_for, false);
+        for (key, wanted) in self.followers_of(&endpoint.name) {
+            if wanted.withdraw {
+                self.withdraw(key, wanted, REMOVED);
+            } else if self.claimable(endpoint, state, key) {
+                self.withdraw(key, wanted, CLAIMABLE);
+            } else {
+                self.block(Subject::Record(key.clone()), &waits_for, false);
+            }
+        }
+    }
+
+    /// Whether a CNAME of ours at `key` points at the endpoint's label, and nobody holds that.
+    fn claimable(&self, endpoint: &Endpoint, state: &EndpointState, key: &RecordKey) -> bool {
+        matches!(state.label, Seen::Present(LabelHolder::Nobody))
+            && self.ours(key).any(|set| points_at_label(set, endpoint))
+    }
+
+    fn follow(&mut self, endpoint: &'p Endpoint, state: &EndpointState, ip: &'p PublicIp) {
+        let spec = &endpoint.public_ip;
+        self.differences(endpoint, ip);
+        let subject = || Subject::PublicIp(endpoint.name.clone());
+        let hold = endpoint.intent == Intent::Hold;
+        let labelled = ip.label.as_ref() == Some(&spec.label);
+        let mut coming = false;
+        if !hold {
+            if let (false, Some(label)) = (labelled, &ip.label) {
+                let text = format!("its label is {label}, not {}; names follow it as it is", spec.label);
+                self.plan.notes.push(Note { subject: subject(), text });
+            }
+        } else if ip.provisioning == Provisioning::Busy {
+            self.block(subject(), BUSY, false);
+        } else if !labelled {
+            if let Some(unknown) = unasked(endpoint, state) {
+                self.block(subject(), &unknown, false);
+            } else if ip.label.is_some() {
+                return self.relabel(endpoint, ip);
+            } else {
+                let reason = format!("it has no label, and {} is wanted", spec.label);
+                self.keep(endpoint, ip, reason);
+                coming = true;
+            }
+        } else if ip.provisioning == Provisioning::Failed {
+            self.keep(endpoint, ip, "its last operation failed".into());
+        }
+        for (key, wanted) in self.followers_of(&endpoint.name) {
+            if !hold && ip.fqdn.is_none() && !wanted.withdraw && self.claimable(endpoint, state, key) {
+                self.withdraw(key, wanted, CLAIMABLE);
+            } else {
+                self.record(key, wanted, ip, coming);
+            }
+        }
+    }
+
+    fn keep(&mut self, endpoint: &'p Endpoint, ip: &PublicIp, reason: String) {
+        let change = NetworkChange::of(endpoint, ip, false);
+        self.step(Some(&endpoint.name), Action::Network(Box::new(change)), Vec::new(), reason);
+    }
+
+    /// What only a new resource could change is told, and left.
+    fn differences(&mut self, endpoint: &Endpoint, ip: &PublicIp) {
+        let spec = &endpoint.public_ip;
+        let mut differ = Vec::new();
+        if !ip.location.eq_ignore_ascii_case(&spec.location) {
+            differ.push(format!("it is in {}, not in {}", ip.location, spec.location));
+        }
+        if ip.allocation != spec.allocation {
+            differ.push(format!("its address is {}, not {}", ip.allocation, spec.allocation));
+        }
+        match (spec.label_scope, ip.label_scope) {
+            (Some(wanted), Some(held)) if wanted != held => {
+                differ
+                    .push(format!("its label's scope is {held}, not {wanted}, and is set at creation only"));
+            }
+            (Some(wanted), None) => {
+                differ.push(format!("its label has no scope, not {wanted}, and gets one at creation only"));
+            }
+            _ => {}
+        }
+        for text in differ {
+            self.plan.notes.push(Note { subject: Subject::PublicIp(endpoint.name.clone()), text });
+        }
+    }
+
+    /// Plans the withdrawal of what is ours at `key`, if there is something and it may be.
+    pub(super) fn withdraw(&mut self, key: &'p RecordKey, wanted: &'p Wanted, reason: &str) {
+        if let Some(unreadable) = self.unreadable(key) {
+            return self.block(Subject::Record(key.clone()), &unreadable, false);
+        }
+        let before = sorted(self.ours(key));
+        if before.is_empty() {
+            return;
+        }
+        if wanted.policy != Policy::Sync {
+            return self.block(Subject::Record(key.clone()), MAY_NOT_WITHDRAW, false);
+        }
+        let change = RecordChange { key: key.clone(), before, after: None };
+        self.write(key, Some(&wanted.endpoint), change, reason.to_owned());
+    }
+
+    pub(super) fn record(&mut self, key: &'p RecordKey, wanted: &'p Wanted, ip: &PublicIp, coming: bool) {
+        if wanted.withdraw {
+            return self.withdraw(key, wanted, REMOVED);
+        }
+        if let Some(unreadable) = self.unreadable(key) {
+            return self.block(Subject::Record(key.clone()), &unreadable, false);
+        }
+        // A name without exactly one zone is refused by the guard.
+        let Ok(zone) = self.zones.of(key) else { return };
+        let Some(content) = content(key, wanted, zone, ip) else {
+            let waits_for = match mode(key, wanted, zone) {
+                Mode::Address => "the endpoint's address, which is released",
+                _ if coming => NEW_NAME,
+                _ => "a DNS label on the public IP",
+            };
+            return self.block(Subject::Record(key.clone()), waits_for, coming);
+        };
+        let owner = &self.desired.owner;
+        let apex = zone.name.apex() == &key.name;
+        let rtype = content.data.rtype();
+        let displaced = |set: &&RecordSet| set.is_ours(owner) || displaced(&rtype, set, apex);
+        let before = sorted(self.observed.sets(key).iter().filter(displaced));
+        let settled = |set: &RecordSet| set.is_ours(owner) && same(&set.content, &content);
+        if matches!(before.as_slice(), [set] if settled(set)) {
+            return;
+        }
+        if let (Policy::CreateOnly, Some(first)) = (wanted.policy, before.first()) {
+            let text = format!("is {}, not {content}, and stays: its policy is create-only", first.content);
+            return self.plan.notes.push(Note { subject: Subject::Record(key.clone()), text });
+        }
+        let reason = reason(&before, &content, owner, &wanted.endpoint);
+        let change = RecordChange { key: key.clone(), before, after: Some(content) };
+        self.write(key, Some(&wanted.endpoint), change, reason);
+    }
+
+    /// Records that follow an endpoint that is not wanted at all.
+    fn leaderless(&mut self) {
+        for (key, wanted) in &self.desired.records {
+            if !self.desired.endpoints.contains_key(&wanted.endpoint) {
+                let waits_for =
+                    format!("the endpoint {}, which the configuration does not name", wanted.endpoint);
+                self.block(Subject::Record(key.clone()), &waits_for, false);
+            }
+        }
+    }
+
+    /// Marked records that the configuration no longer names.
+    fn strays(&mut self) {
+        for key in self.observed.records.keys() {
+            if self.desired.records.contains_key(key) {
+                continue;
+            }
+            let before = sorted(self.ours(key));
+            if !before.is_empty() {
+                let change = RecordChange { key: key.clone(), before, after: None };
+                self.write(
+                    key,
+                    None,
+                    change,
+                    "carries our mark, and the configuration does not name it".into(),
+                );
+            }
+        }
+    }
+
+    fn write(&mut self, key: &'p RecordKey, endpoint: Option<&Handle>, change: RecordChange, reason: String) {
+        let step = self.step(endpoint, Action::Record(change), Vec::new(), reason);
+        self.written.insert(key, step);
+    }
+
+    pub(super) fn step(
+        &mut self,
+        endpoint: Option<&Handle>,
+        action: Action,
+        after: Vec<usize>,
+        reason: String,
+    ) -> usize {
+        self.plan.steps.push(Step { action, endpoint: endpoint.cloned(), after, reason });
+        self.plan.steps.len() - 1
+    }
+
+    pub(super) fn block(&mut self, subject: Subject, waits_for: &str, ours: bool) {
+        self.plan.blocked.push(Blocked { subject, waits_for: waits_for.to_owned(), ours });
+    }
+
+    pub(super) fn followers_of(&self, endpoint: &Handle) -> Vec<Follower<'p>> {
+        self.followers.get(endpoint).cloned().unwrap_or_default()
+    }
+
+    /// The sets at `key` that are ours.
+    pub(super) fn ours(&self, key: &RecordKey) -> impl Iterator<Item = &'p RecordSet> {
+        self.observed.sets(key).iter().filter(|set| set.is_ours(&self.desired.owner))
+    }
+
+    /// What `key` waits for when it was not read: its account's zones, or itself.
+    pub(super) fn unreadable(&self, key: &RecordKey) -> Option<String> {
+        let reason = match (self.zones.of(key), self.observed.records.get(key)) {
+            (Err(NoZone::Unknown(reason)), _) => {
+                return Some(format!("the zones of {}, which could not be read: {reason}", key.account));
+            }
+            // The guard refuses it with what there is to say.
+            (Err(NoZone::None | NoZone::Several(..)), None) => return None,
+            (_, Some(Seen::Present(_) | Seen::Absent)) => return None,
+            (_, Some(Seen::Unknown(reason))) => reason,
+            (_, None) => "it was not looked at",
+        };
+        Some(format!("what {} holds there, which could not be read: {reason}", key.account))
+    }
+}
+
+/// The mode in force: `auto` decided by where the name stands.
+#[must_use]
+pub fn mode(key: &RecordKey, wanted: &Wanted, zone: &Zone) -> Mode {
+    match wanted.mode {
+        Mode::Auto if zone.name.apex() == &key.name && zone.rules.alias => Mode::Alias,
+        Mode::Auto => Mode::Cname,
+        chosen => chosen,
+    }
+}
+
+/// What shall stand at `key` while its endpoint is `ip`; `None` while the endpoint does not have it to give.
+#[must_use]
+pub fn content(key: &RecordKey, wanted: &Wanted, zone: &Zone, ip: &PublicIp) -> Option<Content> {
+    let data = match mode(key, wanted, zone) {
+        Mode::Cname | Mode::Auto => Data::Cname(ip.fqdn.clone()?),
+        Mode::Address => Data::address(ip.address?),
+        Mode::Alias => {
+            let v6 = ip.address.is_some_and(|address| address.is_ipv6());
+            Data::Alias { rtype: if v6 { RecordType::Aaaa } else { RecordType::A }, target: ip.id.clone() }
+        }
+    };
+    let proxied = wanted.proxied && zone.rules.proxying;
+    // Cloudflare keeps every proxied record on automatic, whatever was asked for.
+    let ttl = if proxied { Ttl::AUTOMATIC } else { wanted.ttl };
+    Some(Content { data, ttl, proxied })
+}
+
+/// Whether `held` cannot stay as it is when a set of type `wanted` comes: it is the set to change, or one that
+/// cannot stand beside it.
+///
+/// A CNAME stands alone (RFC 1034, 3.6.2), but for an apex, where it is flattened and clashes with addresses only.
+/// Below a delegation nothing is served (RFC 1034, 4.2.1).
+pub(in crate::model) fn displaced(wanted: &RecordType, held: &RecordSet, apex: bool) -> bool {
+    let held = held.content.data.rtype();
+    match (wanted, &held) {
+        (wanted, held) if wanted == held => true,
+        (RecordType::Cname, RecordType::A | RecordType::Aaaa) | (_, RecordType::Cname) => true,
+        (RecordType::Cname, _) => !apex,
+        (_, RecordType::Other(other)) => !apex && other == "NS",
+        _ => false,
+    }
+}
+
+/// Whether `set` is a CNAME at a name that begins with the endpoint's label, as only Azure's names of it do.
+pub(in crate::model) fn points_at_label(set: &RecordSet, endpoint: &Endpoint) -> bool {
+    let spec = &endpoint.public_ip;
+    let Data::Cname(target) = &set.content.data else { return false };
+    let mut labels = target.labels();
+    labels.next() == Some(spec.label.as_str())
+        && labels.any(|label| label.eq_ignore_ascii_case(&spec.location))
+}
+
+/// What the label waits for when its holder is not known.
+fn unasked(endpoint: &Endpoint, state: &EndpointState) -> Option<String> {
+    let reason = match &state.label {
+        Seen::Present(_) => return None,
+        Seen::Absent => "nobody was asked",
+        Seen::Unknown(reason) => reason,
+    };
+    Some(format!("the label {}, whose holder could not be read: {reason}", endpoint.public_ip.label))
+}
+
+/// In an order of their own, so that a provider's does not show.
+fn sorted<'s>(sets: impl Iterator<Item = &'s RecordSet>) -> Vec<RecordSet> {
+    let mut sets: Vec<RecordSet> = sets.cloned().collect();
+    sets.sort_by(|a, b| (a.content.data.rtype(), &a.version).cmp(&(b.content.data.rtype(), &b.version)));
+    sets
+}
+
+fn same(held: &Content, wanted: &Content) -> bool {
+    held.data.same(&wanted.data) && held.ttl == wanted.ttl && held.proxied == wanted.proxied
+}
+
+fn reason(before: &[RecordSet], after: &Content, owner: &Owner, endpoint: &Handle) -> String {
+    let Some(first) = before.first() else { return format!("follows {endpoint}") };
+    let held = &first.content;
+    let mut why = Vec::new();
+    if before.len() > 1 || held.data.rtype() != after.data.rtype() {
+        let types: Vec<String> = before.iter().map(|set| set.content.data.rtype().to_string()).collect();
+        why.push(format!("{} becomes {}", types.join(" and "), after.data.rtype()));
+    } else if !held.data.same(&after.data) {
+        why.push(format!("{endpoint} is elsewhere"));
+    }
+    if held.ttl != after.ttl {
+        why.push(format!("TTL {} becomes {}", held.ttl, after.ttl));
+    }
+    if held.proxied != after.proxied {
+        why.push(if after.proxied { "the proxy is wanted".into() } else { "the proxy is not wanted".into() });
+    }
+    if !before.iter().all(|set| set.is_ours(owner)) {
+        why.push("taken over".into());
+    }
+    why.join(", ")
+}
+
+pub(super) const NEW_NAME: &str = "the name that Azure gives the new label";
+pub(super) const MAY_NOT_WITHDRAW: &str = "its policy to be \"sync\", which alone may withdraw";
+pub(super) const BUSY: &str = "another operation on the public IP to end";
+pub(super) const REMOVED: &str = "is to be removed";
+const CLAIMABLE: &str = "nobody holds the label that it points at, so anybody could claim it";

@@ -1,0 +1,210 @@
+//! Giving up a label: every name leaves it first, and every cache forgets, then it goes.
+//!
+//! A label is free for anybody the moment it is renamed or deleted, so what counts is every CNAME of ours that
+//! points at it, whichever endpoint the configuration ties it to now, and whether it is named there at all.
+
+use std::collections::HashMap;
+
+use super::derive::{BUSY, Follower, MAY_NOT_WITHDRAW, NEW_NAME, Planner, content, mode};
+use super::{Action, NetworkChange, Note, Settle, Subject};
+use crate::model::endpoint::{Endpoint, Intent, Provisioning, PublicIp};
+use crate::model::name::Fqdn;
+use crate::model::record::{Data, Mode, Policy, RecordType, Ttl};
+use crate::model::state::RecordKey;
+
+/// A label to be given up.
+pub(super) struct Release<'p> {
+    endpoint: &'p Endpoint,
+    ip: &'p PublicIp,
+    /// With the whole public IP, or by renaming it.
+    delete: bool,
+}
+
+impl<'p> Planner<'p> {
+    /// Withdraw, rename, restore: a public IP has one label, so the old one is free the moment it is renamed.
+    ///
+    /// Either all of it is planned or nothing: a name that is withdrawn for a rename that cannot follow is an
+    /// outage for nothing.
+    pub(super) fn relabel(&mut self, endpoint: &'p Endpoint, ip: &'p PublicIp) {
+        let obstacle = self.obstacle(endpoint, ip, false);
+        if let Some(waits_for) = &obstacle {
+            self.block(Subject::PublicIp(endpoint.name.clone()), waits_for, false);
+        }
+        for (key, wanted) in self.followers_of(&endpoint.name) {
+            if obstacle.is_none() && !wanted.withdraw && self.by_label((key, wanted)) {
+                self.withdraw(key, wanted, "its label is renamed");
+                self.block(Subject::Record(key.clone()), NEW_NAME, true);
+            } else {
+                self.record(key, wanted, ip, false);
+            }
+        }
+        if obstacle.is_none() {
+            self.releases.push(Release { endpoint, ip, delete: false });
+        }
+    }
+
+    /// Names first, then the wait, then what we made; what was there before stays.
+    pub(super) fn take_down(&mut self, endpoint: &'p Endpoint, ip: Option<&'p PublicIp>) {
+        for (key, wanted) in self.followers_of(&endpoint.name) {
+            self.withdraw(key, wanted, "its endpoint is taken down");
+        }
+        let subject = Subject::PublicIp(endpoint.name.clone());
+        match ip {
+            Some(ip) if ip.mark.as_ref() == Some(&self.desired.owner) => {
+                match self.obstacle(endpoint, ip, true) {
+                    Some(waits_for) => self.block(subject, &waits_for, false),
+                    None => self.releases.push(Release { endpoint, ip, delete: true }),
+                }
+            }
+            Some(_) => {
+                self.plan.notes.push(Note { subject, text: "does not carry our mark, and stays".into() });
+            }
+            None => {}
+        }
+    }
+
+    /// What keeps the label from being given up, if anything does.
+    fn obstacle(&self, endpoint: &Endpoint, ip: &PublicIp, delete: bool) -> Option<String> {
+        if ip.provisioning == Provisioning::Busy {
+            return Some(BUSY.into());
+        }
+        if let Some(unread) = self.unread() {
+            return Some(unread);
+        }
+        for follower in self.followers_of(&endpoint.name) {
+            let (key, wanted) = follower;
+            let leaves = delete || wanted.withdraw || self.by_label(follower);
+            if leaves && self.unreadable(key).is_some() {
+                return Some(format!("{key} to be readable"));
+            }
+            if leaves && wanted.policy != Policy::Sync && self.ours(key).next().is_some() {
+                return Some(format!("{key}: {MAY_NOT_WITHDRAW}"));
+            }
+        }
+        let label = ip.fqdn.as_ref()?;
+        let stays = |key: &&&RecordKey| !self.leaves(key, endpoint, label, delete);
+        self.pointing(label).iter().find(stays).map(|key| format!("{key} to leave it"))
+    }
+
+    /// Whether this plan makes `key`, which points at `label`, say something else.
+    fn leaves(&self, key: &RecordKey, endpoint: &Endpoint, label: &Fqdn, delete: bool) -> bool {
+        let Some(wanted) = self.desired.records.get(key) else { return self.desired.prune };
+        let Some(leader) = self.desired.endpoints.get(&wanted.endpoint) else { return false };
+        let its_own = leader.name == endpoint.name;
+        if wanted.withdraw || leader.intent == Intent::Remove {
+            return wanted.policy == Policy::Sync;
+        }
+        if its_own && (delete || self.by_label((key, wanted))) {
+            return true;
+        }
+        let Ok(zone) = self.zones.of(key) else { return false };
+        let ip = self.observed.public_ip(&leader.name);
+        let content = ip.and_then(|ip| content(key, wanted, zone, ip));
+        wanted.policy != Policy::CreateOnly
+            && content.is_some_and(|content| content.data != Data::Cname(label.clone()))
+    }
+
+    /// The first thing that was not read, in any account: a name of ours could hide in it.
+    fn unread(&self) -> Option<String> {
+        let zones = self.observed.zones.iter().find_map(|(account, seen)| {
+            let reason = seen.unknown()?;
+            Some(format!("the zones of {account}, which could not be read: {reason}"))
+        });
+        zones.or_else(|| {
+            self.observed.records.iter().find_map(|(key, seen)| {
+                let reason = seen.unknown()?;
+                Some(format!("{key}, which could not be read: {reason}"))
+            })
+        })
+    }
+
+    /// Whether what stands at the name is the label's name, rather than what the label leads to.
+    fn by_label(&self, (key, wanted): Follower<'_>) -> bool {
+        self.zones.of(key).is_ok_and(|zone| mode(key, wanted, zone) == Mode::Cname)
+    }
+
+    /// Every name of ours that points at `label`.
+    fn pointing(&self, label: &Fqdn) -> &[&'p RecordKey] {
+        let index = self.pointing.get_or_init(|| {
+            let mut index: HashMap<&Fqdn, Vec<&RecordKey>> = HashMap::new();
+            for (key, target) in self.observed.cnames_of(&self.desired.owner) {
+                index.entry(target).or_default().push(key);
+            }
+            index
+        });
+        index.get(label).map_or(&[], Vec::as_slice)
+    }
+
+    /// The waits and the releases themselves, after every step that makes a name leave.
+    pub(super) fn releases(&mut self) {
+        for Release { endpoint, ip, delete } in std::mem::take(&mut self.releases) {
+            let mut leaving: Vec<&'p RecordKey> = (self.followers_of(&endpoint.name).into_iter())
+                .filter(|follower| delete || follower.1.withdraw || self.by_label(*follower))
+                .map(|(key, _)| key)
+                .collect();
+            if let Some(label) = &ip.fqdn {
+                leaving.extend(self.pointing(label));
+            }
+            leaving.sort();
+            leaving.dedup();
+            if let Some(key) = leaving.iter().find(|key| self.remains(key, ip)) {
+                let waits_for = format!("{key} to leave it");
+                self.block(Subject::PublicIp(endpoint.name.clone()), &waits_for, false);
+                continue;
+            }
+            let settled: Vec<usize> =
+                leaving.into_iter().filter_map(|key| self.settle(endpoint, key)).collect();
+            let reason = match &ip.label {
+                _ if delete && settled.is_empty() => "no name points at it".into(),
+                _ if delete => "every name has left it".into(),
+                Some(held) => format!("its label {held} becomes {}", endpoint.public_ip.label),
+                None => format!("it gets the label {}", endpoint.public_ip.label),
+            };
+            let change = NetworkChange::of(endpoint, ip, delete);
+            self.step(Some(&endpoint.name), Action::Network(Box::new(change)), settled, reason);
+        }
+    }
+
+    /// Whether `key` points at `ip`'s label and nothing planned changes that.
+    fn remains(&self, key: &RecordKey, ip: &PublicIp) -> bool {
+        let at_label = |data: &Data| matches!(data, Data::Cname(target) if Some(target) == ip.fqdn.as_ref());
+        !self.written.contains_key(key) && self.ours(key).any(|set| at_label(&set.content.data))
+    }
+
+    /// Plans the wait after `key` has left; `None` when it is somebody else's, whom nobody need wait for.
+    ///
+    /// A name that is already gone is waited for as well: nothing says when it went, and a cache may still give it.
+    fn settle(&mut self, endpoint: &Endpoint, key: &'p RecordKey) -> Option<usize> {
+        let wanted = self.desired.records.get(key).map(|wanted| wanted.ttl);
+        let zone = self.zones.of(key).ok();
+        let served = |ttl: Ttl| zone.map_or(ttl, |zone| zone.rules.served(ttl));
+        let written = self.written.get(key).copied();
+        let instead = match written.and_then(|step| self.plan.steps.get(step)).map(|step| &step.action) {
+            Some(Action::Record(change)) => change.after.clone(),
+            _ if self.observed.sets(key).iter().any(|set| answers(&set.content.data)) => return None,
+            _ => None,
+        };
+        let held = self.ours(key).map(|set| set.content.ttl);
+        let ttl = held.chain(wanted).map(served).max().unwrap_or(Ttl::DEFAULT);
+        let reason = format!("a cache may give it for {ttl} more");
+        let settle = Action::Settle(Settle { key: key.clone(), instead, ttl });
+        Some(self.step(Some(&endpoint.name), settle, written.into_iter().collect(), reason))
+    }
+}
+
+impl NetworkChange {
+    /// What makes `ip`, as it is held, into what `endpoint` wants, or takes it away.
+    pub(super) fn of(endpoint: &Endpoint, ip: &PublicIp, delete: bool) -> Self {
+        Self {
+            endpoint: endpoint.name.clone(),
+            spec: endpoint.public_ip.clone(),
+            held: Some(ip.clone()),
+            delete,
+        }
+    }
+}
+
+/// Whether it is of a kind that we write, so that a client would be led somewhere by it.
+fn answers(data: &Data) -> bool {
+    matches!(data.rtype(), RecordType::Cname | RecordType::A | RecordType::Aaaa)
+}

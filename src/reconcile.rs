@@ -109,7 +109,12 @@ impl Reconciler {
     /// A whole round.
     ///
     /// With `reviewed`, exactly that plan is run, and what it says will follow from it; anything else is left.
-    pub async fn run(&self, desired: &Desired, reviewed: Option<&Plan>, watch: &dyn Watch) -> Result<Round, Differs> {
+    pub async fn run(
+        &self,
+        desired: &Desired,
+        reviewed: Option<&Plan>,
+        watch: &dyn Watch,
+    ) -> Result<Round, Differs> {
         let mut changes = Vec::new();
         let mut touched: BTreeSet<RecordKey> = BTreeSet::new();
         let mut announced: Option<BTreeSet<Subject>> = None;
@@ -120,14 +125,17 @@ impl Reconciler {
             let cleared = decide(desired, &observed);
             match (reviewed, &announced) {
                 (Some(reviewed), None) if reviewed != cleared.plan() => return Err(Differs(cleared)),
-                (Some(_), Some(announced)) if !within(cleared.plan(), announced) => break (observed, cleared),
+                (Some(_), Some(announced)) if !within(cleared.plan(), announced) => {
+                    break (observed, cleared);
+                }
                 _ => {}
             }
             let plan = cleared.plan();
             if plan.steps.is_empty() || pass > PASSES {
                 break (observed, cleared);
             }
-            announced.get_or_insert_with(|| plan.blocked.iter().map(|blocked| blocked.subject.clone()).collect());
+            announced
+                .get_or_insert_with(|| plan.blocked.iter().map(|blocked| blocked.subject.clone()).collect());
             watch.event(Event::Planned(plan.steps.len()));
             let done = self.apply(&observed, &cleared, watch).await;
             let went_well = done.changes.iter().all(|change| change.outcome == round::ChangeOutcome::Applied);

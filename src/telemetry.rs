@@ -14,7 +14,8 @@ pub fn init(filter: Option<&str>, colour: bool) {
     let level = filter.and_then(|filter| filter.parse::<LevelFilter>().ok()).unwrap_or(LevelFilter::WARN);
     let ours = asked.iter().filter(|(target, _)| *target == "cnamed" || target.starts_with("cnamed::"));
     let targets = Targets::new().with_target("cnamed", level).with_targets(ours);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false);
+    let layer =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false);
     // A second call, as in tests, changes nothing.
     let _ = tracing_subscriber::registry().with(targets).with(layer).try_init();
 }

@@ -17,7 +17,7 @@ use super::{Event, Reconciler, Watch};
 use crate::model::endpoint::{Handle, PublicIp};
 use crate::model::guard::Cleared;
 use crate::model::plan::{Action, Plan, RecordChange, Settle};
-use crate::model::record::RecordType;
+use crate::model::record::{Content, Data, RecordType};
 use crate::model::state::{Observed, RecordKey, Seen, Zone};
 use crate::model::verify::{Expected, Verdict, judge};
 use crate::provider::{Error, Kind};
@@ -84,7 +84,10 @@ impl Reconciler {
                     .boxed(),
                 ),
                 Action::Settle(settle) => work.push(
-                    async move { vec![(step, self.settle(settle, observed, watch).await.map(|()| Held::Otherwise))] }.boxed(),
+                    async move {
+                        vec![(step, self.settle(settle, observed, watch).await.map(|()| Held::Otherwise))]
+                    }
+                    .boxed(),
                 ),
                 Action::Record(change) => match observed.zone(&change.key) {
                     Ok(zone) => {
@@ -109,7 +112,11 @@ impl Reconciler {
             })
             .collect();
         let Some(provider) = self.accounts.get(&account) else {
-            return steps.into_iter().zip(changes).map(|(step, change)| (step, Err(lost_zone(&change.key)))).collect();
+            return steps
+                .into_iter()
+                .zip(changes)
+                .map(|(step, change)| (step, Err(lost_zone(&change.key))))
+                .collect();
         };
         let results = provider.apply(zone, &plan.owner, &changes).await;
         steps.into_iter().zip(results).map(|(step, result)| (step, result.map(|_| Held::Otherwise))).collect()
@@ -120,10 +127,19 @@ impl Reconciler {
         let zone = observed.zone(&settle.key).map_err(|_| lost_zone(&settle.key))?;
         let deadline = Instant::now() + self.verification.patience;
         let question = Question { name: settle.key.name.clone(), rtype: RecordType::Cname };
+        // Whatever else stands there now, what must be gone is the old CNAME.
+        let expected = match &settle.instead {
+            Some(Content { data: Data::Cname(target), proxied: false, .. })
+                if zone.name.apex() != &settle.key.name =>
+            {
+                Expected::Cname { target: target.clone(), flattened: false, address: None }
+            }
+            _ => Expected::Gone,
+        };
         let gone = loop {
             let asked_at = Instant::now();
             let answers = self.resolver.lookup(&question, &Via::Servers(zone.name_servers.clone())).await;
-            let finding = judge(&Expected::Gone, None, &answers);
+            let finding = judge(&expected, None, &answers);
             if finding.verdict == Verdict::Agreed {
                 break asked_at;
             }
@@ -160,7 +176,9 @@ impl Progress {
         let ready = |index: &usize| {
             let step = &plan.steps[*index];
             let held = step.endpoint.as_ref().is_some_and(|endpoint| self.stopped.contains(endpoint));
-            !held && !self.begun.contains(index) && step.after.iter().all(|before| matches!(self.ended.get(before), Some(Ok(()))))
+            !held
+                && !self.begun.contains(index)
+                && step.after.iter().all(|before| matches!(self.ended.get(before), Some(Ok(()))))
         };
         (0..plan.steps.len()).filter(ready).collect()
     }
@@ -185,7 +203,9 @@ impl Progress {
         let (outcome, error) = match self.ended.get(&index) {
             None => (ChangeOutcome::Skipped, None),
             Some(Ok(())) => (ChangeOutcome::Applied, None),
-            Some(Err(error)) if error.kind() == Kind::Unconfirmed => (ChangeOutcome::Unconfirmed, Some(error.chain())),
+            Some(Err(error)) if error.kind() == Kind::Unconfirmed => {
+                (ChangeOutcome::Unconfirmed, Some(error.chain()))
+            }
             Some(Err(error)) => (ChangeOutcome::Failed, Some(error.chain())),
         };
         let mut report = ChangeReport::of(&step.action, &step.reason, outcome)?;
@@ -199,10 +219,11 @@ impl Progress {
             Some(Err(error)) => error.kind() == Kind::Unconfirmed,
             None => false,
         };
-        let touched = (0..plan.steps.len()).filter(wrote).filter_map(|index| match &plan.steps[index].action {
-            Action::Record(change) => Some(change.key.clone()),
-            Action::Network(_) | Action::Settle(_) => None,
-        });
+        let touched =
+            (0..plan.steps.len()).filter(wrote).filter_map(|index| match &plan.steps[index].action {
+                Action::Record(change) => Some(change.key.clone()),
+                Action::Network(_) | Action::Settle(_) => None,
+            });
         Applied { changes: self.reports(plan), touched: touched.collect(), public_ips: self.public_ips }
     }
 
@@ -212,7 +233,8 @@ impl Progress {
             let mut report = self.report(plan, index)?;
             if report.outcome == ChangeOutcome::Skipped {
                 let failed = |before: &&usize| matches!(self.ended.get(before), Some(Err(_)));
-                let cause = plan.steps[index].after.iter().find(failed).and_then(|before| self.ended.get(before));
+                let cause =
+                    plan.steps[index].after.iter().find(failed).and_then(|before| self.ended.get(before));
                 report.error = cause.and_then(|result| result.as_ref().err()).map(Error::chain);
             }
             Some(report)

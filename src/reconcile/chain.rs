@@ -15,13 +15,21 @@ use crate::resolver::{Question, Via};
 
 impl Reconciler {
     /// The chain of every wanted record, over what was seen and what name servers say of the record itself.
-    pub(super) async fn chains(&self, desired: &Desired, observed: &Observed, records: &[RecordReport]) -> Vec<Chain> {
-        let endpoints = join_all(desired.endpoints.keys().map(|endpoint| self.label(endpoint, observed))).await;
-        let label = |endpoint: &Handle| endpoints.iter().find(|(name, _)| name == endpoint).map(|(_, links)| links);
+    pub(super) async fn chains(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+        records: &[RecordReport],
+    ) -> Vec<Chain> {
+        let endpoints =
+            join_all(desired.endpoints.keys().map(|endpoint| self.label(endpoint, observed))).await;
+        let label =
+            |endpoint: &Handle| endpoints.iter().find(|(name, _)| name == endpoint).map(|(_, links)| links);
         let names: BTreeSet<&Fqdn> = desired.records.keys().map(|key| &key.name).collect();
         let seen = join_all(names.iter().map(|name| self.from_outside(name, desired, observed))).await;
         let chain = |(key, wanted): (&RecordKey, &Wanted)| {
-            let report = records.iter().find(|report| report.name == key.name && report.account == key.account);
+            let report =
+                records.iter().find(|report| report.name == key.name && report.account == key.account);
             let mut links = vec![name_link(report)];
             links.extend(label(&wanted.endpoint).into_iter().flatten().cloned());
             links.extend(seen.iter().find(|(name, _)| *name == &key.name).map(|(_, link)| link.clone()));
@@ -35,19 +43,28 @@ impl Reconciler {
         let state = observed.endpoints.get(endpoint).map(|state| &state.public_ip);
         let held = match state {
             Some(Seen::Present(ip)) => held_link(ip),
-            Some(Seen::Absent) => Link::new("label", LinkState::Broken, format!("the public IP of {endpoint} does not exist")),
+            Some(Seen::Absent) => {
+                Link::new("label", LinkState::Broken, format!("the public IP of {endpoint} does not exist"))
+            }
             Some(Seen::Unknown(reason)) => Link::new("label", LinkState::Unknown, reason.clone()),
             None => Link::new("label", LinkState::Unknown, "was not read".into()),
         };
         let ip = observed.public_ip(endpoint);
-        let Some((ip, fqdn)) = ip.and_then(|ip| Some((ip, ip.fqdn.as_ref()?))) else { return (endpoint.clone(), vec![held]) };
+        let Some((ip, fqdn)) = ip.and_then(|ip| Some((ip, ip.fqdn.as_ref()?))) else {
+            return (endpoint.clone(), vec![held]);
+        };
         let question = Question { name: fqdn.clone(), rtype: address_type(ip) };
         let answers = self.resolver.lookup(&question, &self.verification.label_servers()).await;
         (endpoint.clone(), vec![held, address_link(ip, &answers)])
     }
 
     /// What somebody elsewhere gets for the name.
-    async fn from_outside<'n>(&self, name: &'n Fqdn, desired: &Desired, observed: &Observed) -> (&'n Fqdn, Link) {
+    async fn from_outside<'n>(
+        &self,
+        name: &'n Fqdn,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> (&'n Fqdn, Link) {
         let wanted = desired.records.iter().find(|(key, _)| &key.name == name).map(|(_, wanted)| wanted);
         let ip = wanted.and_then(|wanted| observed.public_ip(&wanted.endpoint));
         let rtype = ip.map_or(RecordType::A, address_type);
@@ -92,10 +109,14 @@ fn name_link(report: Option<&RecordReport>) -> Link {
 fn held_link(ip: &PublicIp) -> Link {
     match (&ip.fqdn, ip.address) {
         (None, _) => Link::new("label", LinkState::Broken, "the public IP has no DNS label".into()),
-        (Some(fqdn), Some(address)) => Link::new("label", LinkState::Whole, format!("Azure holds {fqdn} on {address}")),
-        (Some(fqdn), None) => {
-            Link::new("label", LinkState::Pending, format!("Azure holds {fqdn}; its address is released until the machine runs"))
+        (Some(fqdn), Some(address)) => {
+            Link::new("label", LinkState::Whole, format!("Azure holds {fqdn} on {address}"))
         }
+        (Some(fqdn), None) => Link::new(
+            "label",
+            LinkState::Pending,
+            format!("Azure holds {fqdn}; its address is released until the machine runs"),
+        ),
     }
 }
 
@@ -103,7 +124,8 @@ fn address_link(ip: &PublicIp, answers: &[Answer]) -> Link {
     let expected = Expected::Addresses(ip.address.into_iter().collect());
     if ip.address.is_none() {
         let silent = answers.iter().all(|answer| matches!(answer.said, Said::Nothing { .. }));
-        let detail = if silent { "nothing is served while it is released" } else { "an old address is still served" };
+        let detail =
+            if silent { "nothing is served while it is released" } else { "an old address is still served" };
         return Link::new("label in DNS", LinkState::Pending, detail.into());
     }
     let finding = judge(&expected, None, answers);

@@ -7,7 +7,8 @@ use futures::stream::{self, StreamExt};
 
 use super::Reconciler;
 use crate::model::endpoint::Handle;
-use crate::model::name::longest_match;
+use crate::model::name::{Fqdn, longest_match};
+use crate::model::record::RecordSet;
 use crate::model::state::{Desired, Observed, RecordKey, Seen, Zone};
 use crate::provider::{DnsProvider, Found, Look};
 
@@ -34,11 +35,11 @@ impl Reconciler {
     }
 }
 
-type Looked = (Handle, Seen<Vec<Zone>>, BTreeMap<RecordKey, Seen<Vec<crate::model::record::RecordSet>>>);
+type Looked = (Handle, Seen<Vec<Zone>>, BTreeMap<RecordKey, Seen<Vec<RecordSet>>>);
 
 async fn look(provider: &dyn DnsProvider, desired: &Desired) -> Looked {
     let account = provider.account().clone();
-    let key = |name: &crate::model::name::Fqdn| RecordKey { name: name.clone(), account: account.clone() };
+    let key = |name: &Fqdn| RecordKey { name: name.clone(), account: account.clone() };
     let names: BTreeSet<_> =
         desired.records.keys().filter(|key| key.account == account).map(|key| key.name.clone()).collect();
     if names.is_empty() && !desired.prune {
@@ -67,7 +68,10 @@ async fn look(provider: &dyn DnsProvider, desired: &Desired) -> Looked {
             Ok(found) => found,
             Err(error) => {
                 let reason = error.chain();
-                look.names.iter().map(|name| (name.clone(), Seen::Unknown(reason.clone()))).collect::<Found>()
+                // Marked records may hide in a zone that could not be searched: its apex stands for them.
+                let hidden = look.marked.as_ref().map(|_| zone.name.apex());
+                let unread = look.names.iter().chain(hidden);
+                unread.map(|name| (name.clone(), Seen::Unknown(reason.clone()))).collect::<Found>()
             }
         }
     }))

@@ -309,7 +309,10 @@ impl Round {
 fn endpoints(desired: &Desired, observed: &Observed) -> Vec<EndpointReport> {
     let report = |name: &Handle| {
         let ip = observed.public_ip(name);
-        let state = match (observed.endpoints.get(name).map(|state| &state.public_ip), ip.and_then(|ip| ip.address)) {
+        let state = match (
+            observed.endpoints.get(name).map(|state| &state.public_ip),
+            ip.and_then(|ip| ip.address),
+        ) {
             (Some(Seen::Present(_)), Some(_)) => EndpointStatus::Ready,
             (Some(Seen::Present(_)), None) => EndpointStatus::Released,
             (Some(Seen::Absent), _) => EndpointStatus::Absent,
@@ -412,6 +415,7 @@ fn public_ip(change: &NetworkChange) -> (Option<String>, Option<String>) {
         (None, None) => "no label".to_owned(),
     });
     let spec = &change.spec;
-    let after = (!change.delete).then(|| format!("{} with label {} in {}", spec.name, spec.label, spec.location));
+    let after =
+        (!change.delete).then(|| format!("{} with label {} in {}", spec.name, spec.label, spec.location));
     (before, after)
 }

@@ -40,7 +40,10 @@ impl Reconciler {
         if !self.verification.authoritative {
             return Vec::new();
         }
-        let promises = desired.records.iter().filter_map(|(key, wanted)| promise(desired, observed, changed, key, wanted));
+        let promises = desired
+            .records
+            .iter()
+            .filter_map(|(key, wanted)| promise(desired, observed, changed, key, wanted));
         let mut reports: Vec<RecordReport> = stream::iter(promises)
             .map(|promise| async move {
                 watch.event(Event::Verifying(promise.key));
@@ -99,7 +102,14 @@ fn promise<'p>(
     if wanted.withdraw {
         let alone = sets.iter().all(|set| set.is_ours(&desired.owner));
         let question = Question { name: key.name.clone(), rtype: RecordType::Cname };
-        return (changed && alone).then_some(Promise { key, zone, question, expected: Expected::Gone, ttl: None, changed });
+        return (changed && alone).then_some(Promise {
+            key,
+            zone,
+            question,
+            expected: Expected::Gone,
+            ttl: None,
+            changed,
+        });
     }
     if !ours && !changed {
         return None;

@@ -34,7 +34,8 @@ fn files(below: &str) -> Vec<File> {
 
 /// Every `crate::` path that the code names, as `model/name`, comments left out.
 fn imports(text: &str) -> Vec<String> {
-    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code: String =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = &code[at + "crate::".len()..];
@@ -109,9 +110,16 @@ fn the_layer_rules_refuse_what_they_should() {
         ("config", "cli"),
     ] {
         let allowed = may(module, import);
-        assert!(!allowed || (module, import) == ("resolver/hickory", "provider/Error/x"), "{module} -> {import}");
+        assert!(
+            !allowed || (module, import) == ("resolver/hickory", "provider/Error/x"),
+            "{module} -> {import}"
+        );
     }
-    for (module, import) in [("reconcile", "provider/DnsProvider"), ("cli/compose", "provider/azure"), ("sandbox/dns", "model/name/Fqdn")] {
+    for (module, import) in [
+        ("reconcile", "provider/DnsProvider"),
+        ("cli/compose", "provider/azure"),
+        ("sandbox/dns", "model/name/Fqdn"),
+    ] {
         assert!(may(module, import), "{module} -> {import}");
     }
 }
@@ -119,8 +127,22 @@ fn the_layer_rules_refuse_what_they_should() {
 #[test]
 fn the_core_is_pure() {
     const BANNED: [&str; 16] = [
-        "async fn", "async move", ".await", "tokio", "reqwest", "hickory", "azure_", "cloudflare::", "std::fs", "std::env",
-        "std::net::Tcp", "std::net::Udp", "SystemTime", "Instant", "tracing", "println!",
+        "async fn",
+        "async move",
+        ".await",
+        "tokio",
+        "reqwest",
+        "hickory",
+        "azure_",
+        "cloudflare::",
+        "std::fs",
+        "std::env",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "SystemTime",
+        "Instant",
+        "tracing",
+        "println!",
     ];
     let mut wrong = Vec::new();
     for file in files("src").iter().filter(|file| top(&file.module) == "model") {

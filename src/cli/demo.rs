@@ -18,12 +18,13 @@ use super::compose::Composition;
 use super::exit::Exit;
 use super::output::{Output, Tone};
 use super::{plan, sync, teardown};
+use crate::model::endpoint::PublicIp;
 use crate::model::name::Fqdn;
 use crate::model::record::RecordType;
 use crate::model::state::Consents;
 use crate::model::verify::Said;
 use crate::resolver::{Question, Resolver, Via};
-use crate::sandbox::{Options, Sandbox};
+use crate::sandbox::{Options, RecordAtAzure, Sandbox};
 
 pub(crate) async fn run(global: &Global, _: &DemoArgs, output: &Output) -> Exit {
     let folder = std::env::temp_dir().join(format!("cnamed-demo-{}", std::process::id()));
@@ -102,7 +103,7 @@ impl Story<'_> {
             "Somebody deletes the public IP and makes it anew, with the same label: a new address.",
             "cnamed sync",
         );
-        let done = self.sandbox.control().recreate_public_ip("rg-mgmt", "pip-jump");
+        let done = self.sandbox.control().recreate_public_ip("pip-jump");
         self.sandbox.forget_requests();
         let exit = self.sync().await;
         let after = self.held_address().await;
@@ -120,8 +121,12 @@ impl Story<'_> {
             "cnamed plan, then cnamed sync",
         );
         let control = self.sandbox.control();
-        let drifted = control.proxy(self.name.as_str(), true).is_ok()
-            && control.retune_azure("example.com", "jumpstation", 3600).is_ok();
+        // The portal keeps a record set's metadata when its TTL is edited, and so its mark.
+        let target = self.held_name().await;
+        let mut edited = RecordAtAzure::new(self.name.as_str(), "CNAME", &target);
+        let owner = self.composition.config.owner.to_string();
+        edited.metadata = [("managed-by".to_owned(), "cnamed".to_owned()), ("owner".to_owned(), owner)].into();
+        let drifted = control.proxy(self.name.as_str(), true).is_ok() && control.set_record_azure(&edited).is_ok();
         let planned = plan::run(&self.global, &plan_args(), self.output).await;
         proofs.add("plan names the drift", drifted && planned == Exit::Pending, format!("exit {}", planned.code()));
         self.sandbox.forget_requests();
@@ -130,7 +135,7 @@ impl Story<'_> {
     }
 
     async fn foreign(&self, proofs: &mut Proofs) {
-        let strangers = self.sandbox.control().foreign_records(self.composition.config.owner.as_str());
+        let strangers = self.sandbox.control().records_without(self.name.as_str());
         self.chapter(
             "A name that is not ours",
             "The configuration now also names www.example.com, which somebody else made.",
@@ -145,7 +150,7 @@ impl Story<'_> {
         let exit = sync::run(&global, &sync_args(), self.output).await;
         let refused = wrote.is_ok() && exit == Exit::Refused && self.writes() == 0;
         proofs.add("a foreign record is refused, not touched", refused, format!("exit {}, {} writes", exit.code(), self.writes()));
-        let same = self.sandbox.control().foreign_records(self.composition.config.owner.as_str()) == strangers;
+        let same = self.sandbox.control().records_without(self.name.as_str()) == strangers;
         proofs.add("every foreign record is as it was", same, format!("{} records compared", strangers.len()));
     }
 
@@ -156,7 +161,7 @@ impl Story<'_> {
             "cnamed teardown --yes",
         );
         self.sandbox.forget_requests();
-        let before = self.sandbox.control().foreign_records(self.composition.config.owner.as_str());
+        let before = self.sandbox.control().records_without(self.name.as_str());
         let args = TeardownArgs { only: None, yes: true };
         let exit = teardown::run(&self.global, &args, self.output).await;
         proofs.add("teardown ends well", exit == Exit::InSync, format!("exit {}", exit.code()));
@@ -173,7 +178,7 @@ impl Story<'_> {
         proofs.add("the label went last, after the TTL", safe, detail);
         let seen = self.resolved().await;
         proofs.add("nothing is left to resolve", seen.is_none(), shown(seen));
-        let same = self.sandbox.control().foreign_records(self.composition.config.owner.as_str()) == before;
+        let same = self.sandbox.control().records_without(self.name.as_str()) == before;
         proofs.add("what others made is all there", same, format!("{} records compared", before.len()));
     }
 
@@ -195,10 +200,18 @@ impl Story<'_> {
         writes.count()
     }
 
-    async fn held_address(&self) -> Option<IpAddr> {
+    async fn held(&self) -> Option<PublicIp> {
         let desired = self.composition.desired(Consents::default());
         let endpoint = desired.endpoints.values().next()?;
-        self.composition.reconciler.network.observe(endpoint).await.public_ip.present()?.address
+        self.composition.reconciler.network.observe(endpoint).await.public_ip.present().cloned()
+    }
+
+    async fn held_address(&self) -> Option<IpAddr> {
+        self.held().await?.address
+    }
+
+    async fn held_name(&self) -> String {
+        self.held().await.and_then(|ip| ip.fqdn).map(|fqdn| fqdn.to_string()).unwrap_or_default()
     }
 
     /// Where the name leads for somebody who asks the resolver.

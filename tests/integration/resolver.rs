@@ -400,7 +400,7 @@ async fn a_resolver_that_only_refers_does_not_say_that_there_is_nothing() {
 #[tokio::test]
 async fn many_silent_servers_take_no_longer_than_the_bound() {
     let (mut addresses, mut held) = (Vec::new(), Vec::new());
-    for _ in 0..200 {
+    for _ in 0..600 {
         let (address, socket) = deaf().await;
         addresses.push(address.to_string());
         held.push(socket);
@@ -410,8 +410,8 @@ async fn many_silent_servers_take_no_longer_than_the_bound() {
     let answers = ask(&settings, &question("jump.example.com", "A"), &addresses).await;
     assert_eq!(answers.len(), addresses.len());
     assert!(answers.iter().all(|answer| matches!(answer.said, Said::Failed(_))));
-    // One after the other would be 20 s, sixteen at a time 1.3 s; the bound is 0.8 s.
-    assert!(begin.elapsed() < Duration::from_millis(1200), "{:?}", begin.elapsed());
+    // One after the other would be 60 s, sixteen at a time 3.8 s; the bound is 0.8 s.
+    assert!(begin.elapsed() < Duration::from_millis(2500), "{:?}", begin.elapsed());
 }
 
 #[test]

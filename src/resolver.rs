@@ -22,11 +22,15 @@ pub struct Question {
 /// Whom to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Via {
-    /// Every one of these authoritative servers, without recursion and without a cache: names, or `ip:port`.
+    /// Every one of these authoritative servers, without recursion and without a cache: `name`, `name:port`, `ip` or
+    /// `ip:port`. A name stands for all of its addresses.
     Servers(Vec<String>),
-    /// Every authoritative server of the zone that holds the name, found by asking for its NS records.
+    /// Every authoritative server of the zone that holds the name, found by following the delegations to it.
     Authority,
     /// Each of the configured resolvers, with recursion: what the rest of the world sees.
+    ///
+    /// Asking makes a resolver remember: a name that does not exist yet is then absent there for the negative TTL, so
+    /// authoritative servers are asked first (RFC 2308, 5).
     Recursive,
 }
 

@@ -78,6 +78,7 @@ impl Delegations {
 }
 
 /// The servers of a zone, as its NS records name them.
+#[derive(Clone)]
 struct Zone {
     apex: Name,
     servers: Vec<String>,
@@ -211,13 +212,9 @@ impl Hickory {
             let targets = self.addresses_of(&zone.servers, patience).await;
             match self.descend(&zone, &wire_name, &targets, patience).await {
                 Step::Below(next) => zone = next,
-                Step::Other(next) => {
-                    let targets = self.addresses_of(&next.servers, patience).await;
-                    self.delegations.remember(name, &targets, next.ttl);
-                    return Ok(targets);
-                }
-                Step::Here => {
-                    self.delegations.remember(name, &targets, zone.ttl);
+                Step::Here(own) => {
+                    let targets = self.addresses_of(&own.servers, patience).await;
+                    self.delegations.remember(name, &targets, own.ttl);
                     return Ok(targets);
                 }
                 Step::Nobody => return Ok(targets),
@@ -266,14 +263,11 @@ impl Hickory {
             }
             // One server may hold the zone above and the zone below, and then never refers.
             let apex = self.apex_at(server, zone, name, message, patience).await;
-            if apex == zone.apex {
-                return Step::Here;
-            }
             let query = Query::of(&apex, RecordType::NS, false);
             let own = query.exchange(server.address, patience).await.ok();
             return match own.and_then(|message| Zone::of(&apex, &message.answers)) {
-                Some(next) => Step::Other(next),
-                None => Step::Here,
+                Some(own) => Step::Here(own),
+                None => Step::Here(zone.clone()),
             };
         }
         Step::Nobody
@@ -306,12 +300,11 @@ impl Hickory {
 
 /// Where a server says that a name belongs.
 enum Step {
-    /// To this zone.
-    Here,
     /// To a zone below, whose servers know more.
     Below(Zone),
-    /// To a zone below, as one of its own servers says.
-    Other(Zone),
+    /// To this zone of its own, with the servers that the zone itself names: they, and not the parent's copy, are
+    /// authoritative (RFC 2181, 5.4.1).
+    Here(Zone),
     /// No server said.
     Nobody,
 }

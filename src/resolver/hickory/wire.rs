@@ -90,8 +90,9 @@ impl Query {
     async fn over_tcp(&self, server: SocketAddr, patience: &Patience) -> Result<Message, Failure> {
         let wait = patience.timeout;
         let whole = async {
+            // The connection's task lives as long as the provider that spawned it, and not a moment longer.
             let provider = TokioRuntimeProvider::new();
-            let connection = TcpClientStream::exchange(server, None, wait, None, provider).await?;
+            let connection = TcpClientStream::exchange(server, None, wait, None, provider.clone()).await?;
             connection.send(self.request(patience)).first_answer().await
         };
         let answer = timeout_at(patience.until(wait), whole).await;

@@ -1,5 +1,7 @@
 //! What whole-binary tests stand on: a cloud of their own and the real binary.
 
+pub(crate) mod dns;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,0 +1,46 @@
+//! What an absent key means.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::model::record::Ttl;
+
+/// `prune`: the file is the whole truth about marked records.
+pub const PRUNE: bool = true;
+/// `endpoint.manage`.
+pub const MANAGE: bool = true;
+/// `endpoint.nat_rule.idle_timeout_minutes`: Azure's own default.
+pub const IDLE_TIMEOUT_MINUTES: u8 = 4;
+/// `account.api`: Cloudflare API v4.
+pub const CLOUDFLARE_API: &str = "https://api.cloudflare.com/client/v4/";
+/// `record.ttl`.
+pub const TTL: Ttl = Ttl::DEFAULT;
+/// `record.proxied`: a proxied name would break RDP and SSH.
+pub const PROXIED: bool = false;
+/// `watch.interval`.
+pub const INTERVAL: Duration = Duration::from_secs(60);
+/// `watch.label_interval`: the TTL that Azure serves labels with.
+pub const LABEL_INTERVAL: Duration = Duration::from_secs(10);
+/// `verify.authoritative`.
+pub const AUTHORITATIVE: bool = true;
+/// `verify.resolvers`, its only element: what the system is configured with.
+pub const RESOLVER: &str = "system";
+/// `verify.timeout`: Azure DNS promises its servers a change within 60 seconds.
+pub const TIMEOUT: Duration = Duration::from_secs(90);
+/// `limits.deletes_per_round`.
+pub const DELETES_PER_ROUND: u32 = 3;
+/// `state.directory`.
+pub const STATE_DIRECTORY: &str = "/var/lib/cnamed";
+/// `http.listen`: loopback, because the page names every endpoint.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9953);
+/// The port of a name server that is written without one (RFC 1035, 4.2).
+pub const DNS_PORT: u16 = 53;
+
+/// A duration as the file writes it, such as `90s`.
+pub(super) fn text(duration: Duration) -> String {
+    if duration.subsec_nanos() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        humantime::format_duration(duration).to_string()
+    }
+}

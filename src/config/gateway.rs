@@ -1,0 +1,185 @@
+//! What stands in front of an endpoint: the load balancer, the ports that lead through it, and who may use them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A load balancer and its inbound NAT rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The load balancer's name, in the endpoint's resource group.
+    pub load_balancer: String,
+    /// The ports that lead through it.
+    pub nat_rules: Vec<NatRule>,
+}
+
+/// One port of the address that leads to one machine (Azure's inbound NAT rule, version 2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatRule {
+    /// The rule's name.
+    pub name: String,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port that clients use, 1 to 65534.
+    pub frontend_port: u16,
+    /// The port on the machine, 1 to 65535.
+    pub backend_port: u16,
+    /// The machine's network interface: a name in the endpoint's resource group, or a whole resource id.
+    pub network_interface: String,
+    /// The security rule that lets clients in; `None` leaves that to somebody else.
+    pub access: Option<Access>,
+    /// Minutes until an idle TCP connection is forgotten, 4 to 30.
+    pub idle_timeout_minutes: u8,
+}
+
+impl NatRule {
+    /// What the backend port is for, where Cloudflare's proxy cannot carry it.
+    #[must_use]
+    pub fn remote_access(&self) -> Option<&'static str> {
+        match self.backend_port {
+            22 => Some("SSH"),
+            3389 => Some("RDP"),
+            _ => None,
+        }
+    }
+}
+
+/// A transport protocol (`protocol` of an inbound NAT rule).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        })
+    }
+}
+
+/// A rule of a network security group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The group: a name in the endpoint's resource group, or a whole resource id.
+    pub network_security_group: String,
+    /// Who may connect.
+    pub from: AllowFrom,
+    /// The rule's priority, 100 to 4096; `None` takes the first free one.
+    pub priority: Option<u16>,
+}
+
+/// Who may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowFrom {
+    /// Everybody, which must be spelled out.
+    Internet,
+    /// These networks, all of one family, at least one.
+    Networks(Vec<Network>),
+}
+
+/// How the file spells the whole internet.
+pub(super) const INTERNET: &str = "internet";
+
+/// A network in CIDR form (RFC 4632, 3.1; RFC 4291, 2.3), without host bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// The network's first address.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// The length of its prefix.
+    #[must_use]
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether every address of its family is within it.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.prefix == 0
+    }
+
+    /// The network of `prefix` bits that `address` stands in.
+    fn around(address: IpAddr, prefix: u8) -> Self {
+        let address = match address {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
+            }
+        };
+        Self { address, prefix }
+    }
+}
+
+/// Why a text is not a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// Not an address with a prefix length.
+    #[error("\"{0}\" is not a network in CIDR form")]
+    Form(String),
+    /// An address within a network, not the network's own.
+    #[error("\"{written}\" has bits set beyond its prefix; the network is \"{network}\"")]
+    HostBits {
+        /// The text as written.
+        written: String,
+        /// The network that it stands in.
+        network: Network,
+    },
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    /// An address alone is a network of one.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = || NetworkError::Form(text.to_owned());
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| form())?;
+        let greatest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().map_err(|_| form())?,
+            Some(_) => return Err(form()),
+            None => greatest,
+        };
+        if prefix > greatest {
+            return Err(form());
+        }
+        let network = Self::around(address, prefix);
+        if network.address == address {
+            Ok(network)
+        } else {
+            Err(NetworkError::HostBits { written: text.to_owned(), network })
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}

@@ -1,0 +1,270 @@
+//! The shape of a file: its keys and types, held against the schema.
+//!
+//! What does not fit is reported and taken out, so that the rest can be read and checked further.
+
+use std::ops::Range;
+
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeArray, DeString, DeTable, DeValue};
+
+use super::diagnostic::{Report, listed, nearest};
+
+/// Reports every key and value of `table` that does not fit `schema`, and removes it.
+pub(super) fn check(table: &mut Spanned<DeTable<'_>>, schema: &Value, report: &mut Report) {
+    let mut places = Vec::new();
+    collect_places("", schema, &mut places);
+    let span = table.span();
+    Shape { places, report }.table("", &span, table.get_mut(), schema);
+}
+
+/// Whether a key of this name holds a secret anywhere in the file.
+pub(super) fn is_secret(key: &str, schema: &Value) -> bool {
+    schema["properties"].as_object().is_some_and(|properties| {
+        properties.iter().any(|(name, inner)| {
+            let inner = inner.get("items").unwrap_or(inner);
+            name == key && inner["x-secret"] == true || is_secret(key, inner)
+        })
+    })
+}
+
+/// Whether a key of this name stands anywhere in the file.
+pub(super) fn is_known(key: &str, schema: &Value) -> bool {
+    schema["properties"].as_object().is_some_and(|properties| {
+        properties.iter().any(|(name, inner)| name == key || is_known(key, inner.get("items").unwrap_or(inner)))
+    })
+}
+
+struct Shape<'r> {
+    /// Every table's header and keys, to say where a misplaced key belongs.
+    places: Vec<(String, Vec<String>)>,
+    report: &'r mut Report,
+}
+
+impl Shape<'_> {
+    fn table(&mut self, path: &str, span: &Range<usize>, table: &mut DeTable<'_>, schema: &Value) {
+        let mut meant = Vec::new();
+        for (key, mut value) in std::mem::replace(table, DeTable::new()) {
+            let keep = match (&schema["properties"][key.get_ref().as_ref()], schema["properties"].as_object()) {
+                (_, None) => self.value(path, key.get_ref(), &mut value, &schema["additionalProperties"]),
+                (Value::Null, Some(known)) => {
+                    // Nobody knows what an unknown key holds.
+                    self.report.blot(&value.span());
+                    meant.extend(self.unknown(path, &key, known.keys().map(String::as_str)));
+                    false
+                }
+                (wanted, Some(_)) => {
+                    meant.push(key.get_ref().to_string());
+                    self.value(path, key.get_ref(), &mut value, wanted)
+                }
+            };
+            if keep {
+                table.insert(key, value);
+            }
+        }
+        let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for key in required.filter(|key| !meant.iter().any(|given| given == key)) {
+            let remedy = match &schema["properties"][key] {
+                wanted if wanted["type"] == "object" => format!("add {}", header(path, key, wanted)),
+                wanted => format!("add {}", sample(key, wanted)),
+            };
+            self.report.mistake(span, format!("{} has no `{key}`", place(path)), remedy);
+        }
+    }
+
+    /// Reports an unknown key and says which was meant, if that is clear.
+    fn unknown<'k>(
+        &mut self,
+        path: &str,
+        key: &Spanned<DeString<'_>>,
+        known: impl Iterator<Item = &'k str> + Clone,
+    ) -> Option<String> {
+        let written = key.get_ref();
+        let meant = nearest(written, known.clone());
+        let home = self.places.iter().find(|(_, keys)| keys.iter().any(|k| k == written));
+        let remedy = match (meant, home) {
+            (Some(meant), _) => format!("did you mean `{meant}`?"),
+            (None, Some((home, _))) => format!("`{written}` belongs in {home}"),
+            (None, None) => format!("the keys here are {}", listed(known, "and")),
+        };
+        self.report.mistake(&key.span(), format!("unknown key `{written}` in {}", place(path)), remedy);
+        meant.map(str::to_owned)
+    }
+
+    /// Whether the value fits.
+    fn value(&mut self, path: &str, key: &str, value: &mut Spanned<DeValue<'_>>, schema: &Value) -> bool {
+        let span = value.span();
+        if schema["x-secret"] == true && !matches!(value.get_ref(), DeValue::Table(_)) {
+            self.report.blot(&span);
+            self.report.mistake(&span, format!("`{key}` is written in the file itself; a secret never is"), SECRET_REMEDY);
+            return false;
+        }
+        let variants = schema["anyOf"].as_array();
+        let fitting = |value: &DeValue<'_>| match variants {
+            Some(variants) => variants.iter().find(|variant| fits(value, variant)),
+            None => fits(value, schema).then_some(schema),
+        };
+        let Some(schema) = fitting(value.get_ref()) else {
+            let problem = format!("`{key}` is {}; it must be {}", found(value.get_ref()), wanted(schema));
+            let remedy = if schema["items"]["type"] == "object" || schema["type"] == "object" {
+                format!("write {}", header(path, key, schema))
+            } else {
+                format!("write it as in {}", sample(key, schema))
+            };
+            self.report.mistake(&span, problem, remedy);
+            return false;
+        };
+        let inner = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        match value.get_mut() {
+            DeValue::Table(table) => {
+                self.table(&inner, &span, table, schema);
+                true
+            }
+            DeValue::Array(array) => {
+                let header = if schema["items"]["type"] == "object" { format!("[{inner}]") } else { inner };
+                let mut kept = DeArray::new();
+                for mut element in std::mem::replace(array, DeArray::new()) {
+                    let span = element.span();
+                    let keep = match element.get_mut() {
+                        DeValue::Table(table) if schema["items"]["type"] == "object" => {
+                            self.table(&header, &span, table, &schema["items"]);
+                            true
+                        }
+                        _ => self.value(path, key, &mut element, &schema["items"]),
+                    };
+                    if keep {
+                        kept.push(element);
+                    }
+                }
+                *array = kept;
+                true
+            }
+            DeValue::String(text) => self.choice(key, text, &span, schema),
+            DeValue::Integer(number) => {
+                let number = i128::from_str_radix(number.as_str(), number.radix()).ok();
+                self.range(key, number, &span, schema)
+            }
+            _ => true,
+        }
+    }
+
+    fn choice(&mut self, key: &str, text: &str, span: &Range<usize>, schema: &Value) -> bool {
+        let choices = choices(schema);
+        if choices.is_empty() || choices.contains(&text) {
+            return true;
+        }
+        let remedy = match nearest(text, choices.iter().copied()) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("write one of {}", listed(choices, "or").replace('`', "\"")),
+        };
+        self.report.mistake(span, format!("`{key}` cannot be \"{text}\""), remedy);
+        false
+    }
+
+    fn range(&mut self, key: &str, number: Option<i128>, span: &Range<usize>, schema: &Value) -> bool {
+        let bound = |name: &str| schema[name].as_i64().map(i128::from);
+        let least = bound("minimum").unwrap_or(0);
+        let greatest = bound("maximum").unwrap_or(i128::from(u32::MAX));
+        if number.is_some_and(|number| (least..=greatest).contains(&number)) {
+            return true;
+        }
+        let problem = format!("`{key}` is out of range");
+        self.report.mistake(span, problem, format!("write a whole number from {least} to {greatest}"));
+        false
+    }
+}
+
+fn collect_places(path: &str, schema: &Value, places: &mut Vec<(String, Vec<String>)>) {
+    let Some(properties) = schema["properties"].as_object() else { return };
+    if schema["x-secret"] == true {
+        return;
+    }
+    places.push((place(path), properties.keys().cloned().collect()));
+    for (key, inner) in properties {
+        let inside = if path.is_empty() { key.clone() } else { format!("{}.{key}", bare(path)) };
+        match inner.get("items") {
+            Some(items) => collect_places(&format!("[{inside}]"), items, places),
+            None => collect_places(&inside, inner, places),
+        }
+    }
+}
+
+/// A table as a person finds it in the file. The path of an array's table comes in brackets.
+fn place(path: &str) -> String {
+    if path.is_empty() { "the top of the file".into() } else { format!("[{path}]") }
+}
+
+fn bare(path: &str) -> &str {
+    path.trim_matches(['[', ']'])
+}
+
+/// The header of the table or tables called `key`.
+fn header(path: &str, key: &str, schema: &Value) -> String {
+    let inside = if path.is_empty() { key.to_owned() } else { format!("{}.{key}", bare(path)) };
+    if schema["type"] == "array" {
+        format!("[[{inside}]] before each one, with two brackets")
+    } else {
+        format!("a table, [{inside}]")
+    }
+}
+
+/// A line that would do: the schema's example, else its default.
+fn sample(key: &str, schema: &Value) -> String {
+    if schema["x-secret"] == true {
+        return format!("{key} = {{ env = \"NAME\" }}");
+    }
+    let value = schema["examples"].get(0).or(schema.get("default"));
+    let value = value.cloned().or_else(|| choices(schema).first().map(|choice| (*choice).into()));
+    value.map_or_else(|| format!("`{key}`"), |value| format!("{key} = {}", value.to_string().replace(",\"", ", \"")))
+}
+
+fn choices(schema: &Value) -> Vec<&str> {
+    let listed = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let one_of = schema["oneOf"].as_array().into_iter().flatten();
+    listed.chain(one_of.filter_map(|variant| variant["const"].as_str())).collect()
+}
+
+fn kind(schema: &Value) -> &str {
+    schema["type"].as_str().unwrap_or(if schema["oneOf"].is_array() { "string" } else { "" })
+}
+
+fn fits(value: &DeValue<'_>, schema: &Value) -> bool {
+    match value {
+        DeValue::String(_) => kind(schema) == "string",
+        DeValue::Integer(_) => kind(schema) == "integer",
+        DeValue::Boolean(_) => kind(schema) == "boolean",
+        DeValue::Array(_) => kind(schema) == "array",
+        DeValue::Table(_) => kind(schema) == "object",
+        DeValue::Float(_) | DeValue::Datetime(_) => false,
+    }
+}
+
+fn wanted(schema: &Value) -> String {
+    if let Some(variants) = schema["anyOf"].as_array() {
+        return variants.iter().map(wanted).collect::<Vec<_>>().join(" or ");
+    }
+    match kind(schema) {
+        "string" => "a string",
+        "integer" => "a whole number",
+        "boolean" => "true or false",
+        "array" if schema["items"]["type"] == "object" => "an array of tables",
+        "array" => "a list",
+        _ => "a table",
+    }
+    .into()
+}
+
+fn found(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a decimal number",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+const SECRET_REMEDY: &str =
+    "write where it is: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" } (systemd)";

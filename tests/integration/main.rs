@@ -1,4 +1,5 @@
 //! What is promised, as one binary: every extra one links the world again.
 
+mod sandbox_azure;
 mod sandbox_cloudflare;
 mod sandbox_dns;

@@ -41,10 +41,9 @@ impl State {
     /// [`CLOUDFLARE_TOKENS`].
     pub(crate) fn seeded(plan: CloudflarePlan) -> Self {
         let now = calendar();
-        let zones: Vec<Zone> = ["example.com", "example.net"]
+        let zones: Vec<Zone> = ZONES
             .into_iter()
-            .filter_map(|name| ZoneName::parse(name).ok())
-            .map(|name| Zone::new(name, plan, now))
+            .filter_map(|(id, name)| Some(Zone::new(id, ZoneName::parse(name).ok()?, plan, now)))
             .collect();
         let tokens = tokens(&zones);
         let mut state = Self { zones, tokens, budget: Budget::default() };
@@ -150,6 +149,12 @@ pub const CLOUDFLARE_TOKENS: CloudflareTokens = CloudflareTokens {
     account_owned: "sandbox-account-owned-0000000000000000006",
     account: zone::ACCOUNT,
 };
+
+// Their ids are the same in every sandbox, so that a configuration may name them.
+const ZONES: [(&str, &str); 2] = [
+    ("023e105f4ecef8ad9ca31a8372d0c353", "example.com"),
+    ("353c0d2738a13da9cfe8ecf4e501e320", "example.net"),
+];
 
 fn tokens(zones: &[Zone]) -> Vec<Token> {
     let ids = |name: &str| {

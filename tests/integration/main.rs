@@ -6,6 +6,7 @@
 mod architecture;
 mod name_laws;
 mod resolver;
+mod sandbox_azure;
 mod sandbox_cloudflare;
 mod sandbox_dns;
 mod story;

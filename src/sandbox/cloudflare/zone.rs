@@ -28,9 +28,9 @@ pub(crate) struct Zone {
 }
 
 impl Zone {
-    pub(crate) fn new(name: ZoneName, plan: CloudflarePlan, now: OffsetDateTime) -> Self {
+    pub(crate) fn new(id: &str, name: ZoneName, plan: CloudflarePlan, now: OffsetDateTime) -> Self {
         Self {
-            id: record::new_id(),
+            id: id.to_owned(),
             name,
             plan,
             account: (ACCOUNT.to_owned(), "Contoso".to_owned()),

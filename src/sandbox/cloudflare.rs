@@ -95,7 +95,8 @@ pub(crate) fn delete_by_hand(world: &mut World, name: &str, kind: &str) -> Resul
     let zone = world.cloudflare.zone_of(name)?;
     let name = name.trim_end_matches('.');
     let before = zone.records.len();
-    zone.records.retain(|held| !(held.name.eq_ignore_ascii_case(name) && held.kind.eq_ignore_ascii_case(kind)));
+    zone.records
+        .retain(|held| !(held.name.eq_ignore_ascii_case(name) && held.kind.eq_ignore_ascii_case(kind)));
     zone.serial += 1;
     if zone.records.len() == before { Err(format!("there is no {kind} record {name}")) } else { Ok(()) }
 }

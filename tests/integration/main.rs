@@ -2,3 +2,4 @@
 
 mod sandbox_cloudflare;
 mod sandbox_dns;
+mod transport;

@@ -47,14 +47,16 @@ impl Refusal {
 
     /// What the operator does about it.
     pub(super) fn remedy(&self) -> Option<&'static str> {
-        let says_quota = |error: &ApiError| {
-            error.message.as_deref().is_some_and(|text| text.to_ascii_lowercase().contains("quota"))
+        let says = |word: &str| {
+            let texts = self.flat().into_iter().filter_map(|error| error.message.as_deref());
+            texts.map(str::to_ascii_lowercase).any(|text| text.contains(word))
         };
-        let quota = self.flat().into_iter().any(says_quota);
         match (self.entry(), self.kind()) {
+            // One code for a token that does not work at all and for one that may not see this.
+            (Some(entry), _) if entry.code == 9109 && says("unauthorized") => Some(TOKEN),
             (Some(entry), _) => Some(entry.remedy),
             (None, Kind::Denied) => Some(TOKEN),
-            (None, _) => quota.then_some("delete records or raise the zone's plan"),
+            (None, _) => says("quota").then_some("delete records or raise the zone's plan"),
         }
     }
 
@@ -250,6 +252,9 @@ mod tests {
         ] {
             assert_eq!(refusal(status, r#"[{"code":4294967999,"message":"new"}]"#).kind(), kind, "{status}");
         }
+        let other_zone =
+            refusal(403, r#"[{"code":9109,"message":"Unauthorized to access requested resource"}]"#);
+        assert_eq!(other_zone.remedy(), Some(TOKEN));
         let quota = refusal(400, r#"[{"code":"81045","message":"Record quota exceeded."}]"#);
         assert!(quota.remedy().unwrap().contains("plan"), "{quota}");
     }

@@ -53,6 +53,15 @@ impl<'a> Apply<'a> {
 
     /// Makes changes of different names.
     async fn wave(&mut self, tasks: Vec<Task<'a>>) {
+        // Cloudflare would complete such a name with the zone's and create something that nobody asked for.
+        let (tasks, outside): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| self.zone.name.holds(task.name()));
+        for task in outside {
+            self.settle(
+                &task,
+                Err(task.error(Kind::Rejected).remedy(format!("it is not in {}", self.zone.name))),
+            );
+        }
         let mut readings = self.read(tasks.iter().map(Task::name)).await;
         let mut units = Vec::new();
         for task in tasks {

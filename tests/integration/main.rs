@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod cloudflare;
 mod name_laws;
 mod resolver;
 mod sandbox_azure;
@@ -11,4 +12,5 @@ mod sandbox_cloudflare;
 mod sandbox_dns;
 mod story;
 mod support;
+mod transport;
 mod verdicts;

@@ -25,7 +25,7 @@ mod teardown;
 
 use clap::{CommandFactory, Parser};
 
-pub use args::Cli;
+use args::Cli;
 use args::Command;
 pub use exit::Exit;
 use output::Output;
@@ -73,7 +73,9 @@ async fn run(cli: Cli, output: &Output) -> Exit {
             let mut page = Vec::new();
             match clap_mangen::Man::new(Cli::command()).render(&mut page) {
                 Ok(()) => output.bytes(&page),
-                Err(error) => output.failure(&format!("could not write the manual page: {error}"), Exit::Failed),
+                Err(error) => {
+                    output.failure(&format!("could not write the manual page: {error}"), Exit::Failed)
+                }
             }
         }
     }

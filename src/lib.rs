@@ -1,5 +1,6 @@
 //! `cnamed` keeps friendly names pointed at Azure.
 
+pub mod cli;
 pub mod config;
 pub mod model;
 pub mod provider;

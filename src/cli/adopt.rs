@@ -25,13 +25,21 @@ pub(crate) async fn run(global: &Global, args: &AdoptArgs, output: &Output) -> E
     };
     let consents = Consents { adopt: [(name.clone(), from)].into(), ..Consents::default() };
     match narrowed(composition.desired(consents), Some(name.as_str()), output) {
-        Ok(desired) => reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await,
+        Ok(desired) => {
+            reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await
+        }
         Err(exit) => exit,
     }
 }
 
 /// Shows the plan for `desired`, asks, and runs exactly that plan.
-pub(crate) async fn reviewed(composition: &Composition, desired: &Desired, yes: bool, question: &str, output: &Output) -> Exit {
+pub(crate) async fn reviewed(
+    composition: &Composition,
+    desired: &Desired,
+    yes: bool,
+    question: &str,
+    output: &Output,
+) -> Exit {
     let progress = super::progress::Progress::new(output);
     let (cleared, round) = composition.reconciler.preview(desired, &progress).await;
     drop(progress);

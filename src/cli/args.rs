@@ -12,42 +12,49 @@ use clap_complete::Shell;
 /// 4 refused by a guard; 5 applied, not verified in time; 6 partly failed.
 #[derive(Debug, Parser)]
 #[command(name = "cnamed", version, max_term_width = 100, disable_help_subcommand = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// The configuration file.
-    #[arg(long, short, global = true, env = "CNAMED_CONFIG", default_value = "/etc/cnamed/cnamed.toml", value_name = "FILE")]
-    pub config: PathBuf,
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "CNAMED_CONFIG",
+        default_value = "/etc/cnamed/cnamed.toml",
+        value_name = "FILE"
+    )]
+    pub(crate) config: PathBuf,
     /// How results are written to stdout.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    pub(crate) format: Format,
     /// When to use colour.
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
-    pub color: Colour,
+    pub(crate) color: Colour,
     /// What is logged to stderr: a level, or targets such as `cnamed::provider=debug`.
     #[arg(long, global = true, value_name = "FILTER")]
-    pub log: Option<String>,
+    pub(crate) log: Option<String>,
     /// Log more: once what is changed, twice every request.
     #[arg(long, short, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
-    pub verbose: u8,
+    pub(crate) verbose: u8,
     /// Show no progress, and log errors only.
     #[arg(long, short, global = true)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 impl Global {
     /// The filter that the options ask for; `None` leaves it at warnings.
     #[must_use]
-    pub fn log_filter(&self) -> Option<String> {
+    pub(crate) fn log_filter(&self) -> Option<String> {
         let level = match (self.quiet, self.verbose) {
             (true, _) => "error",
             (false, 0) => return self.log.clone(),
@@ -60,7 +67,7 @@ impl Global {
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For a person.
     Text,
     /// For a script: one JSON value, with a `version` field.
@@ -69,7 +76,7 @@ pub enum Format {
 
 /// When to use colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Colour {
+pub(crate) enum Colour {
     /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
@@ -80,7 +87,7 @@ pub enum Colour {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Shows what `sync` would do, and changes nothing.
     Plan(PlanArgs),
     /// Brings everything in sync, once, and verifies it.
@@ -116,35 +123,35 @@ pub enum Command {
 
 /// `cnamed plan`
 #[derive(Debug, Args)]
-pub struct PlanArgs {
+pub(crate) struct PlanArgs {
     /// Keeps the plan in FILE, for `sync --plan FILE`.
     #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// Only this record or this endpoint.
     #[arg(long, value_name = "NAME")]
-    pub only: Option<String>,
+    pub(crate) only: Option<String>,
     /// What to allow beyond the configuration.
     #[arg(long, value_enum, value_name = "WHAT")]
-    pub allow: Vec<Allow>,
+    pub(crate) allow: Vec<Allow>,
 }
 
 /// `cnamed sync`
 #[derive(Debug, Args)]
-pub struct SyncArgs {
+pub(crate) struct SyncArgs {
     /// Runs exactly the plan in FILE, as `plan --out` wrote it, or refuses.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "allow"])]
-    pub plan: Option<PathBuf>,
+    pub(crate) plan: Option<PathBuf>,
     /// Only this record or this endpoint.
     #[arg(long, value_name = "NAME")]
-    pub only: Option<String>,
+    pub(crate) only: Option<String>,
     /// What to allow beyond the configuration.
     #[arg(long, value_enum, value_name = "WHAT")]
-    pub allow: Vec<Allow>,
+    pub(crate) allow: Vec<Allow>,
 }
 
 /// What can be allowed by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Allow {
+pub(crate) enum Allow {
     /// Renaming a label: its names are withdrawn for as long as their TTL, then restored.
     Relabel,
     /// More withdrawals in one round than `limits.deletes_per_round`.
@@ -153,49 +160,49 @@ pub enum Allow {
 
 /// `cnamed status`
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// Only this record or this endpoint.
     #[arg(value_name = "NAME")]
-    pub only: Option<String>,
+    pub(crate) only: Option<String>,
 }
 
 /// `cnamed adopt`
 #[derive(Debug, Args)]
-pub struct AdoptArgs {
+pub(crate) struct AdoptArgs {
     /// The record's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Takes it from this owner, when it carries another instance's mark.
     #[arg(long, value_name = "OWNER")]
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// Does not ask.
     #[arg(long, short)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// `cnamed remove`
 #[derive(Debug, Args)]
-pub struct RemoveArgs {
+pub(crate) struct RemoveArgs {
     /// The record's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Does not ask.
     #[arg(long, short)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// `cnamed teardown`
 #[derive(Debug, Args)]
-pub struct TeardownArgs {
+pub(crate) struct TeardownArgs {
     /// Only this endpoint.
     #[arg(value_name = "ENDPOINT")]
-    pub only: Option<String>,
+    pub(crate) only: Option<String>,
     /// Does not ask.
     #[arg(long, short)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// `cnamed config`
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Reads it and reports every mistake at once.
     Check,
     /// Prints it as it takes effect, every default written out, secrets as references.
@@ -207,16 +214,16 @@ pub enum ConfigCommand {
 /// `cnamed demo`
 #[cfg(feature = "sandbox")]
 #[derive(Debug, Args)]
-pub struct DemoArgs {}
+pub(crate) struct DemoArgs {}
 
 /// `cnamed sandbox`
 #[cfg(feature = "sandbox")]
 #[derive(Debug, Args)]
-pub struct SandboxArgs {
+pub(crate) struct SandboxArgs {
     /// Where the configuration, the CA and the secrets are written.
     #[arg(long, default_value = "cnamed-sandbox", value_name = "DIRECTORY")]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Writes every exchange with the services to DIRECTORY, as JSON, credentials left out.
     #[arg(long, value_name = "DIRECTORY")]
-    pub record: Option<PathBuf>,
+    pub(crate) record: Option<PathBuf>,
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::args::Global;
 use super::exit::Exit;
 use super::output::{Output, Tone};
-use crate::config::{AccountConfig, AccountKind, AzureConfig, Config, CredentialConfig, Environment, SecretRef, Setting};
+use crate::config::{
+    AccountConfig, AccountKind, AzureConfig, Config, CredentialConfig, Environment, SecretRef, Setting,
+};
 use crate::model::endpoint::Handle;
 use crate::model::state::{Consents, Desired};
 use crate::provider::DnsProvider;
@@ -38,19 +40,24 @@ impl Composition {
     }
 
     fn build(config: Config, environment: &Environment) -> Result<Self, String> {
-        let extra_ca = match &config.tls.extra_ca {
-            Some(file) => {
-                let read = std::fs::read(file);
-                Some(read.map_err(|error| format!("tls.extra_ca: could not read {}: {error}", file.display()))?)
-            }
-            None => None,
-        };
-        let http = Http::new(&http::Settings { extra_ca, attempt: ATTEMPT, deadline: DEADLINE }).map_err(told)?;
-        let mut builder = Builder { http, environment, azure: &config.azure, subscriptions: BTreeMap::new() };
-        let network = Arc::new(AzureNetwork::new(builder.arm(&config.azure.subscription)?));
+        let extra_ca =
+            match &config.tls.extra_ca {
+                Some(file) => {
+                    let read = std::fs::read(file);
+                    Some(read.map_err(|error| {
+                        format!("tls.extra_ca: could not read {}: {error}", file.display())
+                    })?)
+                }
+                None => None,
+            };
+        let http =
+            Http::new(&http::Settings { extra_ca, attempt: ATTEMPT, deadline: DEADLINE }).map_err(told)?;
+        let azure = &config.azure;
+        let builder = Builder { environment, azure };
+        let arm = Arc::new(Arm::new(&http, &builder.settings()?).map_err(told)?);
         let mut accounts: BTreeMap<Handle, Arc<dyn DnsProvider>> = BTreeMap::new();
         for account in &config.accounts {
-            accounts.insert(account.name.clone(), builder.account(account)?);
+            accounts.insert(account.name.clone(), builder.account(account, &arm, &http)?);
         }
         let verify = &config.verify;
         let resolver = Hickory::new(&hickory::Settings {
@@ -59,7 +66,7 @@ impl Composition {
         });
         let reconciler = Reconciler {
             accounts,
-            network,
+            network: Arc::new(AzureNetwork::new(arm)),
             resolver: Arc::new(resolver.map_err(told)?),
             verification: Verification {
                 authoritative: verify.authoritative,
@@ -91,21 +98,15 @@ pub(crate) fn load_config(global: &Global, output: &Output) -> Result<Config, Ex
 }
 
 struct Builder<'b> {
-    http: Arc<Http>,
     environment: &'b Environment,
     azure: &'b AzureConfig,
-    /// One client for each subscription, so that its budget is shared.
-    subscriptions: BTreeMap<String, Arc<Arm>>,
 }
 
 impl Builder<'_> {
-    fn arm(&mut self, subscription: &str) -> Result<Arc<Arm>, String> {
-        if let Some(arm) = self.subscriptions.get(subscription) {
-            return Ok(arm.clone());
-        }
+    fn settings(&self) -> Result<azure::Settings, String> {
         let cloud = &self.azure.cloud;
-        let settings = azure::Settings {
-            subscription: subscription.to_owned(),
+        Ok(azure::Settings {
+            subscription: self.azure.subscription.clone(),
             cloud: azure::Cloud {
                 resource_manager: cloud.resource_manager.clone(),
                 authority: cloud.authority.clone(),
@@ -113,10 +114,7 @@ impl Builder<'_> {
                 label_suffix: cloud.label_suffix.to_string(),
             },
             credential: self.credential()?,
-        };
-        let arm = Arc::new(Arm::new(settings, self.http.clone()).map_err(told)?);
-        self.subscriptions.insert(subscription.to_owned(), arm.clone());
-        Ok(arm)
+        })
     }
 
     fn credential(&self) -> Result<azure::CredentialSettings, String> {
@@ -126,9 +124,11 @@ impl Builder<'_> {
                 let client_id = client_id.read(self.environment);
                 let secret = Setting::Env("AZURE_CLIENT_SECRET").read(self.environment);
                 let environment = match (tenant.read(self.environment), &client_id, secret) {
-                    (Some(tenant), Some(client_id), Some(secret)) => {
-                        Some(azure::ClientSecret { tenant, client_id: client_id.clone(), secret: secret.into() })
-                    }
+                    (Some(tenant), Some(client_id), Some(secret)) => Some(azure::ClientSecret {
+                        tenant,
+                        client_id: client_id.clone(),
+                        secret: secret.into(),
+                    }),
                     _ => None,
                 };
                 CredentialSettings::Default { environment, client_id }
@@ -146,17 +146,32 @@ impl Builder<'_> {
             }
             CredentialConfig::ClientCertificate { .. } => CredentialSettings::ClientCertificate,
             CredentialConfig::AzureCli { .. } => CredentialSettings::AzureCli,
-            CredentialConfig::Token { token } => CredentialSettings::Token(self.secret("azure.token", token)?),
+            CredentialConfig::Token { token } => {
+                CredentialSettings::Token(self.secret("azure.token", token)?)
+            }
         })
     }
 
-    fn account(&mut self, account: &AccountConfig) -> Result<Arc<dyn DnsProvider>, String> {
+    fn account(
+        &self,
+        account: &AccountConfig,
+        arm: &Arc<Arm>,
+        http: &Arc<Http>,
+    ) -> Result<Arc<dyn DnsProvider>, String> {
         let name_servers: Vec<String> = account.name_servers.iter().map(ToString::to_string).collect();
         let name_servers = (!name_servers.is_empty()).then_some(name_servers);
         match &account.kind {
             AccountKind::AzureDns { resource_group, subscription, zones } => {
-                let arm = self.arm(subscription.as_deref().unwrap_or(&self.azure.subscription))?;
-                Ok(Arc::new(AzureDns::new(account.name.clone(), arm, resource_group.clone(), zones.clone(), name_servers)))
+                let zones = (!zones.is_empty()).then(|| zones.clone());
+                let (group, subscription) = (resource_group.clone(), Some(subscription.clone()));
+                Ok(Arc::new(AzureDns::new(
+                    account.name.clone(),
+                    arm.clone(),
+                    group,
+                    subscription,
+                    zones,
+                    name_servers,
+                )))
             }
             AccountKind::Cloudflare { token, api, zones } => {
                 let settings = cloudflare::Settings {
@@ -166,7 +181,7 @@ impl Builder<'_> {
                     zones: zones.clone(),
                     name_servers,
                 };
-                Ok(Arc::new(Cloudflare::new(settings, self.http.clone())))
+                Ok(Arc::new(Cloudflare::new(settings, http.clone())))
             }
         }
     }
@@ -176,7 +191,11 @@ impl Builder<'_> {
     }
 
     fn setting(&self, what: &str, setting: &Setting) -> Result<String, String> {
-        setting.read(self.environment).ok_or_else(|| format!("{what}: {setting} is not set"))
+        let unset = match setting {
+            Setting::Given(_) => "is empty".to_owned(),
+            Setting::Env(name) => format!("is not given, and the variable {name} is not set"),
+        };
+        setting.read(self.environment).ok_or_else(|| format!("{what} {unset}"))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::model::name::Fqdn;
 use crate::model::record::RecordType;
 use crate::model::state::Consents;
 use crate::model::verify::Said;
-use crate::resolver::{Question, Resolver, Via};
+use crate::resolver::{Question, Via};
 use crate::sandbox::{Options, RecordAtAzure, Sandbox};
 
 pub(crate) async fn run(global: &Global, _: &DemoArgs, output: &Output) -> Exit {
@@ -52,7 +52,8 @@ async fn tell(global: &Global, folder: &Path, output: &Output) -> Result<Exit, B
     std::fs::create_dir_all(folder)?;
     let sandbox = Sandbox::start(Options::default()).await?;
     let global = Global { config: sandbox.write_config(folder)?, ..global.clone() };
-    let composition = Composition::load(&global, output).map_err(|_| "the sandbox's own configuration is not accepted")?;
+    let composition =
+        Composition::load(&global, output).map_err(|_| "the sandbox's own configuration is not accepted")?;
     let story = Story { sandbox, global, composition, output, name: Fqdn::parse("jumpstation.example.com")? };
     let mut proofs = Proofs::default();
     story.provision(&mut proofs).await;
@@ -75,13 +76,33 @@ struct Story<'s> {
 
 impl Story<'_> {
     async fn provision(&self, proofs: &mut Proofs) {
-        self.chapter("An empty cloud", "Nothing of ours exists: no public IP, no label, no record.", "cnamed plan");
+        self.chapter(
+            "An empty cloud",
+            "Nothing of ours exists: no public IP, no label, no record.",
+            "cnamed plan",
+        );
         let exit = plan::run(&self.global, &plan_args(), self.output).await;
-        proofs.add("plan changes nothing", self.writes() == 0, format!("{} writes reached the cloud", self.writes()));
-        proofs.add("plan exits 3 while changes are pending", exit == Exit::Pending, format!("exit {}", exit.code()));
-        self.chapter("Make it so", "The public IP first, then the names on the label that Azure reports.", "cnamed sync");
+        proofs.add(
+            "plan changes nothing",
+            self.writes() == 0,
+            format!("{} writes reached the cloud", self.writes()),
+        );
+        proofs.add(
+            "plan exits 3 while changes are pending",
+            exit == Exit::Pending,
+            format!("exit {}", exit.code()),
+        );
+        self.chapter(
+            "Make it so",
+            "The public IP first, then the names on the label that Azure reports.",
+            "cnamed sync",
+        );
         let exit = self.sync().await;
-        proofs.add("one sync provisions and verifies everything", exit == Exit::InSync, format!("exit {}", exit.code()));
+        proofs.add(
+            "one sync provisions and verifies everything",
+            exit == Exit::InSync,
+            format!("exit {}", exit.code()),
+        );
         let address = self.held_address().await;
         let seen = self.resolved().await;
         proofs.add("the name leads to the address", address.is_some() && seen == address, shown(seen));
@@ -93,7 +114,11 @@ impl Story<'_> {
         let exit = self.sync().await;
         let requests = self.sandbox.requests().len();
         let held = exit == Exit::InSync && self.writes() == 0;
-        proofs.add("a second sync writes nothing", held, format!("{requests} reads, {} writes", self.writes()));
+        proofs.add(
+            "a second sync writes nothing",
+            held,
+            format!("{requests} reads, {} writes", self.writes()),
+        );
     }
 
     async fn moved(&self, proofs: &mut Proofs) {
@@ -109,7 +134,11 @@ impl Story<'_> {
         let after = self.held_address().await;
         let changed = done.is_ok() && before != after && after.is_some();
         proofs.add("the address is another one", changed, format!("{} -> {}", shown(before), shown(after)));
-        proofs.add("no record had to be written", exit == Exit::InSync && self.writes() == 0, format!("{} writes", self.writes()));
+        proofs.add(
+            "no record had to be written",
+            exit == Exit::InSync && self.writes() == 0,
+            format!("{} writes", self.writes()),
+        );
         let seen = self.wait_for(after).await;
         proofs.add("the name leads to the new address, once its TTL is over", seen == after, shown(seen));
     }
@@ -125,13 +154,23 @@ impl Story<'_> {
         let target = self.held_name().await;
         let mut edited = RecordAtAzure::new(self.name.as_str(), "CNAME", &target);
         let owner = self.composition.config.owner.to_string();
-        edited.metadata = [("managed-by".to_owned(), "cnamed".to_owned()), ("owner".to_owned(), owner)].into();
-        let drifted = control.proxy(self.name.as_str(), true).is_ok() && control.set_record_azure(&edited).is_ok();
+        edited.metadata =
+            [("managed-by".to_owned(), "cnamed".to_owned()), ("owner".to_owned(), owner)].into();
+        let drifted =
+            control.proxy(self.name.as_str(), true).is_ok() && control.set_record_azure(&edited).is_ok();
         let planned = plan::run(&self.global, &plan_args(), self.output).await;
-        proofs.add("plan names the drift", drifted && planned == Exit::Pending, format!("exit {}", planned.code()));
+        proofs.add(
+            "plan names the drift",
+            drifted && planned == Exit::Pending,
+            format!("exit {}", planned.code()),
+        );
         self.sandbox.forget_requests();
         let exit = self.sync().await;
-        proofs.add("sync heals it in place", exit == Exit::InSync && self.writes() == 2, format!("{} writes", self.writes()));
+        proofs.add(
+            "sync heals it in place",
+            exit == Exit::InSync && self.writes() == 2,
+            format!("{} writes", self.writes()),
+        );
     }
 
     async fn foreign(&self, proofs: &mut Proofs) {
@@ -149,9 +188,17 @@ impl Story<'_> {
         self.sandbox.forget_requests();
         let exit = sync::run(&global, &sync_args(), self.output).await;
         let refused = wrote.is_ok() && exit == Exit::Refused && self.writes() == 0;
-        proofs.add("a foreign record is refused, not touched", refused, format!("exit {}, {} writes", exit.code(), self.writes()));
+        proofs.add(
+            "a foreign record is refused, not touched",
+            refused,
+            format!("exit {}, {} writes", exit.code(), self.writes()),
+        );
         let same = self.sandbox.control().records_without(self.name.as_str()) == strangers;
-        proofs.add("every foreign record is as it was", same, format!("{} records compared", strangers.len()));
+        proofs.add(
+            "every foreign record is as it was",
+            same,
+            format!("{} records compared", strangers.len()),
+        );
     }
 
     async fn take_down(&self, proofs: &mut Proofs) {
@@ -165,8 +212,10 @@ impl Story<'_> {
         let args = TeardownArgs { only: None, yes: true };
         let exit = teardown::run(&self.global, &args, self.output).await;
         proofs.add("teardown ends well", exit == Exit::InSync, format!("exit {}", exit.code()));
-        let deletes: Vec<_> = self.sandbox.requests().into_iter().filter(|request| request.method == "DELETE").collect();
-        let label = deletes.iter().find(|request| request.path.to_ascii_lowercase().contains("publicipaddresses"));
+        let deletes: Vec<_> =
+            self.sandbox.requests().into_iter().filter(|request| request.method == "DELETE").collect();
+        let label =
+            deletes.iter().find(|request| request.path.to_ascii_lowercase().contains("publicipaddresses"));
         let names: Vec<f64> = (deletes.iter())
             .filter(|request| !request.path.to_ascii_lowercase().contains("publicipaddresses"))
             .map(|request| request.at)
@@ -174,7 +223,9 @@ impl Story<'_> {
         let last = names.iter().copied().fold(0.0, f64::max);
         let gap = label.map(|request| request.at - last);
         let safe = names.len() == 2 && gap.is_some_and(|gap| gap >= 30.0);
-        let detail = gap.map_or("the label was not given up".to_owned(), |gap| format!("{gap:.1} s after the last name, TTL 30 s"));
+        let detail = gap.map_or("the label was not given up".to_owned(), |gap| {
+            format!("{gap:.1} s after the last name, TTL 30 s")
+        });
         proofs.add("the label went last, after the TTL", safe, detail);
         let seen = self.resolved().await;
         proofs.add("nothing is left to resolve", seen.is_none(), shown(seen));
@@ -196,7 +247,9 @@ impl Story<'_> {
         let read = BTreeSet::from(["GET", "HEAD", "OPTIONS"]);
         let asked = self.sandbox.requests();
         // A token is asked for with POST, and changes nothing.
-        let writes = asked.iter().filter(|request| !read.contains(request.method.as_str()) && !request.path.contains("/oauth2/"));
+        let writes = asked
+            .iter()
+            .filter(|request| !read.contains(request.method.as_str()) && !request.path.contains("/oauth2/"));
         writes.count()
     }
 

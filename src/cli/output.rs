@@ -42,7 +42,11 @@ impl Tone {
     /// `text` in this tone, with escape sequences that [`Output`] strips where there is no colour.
     pub(crate) fn paint(self, text: &str) -> String {
         let style = self.style();
-        if text.is_empty() || self == Self::Plain { text.to_owned() } else { format!("{style}{text}{style:#}") }
+        if text.is_empty() || self == Self::Plain {
+            text.to_owned()
+        } else {
+            format!("{style}{text}{style:#}")
+        }
     }
 }
 

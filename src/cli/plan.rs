@@ -52,7 +52,10 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs, output: &Output) -> Ex
     } else {
         output.text(&render::round(&round));
         if let Some(file) = &args.out {
-            output.text(&format!("\nThe plan is kept in {0}; run it with: cnamed sync --plan {0}\n", file.display()));
+            output.text(&format!(
+                "\nThe plan is kept in {0}; run it with: cnamed sync --plan {0}\n",
+                file.display()
+            ));
         } else if !cleared.plan().steps.is_empty() {
             output.text("\nNothing was changed. Make it so with: cnamed sync\n");
         }
@@ -73,7 +76,9 @@ pub(crate) fn consents(allow: &[Allow]) -> Consents {
 pub(crate) fn narrowed(desired: Desired, only: Option<&str>, output: &Output) -> Result<Desired, Exit> {
     let Some(name) = only else { return Ok(desired) };
     desired.only(name).ok_or_else(|| {
-        let text = format!("the configuration names no record and no endpoint \"{name}\"; `cnamed config show` lists them");
+        let text = format!(
+            "the configuration names no record and no endpoint \"{name}\"; `cnamed config show` lists them"
+        );
         output.failure(&text, Exit::Usage)
     })
 }

@@ -43,7 +43,9 @@ impl Watch for Progress {
         let message = match event {
             Event::Observing => "reading Azure and the DNS accounts".to_owned(),
             Event::Planned(steps) => format!("{steps} steps to take"),
-            Event::Begun(Action::Network(change)) => format!("{} public IP of {}", change.verb(), change.endpoint),
+            Event::Begun(Action::Network(change)) => {
+                format!("{} public IP of {}", change.verb(), change.endpoint)
+            }
             Event::Begun(Action::Record(change)) => format!("{} {}", change.verb(), change.key),
             Event::Begun(Action::Settle(settle)) => format!("waiting until nobody gives {}", settle.key),
             Event::Ended(report) => format!("{} {}: done", report.verb, report.name),

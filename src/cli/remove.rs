@@ -6,7 +6,8 @@ use super::compose::Composition;
 use super::exit::Exit;
 use super::output::Output;
 use crate::model::name::Fqdn;
-use crate::model::state::Consents;
+use crate::model::record::Policy;
+use crate::model::state::{Consents, RecordKey, Wanted};
 
 pub(crate) async fn run(global: &Global, args: &RemoveArgs, output: &Output) -> Exit {
     let name = match Fqdn::parse(&args.name) {
@@ -17,12 +18,22 @@ pub(crate) async fn run(global: &Global, args: &RemoveArgs, output: &Output) -> 
         Ok(composition) => composition,
         Err(exit) => return exit,
     };
-    let desired = composition.desired(Consents::default());
+    let mut desired = composition.desired(Consents::default());
     let named = desired.records.keys().any(|key| key.name == name);
-    let desired = desired.withdrawing(&name, composition.reconciler.accounts.keys());
+    let Some(endpoint) = desired.endpoints.keys().next().cloned() else {
+        return output.failure("the configuration names no endpoint", Exit::Usage);
+    };
+    // Wherever it is held, and also when the configuration does not name it any more.
+    for account in composition.reconciler.accounts.keys() {
+        let key = RecordKey { name: name.clone(), account: account.clone() };
+        desired.records.entry(key).or_insert_with(|| Wanted::stray(endpoint.clone())).policy = Policy::Sync;
+    }
+    let desired = desired.withdrawing(&name);
     let exit = reviewed(&composition, &desired, args.yes, &format!("Withdraw {name}?"), output).await;
     if named && exit == Exit::InSync {
-        output.aside(&format!("\nThe configuration still names {name}; take it out, or the next sync restores it.\n"));
+        output.aside(&format!(
+            "\nThe configuration still names {name}; take it out, or the next sync restores it.\n"
+        ));
     }
     exit
 }

@@ -33,7 +33,11 @@ pub(crate) fn round(round: &Round) -> String {
             ChangeOutcome::Skipped => "not begun",
             _ => "failed",
         };
-        out.push_str(&problem(what, &place(change.kind, &change.name, change.account.as_ref().map(|a| a.as_str())), error));
+        out.push_str(&problem(
+            what,
+            &place(change.kind, &change.name, change.account.as_ref().map(|a| a.as_str())),
+            error,
+        ));
     }
     for unknown in &round.unknown {
         out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
@@ -47,7 +51,8 @@ pub(crate) fn round(round: &Round) -> String {
 }
 
 fn headline(round: &Round) -> String {
-    let agreed = round.records.iter().filter(|r| matches!(r.verdict, Verdict::Agreed | Verdict::Masked)).count();
+    let agreed =
+        round.records.iter().filter(|r| matches!(r.verdict, Verdict::Agreed | Verdict::Masked)).count();
     let total = round.records.len();
     let count = |outcome| round.changes.iter().filter(|change| change.outcome == outcome).count();
     let applied = count(ChangeOutcome::Applied);
@@ -60,18 +65,30 @@ fn headline(round: &Round) -> String {
         Outcome::Changed if total > 0 => (
             Tone::Good,
             "Done",
-            format!("{} made, and every authoritative server agrees on {}", changes_are(applied), records_are(total)),
+            format!(
+                "{} made, and every authoritative server agrees on {}",
+                changes_are(applied),
+                records_are(total)
+            ),
         ),
         Outcome::Changed => (Tone::Good, "Done", format!("{} made", changes_are(applied))),
-        Outcome::Pending if planned > 0 => (Tone::Warn, "Pending", format!("{} to make", changes_are(planned))),
-        Outcome::Pending => (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned()),
+        Outcome::Pending if planned > 0 => {
+            (Tone::Warn, "Pending", format!("{} to make", changes_are(planned)))
+        }
+        Outcome::Pending => {
+            (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned())
+        }
         Outcome::Unverified => (
             Tone::Warn,
             "Not verified",
             format!("{agreed} of {} on every authoritative server as wanted", records_are(total)),
         ),
-        Outcome::Refused => (Tone::Bad, "Refused", "nothing of the endpoints concerned was touched".to_owned()),
-        Outcome::Partial => (Tone::Bad, "Partly failed", format!("{} made; the rest is told below", changes_are(applied))),
+        Outcome::Refused => {
+            (Tone::Bad, "Refused", "nothing of the endpoints concerned was touched".to_owned())
+        }
+        Outcome::Partial => {
+            (Tone::Bad, "Partly failed", format!("{} made; the rest is told below", changes_are(applied)))
+        }
         Outcome::Failed => (Tone::Bad, "Failed", "see below".to_owned()),
     };
     format!("{}: {rest}.", tone.paint(word))
@@ -169,14 +186,20 @@ fn links(chain: &Chain) -> Table {
             LinkState::Broken => ("broken", Tone::Bad),
             LinkState::Unknown => ("unknown", Tone::Warn),
         };
-        table.row([(link.from.to_owned(), Tone::Plain), (state.to_owned(), tone), (link.detail.clone(), Tone::Plain)]);
+        table.row([
+            (link.from.to_owned(), Tone::Plain),
+            (state.to_owned(), tone),
+            (link.detail.clone(), Tone::Plain),
+        ]);
     }
     table
 }
 
 fn evidence(record: &RecordReport) -> String {
     match &record.resolvers {
-        Some(finding) if finding.verdict != Verdict::Agreed => format!("{}; {}", record.detail, finding.detail),
+        Some(finding) if finding.verdict != Verdict::Agreed => {
+            format!("{}; {}", record.detail, finding.detail)
+        }
         _ => record.detail.clone(),
     }
 }

@@ -34,7 +34,12 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, output: &Output) -> Ex
 }
 
 /// Runs a round and renders it: the one way in which any command changes anything.
-pub(crate) async fn execute(composition: &Composition, desired: &Desired, reviewed: Option<&Plan>, output: &Output) -> Exit {
+pub(crate) async fn execute(
+    composition: &Composition,
+    desired: &Desired,
+    reviewed: Option<&Plan>,
+    output: &Output,
+) -> Exit {
     let progress = Progress::new(output);
     let result = composition.reconciler.run(desired, reviewed, &progress).await;
     drop(progress);
@@ -56,14 +61,19 @@ pub(crate) async fn execute(composition: &Composition, desired: &Desired, review
 }
 
 fn read(file: &Path, output: &Output) -> Result<Kept, Exit> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| output.failure(&format!("could not read the plan {}: {error}", file.display()), Exit::Usage))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        output.failure(&format!("could not read the plan {}: {error}", file.display()), Exit::Usage)
+    })?;
     let kept: Kept = serde_json::from_str(&text).map_err(|error| {
         let text = format!("{} is not a plan that `cnamed plan --out` wrote: {error}", file.display());
         output.failure(&text, Exit::Usage)
     })?;
     if kept.version != VERSION {
-        let text = format!("{} is a plan of version {}; this is version {VERSION}. Plan again", file.display(), kept.version);
+        let text = format!(
+            "{} is a plan of version {}; this is version {VERSION}. Plan again",
+            file.display(),
+            kept.version
+        );
         return Err(output.failure(&text, Exit::Usage));
     }
     Ok(kept)

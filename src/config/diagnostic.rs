@@ -184,7 +184,13 @@ impl Source<'_> {
                 Some(blot) if at == blot.start.max(line_start) => shown.push_str(BLOT),
                 Some(_) => {}
                 None if c == '\r' => {}
-                None => shown.push(if c == '\t' { ' ' } else if c.is_control() { '\u{fffd}' } else { c }),
+                None => shown.push(if c == '\t' {
+                    ' '
+                } else if c.is_control() {
+                    '\u{fffd}'
+                } else {
+                    c
+                }),
             }
         }
         let length = shown.chars().count();

@@ -31,7 +31,9 @@ pub(super) fn is_secret(key: &str, schema: &Value) -> bool {
 /// Whether a key of this name stands anywhere in the file.
 pub(super) fn is_known(key: &str, schema: &Value) -> bool {
     schema["properties"].as_object().is_some_and(|properties| {
-        properties.iter().any(|(name, inner)| name == key || is_known(key, inner.get("items").unwrap_or(inner)))
+        properties
+            .iter()
+            .any(|(name, inner)| name == key || is_known(key, inner.get("items").unwrap_or(inner)))
     })
 }
 
@@ -45,7 +47,8 @@ impl Shape<'_> {
     fn table(&mut self, path: &str, span: &Range<usize>, table: &mut DeTable<'_>, schema: &Value) {
         let mut meant = Vec::new();
         for (key, mut value) in std::mem::replace(table, DeTable::new()) {
-            let keep = match (&schema["properties"][key.get_ref().as_ref()], schema["properties"].as_object()) {
+            let keep = match (&schema["properties"][key.get_ref().as_ref()], schema["properties"].as_object())
+            {
                 (_, None) => self.value(path, key.get_ref(), &mut value, &schema["additionalProperties"]),
                 (Value::Null, Some(known)) => {
                     // Nobody knows what an unknown key holds.
@@ -96,7 +99,11 @@ impl Shape<'_> {
         let span = value.span();
         if schema["x-secret"] == true && !matches!(value.get_ref(), DeValue::Table(_)) {
             self.report.blot(&span);
-            self.report.mistake(&span, format!("`{key}` is written in the file itself; a secret never is"), SECRET_REMEDY);
+            self.report.mistake(
+                &span,
+                format!("`{key}` is written in the file itself; a secret never is"),
+                SECRET_REMEDY,
+            );
             return false;
         }
         let variants = schema["anyOf"].as_array();
@@ -215,7 +222,10 @@ fn sample(key: &str, schema: &Value) -> String {
     }
     let value = schema["examples"].get(0).or(schema.get("default"));
     let value = value.cloned().or_else(|| choices(schema).first().map(|choice| (*choice).into()));
-    value.map_or_else(|| format!("`{key}`"), |value| format!("{key} = {}", value.to_string().replace(",\"", ", \"")))
+    value.map_or_else(
+        || format!("`{key}`"),
+        |value| format!("{key} = {}", value.to_string().replace(",\"", ", \"")),
+    )
 }
 
 fn choices(schema: &Value) -> Vec<&str> {

@@ -74,6 +74,15 @@ pub struct Wanted {
     pub withdraw: bool,
 }
 
+impl Wanted {
+    /// A record that the configuration does not name, to be withdrawn while `endpoint` is looked at.
+    #[must_use]
+    pub fn stray(endpoint: Handle) -> Self {
+        let (mode, policy) = (Mode::default(), Policy::default());
+        Self { endpoint, mode, ttl: Ttl::DEFAULT, proxied: false, policy, withdraw: true }
+    }
+}
+
 /// What the operator has agreed to, beyond what the configuration says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consents {

@@ -89,6 +89,12 @@ pub(crate) fn put_by_hand(world: &mut World, record: &Value) -> Result<(), Strin
     world.cloudflare.put(record, calendar())
 }
 
+/// Every record of every zone as the API shows it, by name.
+pub(crate) fn records(world: &World) -> Vec<(String, Value)> {
+    let zones = world.cloudflare.zones.iter();
+    zones.flat_map(|zone| &zone.records).map(|record| (record.name.clone(), record.to_json(None))).collect()
+}
+
 /// What a person does in the dashboard: removes every record of that name and type.
 pub(crate) fn delete_by_hand(world: &mut World, name: &str, kind: &str) -> Result<(), String> {
     let zone = world.cloudflare.zone_of(name)?;

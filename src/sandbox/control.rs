@@ -323,6 +323,16 @@ impl Control {
         self.cloud.with(|world| record_set::shown_by_hand(world, name, kind))
     }
 
+    /// Every record of both providers as it is at present, but for those at `name`: what others made.
+    #[must_use]
+    pub fn records_without(&self, name: &str) -> Vec<Value> {
+        self.cloud.with(|world| {
+            let azure = record_set::all(world);
+            let others = azure.into_iter().chain(cloudflare::records(world));
+            others.filter(|(at, _)| !at.eq_ignore_ascii_case(name)).map(|(_, shown)| shown).collect()
+        })
+    }
+
     /// Begins anew: the seed, no faults, an empty log. Addresses, keys and settings stay.
     pub fn reset(&self) {
         self.act(|world| {

@@ -24,7 +24,11 @@ impl Proofs {
         let mut table = Table::default();
         for (claim, holds, seen) in &self.proofs {
             let (word, tone) = if *holds { ("holds", Tone::Good) } else { ("FAILS", Tone::Bad) };
-            table.row([(word.to_owned(), tone), ((*claim).to_owned(), Tone::Plain), (seen.clone(), Tone::Faint)]);
+            table.row([
+                (word.to_owned(), tone),
+                ((*claim).to_owned(), Tone::Plain),
+                (seen.clone(), Tone::Faint),
+            ]);
         }
         let held = self.proofs.iter().filter(|(_, holds, _)| *holds).count();
         format!(

@@ -45,7 +45,11 @@ impl Build<'_> {
             self.report.mistake(table, problem, "add resource_group = \"rg-dns\"");
         }
         let group = file.resource_group.as_ref().and_then(|group| {
-            self.parsed(group, resource_group, "up to 90 letters, digits and `_ ( ) - .`, no period at the end")
+            self.parsed(
+                group,
+                resource_group,
+                "up to 90 letters, digits and `_ ( ) - .`, no period at the end",
+            )
         });
         let subscription = match &file.subscription {
             Some(id) => self.parsed(id, guid, "write the id that `az account list` shows"),

@@ -50,7 +50,8 @@ impl Build<'_> {
         let audience = file.audience.as_ref().and_then(|text| {
             let rule = |text: &str| {
                 let fits = Url::parse(text).is_ok() && !text.contains('@');
-                fits.then(|| text.trim_end_matches('/').to_owned()).ok_or("this is not a URL that tokens are issued for")
+                fits.then(|| text.trim_end_matches('/').to_owned())
+                    .ok_or("this is not a URL that tokens are issued for")
             };
             self.parsed(text, rule, "write it as in audience = \"https://management.example.com\"")
         });
@@ -69,7 +70,8 @@ impl Build<'_> {
     fn credential(&mut self, table: &Range<usize>, file: &AzureFile) -> Option<CredentialConfig> {
         use CredentialKind as Kind;
 
-        let kind = file.credential.clone().unwrap_or_else(|| At { value: Kind::default(), span: table.clone() });
+        let kind =
+            file.credential.clone().unwrap_or_else(|| At { value: Kind::default(), span: table.clone() });
         let reads: &[&str] = match kind.value {
             Kind::Default => &["tenant", "client_id"],
             Kind::ManagedIdentity => &["client_id"],
@@ -106,10 +108,9 @@ impl Build<'_> {
         let token_file = file.token_file.clone().and_then(|path| self.path("token_file", path));
         let or = |value: Option<String>, name| value.map_or(Setting::Env(name), Setting::Given);
         Some(match kind.value {
-            Kind::Default => CredentialConfig::Default {
-                tenant: or(tenant, TENANT),
-                client_id: or(client_id, CLIENT_ID),
-            },
+            Kind::Default => {
+                CredentialConfig::Default { tenant: or(tenant, TENANT), client_id: or(client_id, CLIENT_ID) }
+            }
             Kind::ManagedIdentity => CredentialConfig::ManagedIdentity { client_id },
             Kind::WorkloadIdentity => CredentialConfig::WorkloadIdentity {
                 tenant: or(tenant, TENANT),
@@ -134,7 +135,13 @@ impl Build<'_> {
         })
     }
 
-    fn needed<T>(&mut self, value: Option<T>, kind: &At<CredentialKind>, key: &str, sample: &str) -> Option<T> {
+    fn needed<T>(
+        &mut self,
+        value: Option<T>,
+        kind: &At<CredentialKind>,
+        key: &str,
+        sample: &str,
+    ) -> Option<T> {
         if value.is_none() {
             let problem = format!("this credential needs `{key}`");
             self.report.mistake(&kind.span, problem, format!("add {key} = {sample}"));
@@ -154,7 +161,8 @@ impl Build<'_> {
     fn identifier(&mut self, key: &str, text: Option<&At<String>>) -> Option<Option<String>> {
         let Some(text) = text else { return Some(None) };
         let rule = |text: &str| {
-            let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
+            let fits =
+                !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
             fits.then(|| text.to_owned()).ok_or_else(|| format!("`{key}` is not an id"))
         };
         self.parsed(text, rule, "write the id that Microsoft Entra shows").map(Some)
@@ -178,7 +186,9 @@ impl Build<'_> {
 /// The clouds that Microsoft and 21Vianet run.
 fn known_cloud(kind: Cloud) -> Option<CloudConfig> {
     let (resource_manager, authority, label_suffix) = match kind {
-        Cloud::Public => ("https://management.azure.com", "https://login.microsoftonline.com", "cloudapp.azure.com"),
+        Cloud::Public => {
+            ("https://management.azure.com", "https://login.microsoftonline.com", "cloudapp.azure.com")
+        }
         Cloud::UsGov => (
             "https://management.usgovcloudapi.net",
             "https://login.microsoftonline.us",

@@ -20,7 +20,10 @@ impl Build<'_> {
             (Some(balancer), _) => {
                 let name = balancer.value.name.as_ref()?;
                 let name = self.parsed(name, resource, NAMING)?;
-                Some(Some(Gateway { load_balancer: name, nat_rules: rules.into_iter().collect::<Option<_>>()? }))
+                Some(Some(Gateway {
+                    load_balancer: name,
+                    nat_rules: rules.into_iter().collect::<Option<_>>()?,
+                }))
             }
             (None, Some(rule)) => {
                 let problem = "a NAT rule needs a load balancer, and this endpoint has none";
@@ -72,7 +75,11 @@ impl Build<'_> {
             (None, None) => {
                 if let Some(priority) = &file.priority {
                     let problem = "`priority` has no effect: this NAT rule has no security rule";
-                    self.report.warning(&priority.span, problem, "add `network_security_group` and `allow_from`");
+                    self.report.warning(
+                        &priority.span,
+                        problem,
+                        "add `network_security_group` and `allow_from`",
+                    );
                 }
                 Some(None)
             }
@@ -83,7 +90,11 @@ impl Build<'_> {
         if let Some(internet) = list.value.iter().find(|text| text.value == INTERNET) {
             if list.value.len() > 1 {
                 let problem = "\"internet\" is everybody already, so nothing can stand beside it";
-                self.report.mistake(&internet.span, problem, "write allow_from = [\"internet\"] or take it out");
+                self.report.mistake(
+                    &internet.span,
+                    problem,
+                    "write allow_from = [\"internet\"] or take it out",
+                );
                 return None;
             }
             if matches!(file.backend_port.as_ref().map(|port| port.value), Some(22 | 3389)) {
@@ -98,7 +109,8 @@ impl Build<'_> {
             }
             other => other.map_err(|error| error.to_string()),
         };
-        let networks = self.list("allow_from", list, parse, "write it as in allow_from = [\"203.0.113.0/24\"]")?;
+        let networks =
+            self.list("allow_from", list, parse, "write it as in allow_from = [\"203.0.113.0/24\"]")?;
         let family = networks.first().map(|network| network.address().is_ipv4());
         let other = networks.iter().position(|network| Some(network.address().is_ipv4()) != family);
         if let Some(stranger) = other.and_then(|at| list.value.get(at)) {
@@ -117,7 +129,8 @@ impl Build<'_> {
             let protocol = rule.protocol.as_ref().map(|at| at.value).unwrap_or_default();
             if let Some(first) = taken.insert((protocol, port.value), port.span.start) {
                 let line = self.source.line(first);
-                let problem = format!("{protocol} port {} leads elsewhere already, on line {line}", port.value);
+                let problem =
+                    format!("{protocol} port {} leads elsewhere already, on line {line}", port.value);
                 self.report.mistake(&port.span, problem, "choose another `frontend_port`");
             }
         }
@@ -127,7 +140,9 @@ impl Build<'_> {
     fn distinct_priorities(&mut self, rules: &[At<NatRuleFile>]) {
         let mut taken = BTreeMap::new();
         for rule in rules.iter().map(|rule| &rule.value) {
-            let (Some(group), Some(priority)) = (&rule.network_security_group, &rule.priority) else { continue };
+            let (Some(group), Some(priority)) = (&rule.network_security_group, &rule.priority) else {
+                continue;
+            };
             let key = (group.value.to_lowercase(), priority.value);
             if let Some(first) = taken.insert(key, priority.span.start) {
                 let line = self.source.line(first);
@@ -139,4 +154,5 @@ impl Build<'_> {
 }
 
 const NAMING: &str = "up to 80 letters, digits and `_ . -`, from a letter or digit on";
-const NAMING_OR_ID: &str = "write a name in the endpoint's resource group, or a whole resource id from /subscriptions on";
+const NAMING_OR_ID: &str =
+    "write a name in the endpoint's resource group, or a whole resource id from /subscriptions on";

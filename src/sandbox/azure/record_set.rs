@@ -419,6 +419,14 @@ pub(crate) fn shown_by_hand(world: &World, fqdn: &str, kind: &str) -> Option<Val
     zone.sets.get(&(name, kind.to_ascii_uppercase())).map(|set| set.json(zone))
 }
 
+/// Every set of every zone as GET shows it, by absolute name.
+pub(crate) fn all(world: &World) -> Vec<(String, Value)> {
+    let zones = world.azure.zones.values();
+    zones
+        .flat_map(|zone| zone.sets.iter().map(move |((name, _), set)| (zone.absolute(name), set.json(zone))))
+        .collect()
+}
+
 fn place(world: &World, fqdn: &str) -> Result<(Id, String), String> {
     let fqdn = fqdn.trim_end_matches('.').to_ascii_lowercase();
     let apex = zone::zone_of(world, &fqdn).ok_or_else(|| format!("no Azure DNS zone holds {fqdn}"))?;

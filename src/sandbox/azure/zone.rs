@@ -80,6 +80,11 @@ impl Zone {
         })
     }
 
+    /// The absolute form of a relative name.
+    pub(crate) fn absolute(&self, relative: &str) -> String {
+        if relative == "@" { self.name.clone() } else { format!("{relative}.{}", self.name) }
+    }
+
     /// The relative form of `name`, if it is in this zone.
     pub(crate) fn relative(&self, name: &str) -> Option<String> {
         let rest = name.strip_suffix(&self.name)?;

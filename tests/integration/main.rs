@@ -1,1 +1,4 @@
 //! What is promised, as one binary: every extra one links the world again.
+
+mod sandbox_cloudflare;
+mod sandbox_dns;

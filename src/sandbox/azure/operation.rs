@@ -1,0 +1,183 @@
+//! Long-running operations: accepted now, done later, and only then true.
+//!
+//! After "Track asynchronous Azure operations" of the Resource Manager documentation: an accepted write answers
+//! 201, 200 or 202 with `Azure-AsyncOperation` or `Location`; the status document ends in `Succeeded`, `Failed` or
+//! `Canceled`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::arm::{self, Id};
+use crate::sandbox::exchange::{Request, Response};
+use crate::sandbox::world::{World, calendar, timestamp, whole_seconds};
+
+/// What an operation does when it is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// A resource's PUT.
+    Write,
+    /// A resource's DELETE.
+    Remove,
+    /// `virtualMachines/start`.
+    Start,
+    /// `virtualMachines/deallocate`.
+    Deallocate,
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    /// The resource it works on.
+    pub(crate) target: Id,
+    pub(crate) effect: Effect,
+    pub(crate) due: Instant,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) done: bool,
+    began: String,
+    ended: Option<String>,
+}
+
+/// How an operation fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) details: Vec<(String, String)>,
+}
+
+impl Failure {
+    fn json(&self) -> Value {
+        let details: Vec<_> = self.details.iter().map(|(code, text)| json!({"code": code, "message": text})).collect();
+        json!({"code": self.code, "message": self.message, "details": details})
+    }
+}
+
+/// Every operation of the subscription.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Operations {
+    all: BTreeMap<String, Operation>,
+    /// Set for the length of one request: the operation that it starts fails so.
+    pub(crate) next_failure: Option<Failure>,
+}
+
+impl Operations {
+    /// The operation that holds `target` busy.
+    pub(crate) fn running_on(&self, target: &Id) -> Option<&str> {
+        let found = self.all.iter().find(|(_, operation)| !operation.done && operation.target == *target);
+        found.map(|(id, _)| id.as_str())
+    }
+
+    /// Ends every operation that is due, and gives them in the order in which they were due.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Operation> {
+        let mut due = Vec::new();
+        for operation in self.all.values_mut().filter(|o| !o.done && o.due <= now) {
+            operation.done = true;
+            operation.ended = Some(timestamp(calendar()));
+            due.push(operation.clone());
+        }
+        due.sort_by_key(|operation| operation.due);
+        due
+    }
+}
+
+/// Starts an operation and adds its headers to the answer of the request that asked for it.
+pub(crate) fn start(
+    world: &mut World,
+    target: &Id,
+    namespace: &'static str,
+    location: &str,
+    effect: Effect,
+    response: Response,
+) -> Response {
+    let id = Uuid::new_v4().to_string();
+    let failure = world.azure.operations.next_failure.take();
+    let due = world.now() + world.options.operation_delay;
+    let with_location = effect != Effect::Write;
+    let operation = Operation {
+        target: target.clone(),
+        effect,
+        due,
+        failure,
+        done: false,
+        began: timestamp(calendar()),
+        ended: None,
+    };
+    world.azure.operations.all.insert(id.clone(), operation);
+    let base = format!(
+        "{}/subscriptions/{}/providers/{namespace}/locations/{location}",
+        world.addresses.resource_manager,
+        super::seed::SUBSCRIPTION
+    );
+    let mut response = response
+        .with("azure-asyncoperation", format!("{base}/operations/{id}?api-version=2024-01-01"))
+        .with("retry-after", retry_after(world));
+    if with_location {
+        response = response.with("location", format!("{base}/operationResults/{id}?api-version=2024-01-01"));
+    }
+    response
+}
+
+fn retry_after(world: &World) -> String {
+    world.options.retry_after.map_or_else(|| whole_seconds(world.options.operation_delay), |s| s.to_string())
+}
+
+/// `GET …/locations/{location}/operations/{id}`: the status document.
+pub(crate) fn status(world: &World, id: &str) -> Response {
+    let Some(operation) = find(world, id) else { return missing(id) };
+    let mut body = json!({"startTime": operation.began, "name": id});
+    let status = match (&operation.failure, operation.done) {
+        (_, false) => "InProgress",
+        (None, true) => "Succeeded",
+        (Some(failure), true) => {
+            body["error"] = failure.json();
+            if failure.code.starts_with("Cancel") { "Canceled" } else { "Failed" }
+        }
+    };
+    body["status"] = json!(status);
+    if let Some(ended) = &operation.ended {
+        body["endTime"] = json!(ended);
+    }
+    let response = Response::json(200, body);
+    if operation.done { response } else { response.with("retry-after", retry_after(world)) }
+}
+
+/// `GET …/locations/{location}/operationResults/{id}`: 202 while it runs, then what the request would have
+/// answered, had it been synchronous.
+pub(crate) fn result(world: &World, request: &Request, id: &str) -> Response {
+    let Some(operation) = find(world, id) else { return missing(id) };
+    if !operation.done {
+        let again = format!("{}{}?{}", world.addresses.resource_manager, request.path, request.query);
+        return Response::empty(202).with("location", again).with("retry-after", retry_after(world));
+    }
+    if let Some(failure) = &operation.failure {
+        return Response::json(409, json!({"error": failure.json()}));
+    }
+    match operation.effect {
+        Effect::Remove => Response::empty(204),
+        _ => Response::empty(200),
+    }
+}
+
+/// The refusal that a busy resource gives.
+pub(crate) fn busy(world: &World, target: &Id) -> Option<Response> {
+    let running = world.azure.operations.running_on(target)?;
+    let message = format!(
+        "Another operation on this or dependent resource is in progress. To retrieve status of the operation use \
+         uri: {}/subscriptions/{}/providers/Microsoft.Network/locations/{}/operations/{running}?api-version=2024-01-01.",
+        world.addresses.resource_manager,
+        super::seed::SUBSCRIPTION,
+        super::seed::LOCATION
+    );
+    Some(arm::error(409, "AnotherOperationInProgress", &message).with("retry-after", retry_after(world)))
+}
+
+fn find<'w>(world: &'w World, id: &str) -> Option<&'w Operation> {
+    world.azure.operations.all.get(&id.to_ascii_lowercase())
+}
+
+fn missing(id: &str) -> Response {
+    arm::error(404, "OperationNotFound", &format!("Operation with ID '{id}' is not found."))
+}

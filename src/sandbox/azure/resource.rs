@@ -1,0 +1,299 @@
+//! What all resources of the network provider have in common: one document each, replaced by PUT, and an
+//! operation between the write and its truth.
+
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::arm::{self, Id};
+use super::authority::Principal;
+use super::operation::{self, Effect};
+use crate::sandbox::exchange::{Request, Response};
+use crate::sandbox::world::World;
+
+/// A resource as it is kept: what can be set, as it was set, beside what the service says.
+#[derive(Clone, Debug)]
+pub(crate) struct Resource {
+    pub(crate) id: Id,
+    /// Everything that a client can set: `location`, `tags`, `sku`, `zones`, `properties`, and what this service
+    /// does not know.
+    pub(crate) document: Map<String, Value>,
+    pub(crate) etag: String,
+    pub(crate) guid: String,
+    /// `provisioningState`.
+    pub(crate) state: &'static str,
+    /// A public IP's address and name.
+    pub(crate) lease: Lease,
+}
+
+/// What a public IP has been given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lease {
+    pub(crate) address: Option<IpAddr>,
+    /// `dnsSettings.fqdn`.
+    pub(crate) fqdn: Option<String>,
+    /// Whether the label zone knows it: a name is published when the operation that claimed it has succeeded.
+    pub(crate) published: Option<String>,
+}
+
+impl Resource {
+    pub(crate) fn new(id: Id, document: Map<String, Value>) -> Self {
+        Self {
+            id,
+            document,
+            etag: fresh_etag(),
+            guid: Uuid::new_v4().to_string(),
+            state: "Succeeded",
+            lease: Lease::default(),
+        }
+    }
+
+    pub(crate) fn touch(&mut self, state: &'static str) {
+        self.state = state;
+        self.etag = fresh_etag();
+    }
+
+    /// A settable property by its path below `properties`.
+    pub(crate) fn property(&self, path: &[&str]) -> Option<&Value> {
+        property(&self.document, path)
+    }
+
+    pub(crate) fn location(&self) -> &str {
+        self.document.get("location").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// `sku.name`; Basic where none was given.
+    pub(crate) fn sku(&self) -> &str {
+        sku(&self.document)
+    }
+}
+
+/// A type of the network provider.
+pub(crate) struct Kind {
+    /// Such as `Microsoft.Network/publicIPAddresses`.
+    pub(crate) name: &'static str,
+    /// Checks a PUT and completes the document; `None` is the resource before, if there was one.
+    pub(crate) prepare: fn(&mut World, &Principal, &Proposal) -> Result<Map<String, Value>, Response>,
+    /// The type's own members of `properties`, beside what was set.
+    pub(crate) render: fn(&World, &Resource, &mut Value),
+    /// Whether the resource may go.
+    pub(crate) removable: fn(&World, &Resource) -> Result<(), Response>,
+}
+
+/// A PUT before it is accepted.
+pub(crate) struct Proposal {
+    pub(crate) id: Id,
+    pub(crate) before: Option<Resource>,
+    pub(crate) document: Map<String, Value>,
+    pub(crate) location: String,
+}
+
+/// Below `properties` of a document.
+pub(crate) fn property<'d>(document: &'d Map<String, Value>, path: &[&str]) -> Option<&'d Value> {
+    let properties = document.get("properties")?;
+    path.iter().try_fold(properties, |value, key| value.get(key)).filter(|value| !value.is_null())
+}
+
+pub(crate) fn sku(document: &Map<String, Value>) -> &str {
+    document.get("sku").and_then(|sku| sku.get("name")).and_then(Value::as_str).unwrap_or("Basic")
+}
+
+/// PUT: replaces the whole resource.
+pub(crate) fn put(world: &mut World, principal: &Principal, request: &Request, id: Id, kind: &Kind) -> Response {
+    try_put(world, principal, request, id, kind).unwrap_or_else(|refusal| refusal)
+}
+
+fn try_put(
+    world: &mut World,
+    principal: &Principal,
+    request: &Request,
+    id: Id,
+    kind: &Kind,
+) -> Result<Response, Response> {
+    arm::authorize(principal, &format!("{}/write", kind.name), id.as_str())?;
+    super::group::exists(world, id.group())?;
+    let mut document = body(request)?;
+    let before = world.azure.network.get(&id.key()).cloned();
+    arm::precondition(request, before.as_ref().map(|r| r.etag.as_str())).map_err(|_| precondition_failed())?;
+    if let Some(busy) = operation::busy(world, &id) {
+        return Err(busy);
+    }
+    let location = super::group::location(&document)?;
+    if let Some(before) = before.as_ref().filter(|before| before.location() != location) {
+        let message = format!(
+            "The resource '{}' already exists in location '{}' in resource group '{}'. A resource with the same name \
+             cannot be created in location '{location}'. Please select a new resource name.",
+            id.name(),
+            before.location(),
+            id.group()
+        );
+        return Err(arm::error(409, "InvalidResourceLocation", &message));
+    }
+    document.insert("location".into(), json!(location));
+    for read_only in ["id", "name", "type", "etag"] {
+        document.remove(read_only);
+    }
+    if let Some(properties) = document.entry("properties").or_insert_with(|| json!({})).as_object_mut() {
+        for read_only in ["provisioningState", "resourceGuid"] {
+            properties.remove(read_only);
+        }
+        // A member that is null was not set.
+        properties.retain(|_, value| !value.is_null());
+    }
+    document.retain(|_, value| !value.is_null());
+
+    let id = before.as_ref().map_or(id, |before| before.id.clone());
+    let proposal = Proposal { id: id.clone(), before, document, location: location.clone() };
+    let document = (kind.prepare)(world, principal, &proposal)?;
+    let status = if proposal.before.is_some() { 200 } else { 201 };
+    let resource =
+        world.azure.network.entry(id.key()).or_insert_with(|| Resource::new(id.clone(), Map::new()));
+    resource.document = document;
+    resource.touch("Updating");
+    let shown = render_by_id(world, &id, kind);
+    Ok(operation::start(world, &id, "Microsoft.Network", &location, Effect::Write, Response::json(status, shown)))
+}
+
+/// PATCH: tags, nothing else.
+pub(crate) fn patch(world: &mut World, principal: &Principal, request: &Request, id: &Id, kind: &Kind) -> Response {
+    try_patch(world, principal, request, id, kind).unwrap_or_else(|refusal| refusal)
+}
+
+fn try_patch(
+    world: &mut World,
+    principal: &Principal,
+    request: &Request,
+    id: &Id,
+    kind: &Kind,
+) -> Result<Response, Response> {
+    arm::authorize(principal, &format!("{}/write", kind.name), id.as_str())?;
+    super::group::exists(world, id.group())?;
+    let etag = world.azure.network.get(&id.key()).map(|r| r.etag.clone());
+    arm::precondition(request, etag.as_deref()).map_err(|_| precondition_failed())?;
+    let tags = body(request)?.remove("tags").unwrap_or_else(|| json!({}));
+    let resource = world.azure.network.get_mut(&id.key()).ok_or_else(|| not_found(id, kind))?;
+    resource.document.insert("tags".into(), tags);
+    resource.touch(resource.state);
+    Ok(Response::json(200, render_by_id(world, id, kind)))
+}
+
+/// GET.
+pub(crate) fn get(world: &World, principal: &Principal, id: &Id, kind: &Kind) -> Response {
+    if let Err(refusal) = arm::authorize(principal, &format!("{}/read", kind.name), id.as_str()) {
+        return refusal;
+    }
+    if let Err(refusal) = super::group::exists(world, id.group()) {
+        return refusal;
+    }
+    match world.azure.network.get(&id.key()) {
+        None => not_found(id, kind),
+        Some(resource) => {
+            let shown = render(world, resource, kind);
+            Response::json(200, shown).with("etag", resource.etag.clone())
+        }
+    }
+}
+
+/// DELETE.
+pub(crate) fn delete(world: &mut World, principal: &Principal, request: &Request, id: &Id, kind: &Kind) -> Response {
+    if let Err(refusal) = arm::authorize(principal, &format!("{}/delete", kind.name), id.as_str()) {
+        return refusal;
+    }
+    let etag = world.azure.network.get(&id.key()).map(|r| r.etag.clone());
+    if etag.is_some() && arm::precondition(request, etag.as_deref()).is_err() {
+        return precondition_failed();
+    }
+    let Some(resource) = world.azure.network.get(&id.key()).cloned() else { return Response::empty(204) };
+    if let Some(busy) = operation::busy(world, id) {
+        return busy;
+    }
+    if let Err(refusal) = (kind.removable)(world, &resource) {
+        return refusal;
+    }
+    if let Some(resource) = world.azure.network.get_mut(&id.key()) {
+        resource.touch("Deleting");
+    }
+    let location = resource.location().to_owned();
+    operation::start(world, id, "Microsoft.Network", &location, Effect::Remove, Response::empty(202))
+}
+
+/// The list of a group, or of the subscription.
+pub(crate) fn list(world: &World, principal: &Principal, scope: &str, group: Option<&str>, kind: &Kind) -> Response {
+    if let Err(refusal) = arm::authorize(principal, &format!("{}/read", kind.name), scope) {
+        return refusal;
+    }
+    if let Some(refusal) = group.and_then(|group| super::group::exists(world, group).err()) {
+        return refusal;
+    }
+    let marker = format!("/providers/{}/", kind.name).to_ascii_lowercase();
+    let found: Vec<Value> = world
+        .azure
+        .network
+        .iter()
+        .filter(|(key, _)| key.contains(&marker))
+        .filter(|(_, resource)| group.is_none_or(|group| resource.id.group().eq_ignore_ascii_case(group)))
+        .map(|(_, resource)| render(world, resource, kind))
+        .collect();
+    Response::json(200, json!({"value": found}))
+}
+
+/// A resource as GET shows it.
+pub(crate) fn render(world: &World, resource: &Resource, kind: &Kind) -> Value {
+    let mut shown = json!({
+        "name": resource.id.name(),
+        "id": resource.id.as_str(),
+        "etag": resource.etag,
+        "type": kind.name,
+    });
+    for (key, value) in resource.document.iter().filter(|(key, _)| *key != "properties") {
+        shown[key] = value.clone();
+    }
+    let mut properties = json!({"provisioningState": resource.state, "resourceGuid": resource.guid});
+    if let Some(set) = resource.document.get("properties").and_then(Value::as_object) {
+        for (key, value) in set {
+            properties[key] = value.clone();
+        }
+    }
+    (kind.render)(world, resource, &mut properties);
+    shown["properties"] = properties;
+    shown
+}
+
+fn render_by_id(world: &World, id: &Id, kind: &Kind) -> Value {
+    world.azure.network.get(&id.key()).map_or(Value::Null, |resource| render(world, resource, kind))
+}
+
+/// The request's body as a JSON object.
+pub(crate) fn body(request: &Request) -> Result<Map<String, Value>, Response> {
+    let refuse = |why: &str| {
+        let message = format!("The request content was invalid and could not be deserialized: '{why}'.");
+        arm::error(400, "InvalidRequestContent", &message)
+    };
+    match request.json() {
+        Ok(Value::Object(document)) => Ok(document),
+        Ok(_) => Err(refuse("Expected a JSON object")),
+        Err(cause) => Err(refuse(&cause.to_string())),
+    }
+}
+
+pub(crate) fn not_found(id: &Id, kind: &Kind) -> Response {
+    let message = format!(
+        "The Resource '{}/{}' under resource group '{}' was not found. For more details please go to \
+         https://aka.ms/ARMResourceNotFoundFix",
+        kind.name,
+        id.name(),
+        id.group()
+    );
+    arm::error(404, "ResourceNotFound", &message)
+}
+
+pub(crate) fn precondition_failed() -> Response {
+    let message = "Precondition failed. The etag provided in the If-Match or If-None-Match header does not match.";
+    arm::error(412, "PreconditionFailed", message)
+}
+
+/// A weak entity tag around a GUID, as the network provider makes them.
+pub(crate) fn fresh_etag() -> String {
+    format!("W/\"{}\"", Uuid::new_v4())
+}

@@ -1,0 +1,125 @@
+//! The ready configuration: what `cnamed` needs to be told to work against the sandbox.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::azure::LABEL_SUFFIX;
+use super::azure::seed::{DNS_GROUP, LOCATION, NETWORK_GROUP, SUBSCRIPTION, TENANT, WRITER, WRITER_SECRET, ZONE};
+use super::{Addresses, CLOUDFLARE_TOKENS};
+
+/// The configuration's text, for files kept in `directory`.
+pub(crate) fn text(addresses: &Addresses, directory: &Path) -> String {
+    let file = |name: &str| quoted(&directory.join(name).display().to_string());
+    let servers = |servers: &[SocketAddr]| {
+        servers.iter().map(|server| format!("\"{server}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let one = |server: Option<SocketAddr>| servers(server.as_slice());
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        r#"# A sandbox cloud on loopback. It lives as long as the process that wrote this file.
+owner = "demo"
+
+[azure]
+subscription = "{SUBSCRIPTION}"
+cloud = "custom"
+resource_manager = "{arm}"
+authority = "{authority}"
+audience = "{arm}"
+label_suffix = "{LABEL_SUFFIX}"
+credential = "client-secret"
+tenant = "{TENANT}"
+client_id = "{WRITER}"
+client_secret = {{ file = {azure_secret} }}
+
+[[endpoint]]
+name = "jump"
+resource_group = "{NETWORK_GROUP}"
+location = "{LOCATION}"
+public_ip = "pip-jump"
+label = "contoso-jump"
+
+[[account]]
+name = "azure"
+provider = "azure-dns"
+resource_group = "{DNS_GROUP}"
+name_servers = [{azure_dns}]
+
+[[account]]
+name = "cf"
+provider = "cloudflare"
+token = {{ file = {cloudflare_secret} }}
+api = "{cloudflare}"
+name_servers = [{cloudflare_dns}]
+
+[[record]]
+name = "jumpstation.{ZONE}"
+endpoint = "jump"
+accounts = ["azure", "cf"]
+ttl = 30
+
+[verify]
+resolvers = [{recursive}]
+label_servers = [{label}]
+
+[state]
+directory = {state}
+
+[tls]
+extra_ca = {ca}
+"#,
+        arm = addresses.resource_manager,
+        authority = addresses.authority,
+        cloudflare = addresses.cloudflare,
+        azure_secret = file(AZURE_SECRET),
+        cloudflare_secret = file(CLOUDFLARE_SECRET),
+        azure_dns = servers(&addresses.azure_dns),
+        cloudflare_dns = servers(&addresses.cloudflare_dns),
+        recursive = one(addresses.recursive_dns),
+        label = one(addresses.label_dns),
+        state = file("state"),
+        ca = file(CA),
+    );
+    text
+}
+
+/// Writes the configuration and the files that it names; gives its path.
+pub(crate) fn write(addresses: &Addresses, ca_pem: &str, directory: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(directory)?;
+    // Relative paths in a configuration would be read against somebody else's working directory.
+    let directory = directory.canonicalize()?;
+    fs::write(directory.join(CA), ca_pem)?;
+    secret(&directory.join(AZURE_SECRET), WRITER_SECRET)?;
+    secret(&directory.join(CLOUDFLARE_SECRET), CLOUDFLARE_TOKENS.good)?;
+    let path = directory.join("cnamed.toml");
+    fs::write(&path, text(addresses, &directory))?;
+    Ok(path)
+}
+
+fn secret(path: &Path, text: &str) -> io::Result<()> {
+    // The mode counts at creation only; an older file might be open to others.
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)?.write_all(text.as_bytes())
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+const CA: &str = "ca.pem";
+const AZURE_SECRET: &str = "azure-client-secret";
+const CLOUDFLARE_SECRET: &str = "cloudflare-token";

@@ -1,0 +1,197 @@
+//! The same verbs over plain HTTP: `POST /control/<verb>` with a JSON object, `GET /control` for the list,
+//! `GET /requests` for the log.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::{Control, ControlError, LegacyPublicIp, RecordAtAzure};
+use crate::sandbox::Delegation;
+use crate::sandbox::exchange::{Request, Response, Service};
+use crate::sandbox::fault::{DnsFault, Fault, HoldPoint, NameServer};
+use crate::sandbox::server;
+use crate::sandbox::world::Cloud;
+
+/// Serves until dropped.
+pub(crate) async fn serve(listener: TcpListener, cloud: Cloud) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let cloud = cloud.clone();
+                connections.spawn(server::connection(stream, move |request| {
+                    let cloud = cloud.clone();
+                    async move {
+                        // The service matters to the log alone, which these requests never enter.
+                        let request = server::collect(Service::Arm, request).await?;
+                        Ok(server::wire(answer(&cloud, &request).await))
+                    }
+                }));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn answer(cloud: &Cloud, request: &Request) -> Response {
+    match (request.method.as_str(), request.route().as_slice()) {
+        ("GET", ["control"]) => {
+            let verbs: Vec<_> = VERBS
+                .iter()
+                .map(|(verb, body)| json!({"verb": verb, "body": body, "path": format!("/control/{verb}")}))
+                .collect();
+            Response::json(200, json!({"verbs": verbs, "addresses": cloud.with(|world| json!(world.addresses))}))
+        }
+        ("GET", ["requests"]) => Response::json(200, cloud.with(|world| json!(world.log.entries()))),
+        ("DELETE", ["requests"]) => {
+            cloud.with(|world| world.log.forget());
+            Response::json(200, json!({}))
+        }
+        ("POST", ["control", verb]) => match parse(verb, request) {
+            Err(why) => Response::json(400, json!({"error": why})),
+            Ok(verb) => match verb.run(&Control::new(cloud.clone())).await {
+                Ok(value) => Response::json(200, value),
+                Err(why) => Response::json(409, json!({"error": why.to_string()})),
+            },
+        },
+        _ => Response::json(404, json!({"error": "see GET /control"})),
+    }
+}
+
+fn parse(verb: &str, request: &Request) -> Result<Verb, String> {
+    if !VERBS.iter().any(|(known, _)| *known == verb) {
+        return Err(format!("there is no verb {verb}; see GET /control"));
+    }
+    let body = if request.body.is_empty() { Value::Object(Map::new()) } else { request.json().map_err(|e| e.to_string())? };
+    let Value::Object(body) = body else { return Err("the body is a JSON object".to_owned()) };
+    // A verb without fields is a plain text to serde.
+    let value = if UNITS.contains(&verb) { json!(verb) } else { json!({verb: body}) };
+    serde_json::from_value(value).map_err(|cause| cause.to_string())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Verb {
+    StartVm,
+    DeallocateVm,
+    RecreatePublicIp { name: String },
+    DeletePublicIp { name: String },
+    CreateLegacyPublicIp(LegacyPublicIp),
+    Relabel { name: String, label: Option<String> },
+    EditPublicIp { name: String, changes: Value },
+    ShowPublicIp { name: String },
+    StrangerTakesLabel { label: String },
+    StrangerReleasesLabel { label: String },
+    SetRecordAzure(RecordAtAzure),
+    DeleteRecordAzure { name: String, r#type: String },
+    SetRecordCloudflare(Value),
+    DeleteRecordCloudflare { name: String, r#type: String },
+    Proxy { name: String, proxied: bool },
+    Delegate { to: Delegation },
+    Fault(Fault),
+    DnsFault { server: NameServer, fault: Option<DnsFault> },
+    ClearFaults,
+    ClearCache,
+    HoldAt { n: u32, #[serde(default)] mutations_only: bool, #[serde(default = "before")] point: HoldPoint },
+    WaitUntilHeld,
+    Release,
+    ExpireTokens,
+    Grant { client_id: String, actions: Vec<String>, scope: String },
+    ThrottleScale { scale: f64 },
+    OperationDelay { milliseconds: u64 },
+    LabelReservation { milliseconds: u64 },
+    Reset,
+}
+
+impl Verb {
+    async fn run(self, control: &Control) -> Result<Value, ControlError> {
+        match self {
+            Self::StartVm => control.start_vm(),
+            Self::DeallocateVm => control.deallocate_vm(),
+            Self::RecreatePublicIp { name } => control.recreate_public_ip(&name)?,
+            Self::DeletePublicIp { name } => control.delete_public_ip(&name)?,
+            Self::CreateLegacyPublicIp(wanted) => control.create_legacy_public_ip(&wanted)?,
+            Self::Relabel { name, label } => control.relabel(&name, label.as_deref())?,
+            Self::EditPublicIp { name, changes } => control.edit_public_ip(&name, &changes)?,
+            Self::ShowPublicIp { name } => return Ok(json!(control.public_ip(&name))),
+            Self::StrangerTakesLabel { label } => control.stranger_takes_label(&label)?,
+            Self::StrangerReleasesLabel { label } => control.stranger_releases_label(&label)?,
+            Self::SetRecordAzure(record) => control.set_record_azure(&record)?,
+            Self::DeleteRecordAzure { name, r#type } => control.delete_record_azure(&name, &r#type)?,
+            Self::SetRecordCloudflare(record) => control.set_record_cloudflare(&record)?,
+            Self::DeleteRecordCloudflare { name, r#type } => control.delete_record_cloudflare(&name, &r#type)?,
+            Self::Proxy { name, proxied } => control.proxy(&name, proxied)?,
+            Self::Delegate { to } => control.delegate(to),
+            Self::Fault(fault) => control.fault(fault),
+            Self::DnsFault { server, fault } => control.dns_fault(server, fault),
+            Self::ClearFaults => control.clear_faults(),
+            Self::ClearCache => control.clear_cache(),
+            Self::HoldAt { n, mutations_only, point } => control.hold_at(n, mutations_only, point),
+            Self::WaitUntilHeld => return Ok(json!({"number": control.wait_until_held().await})),
+            Self::Release => control.release(),
+            Self::ExpireTokens => control.expire_tokens(),
+            Self::Grant { client_id, actions, scope } => {
+                let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
+                control.grant(&client_id, &actions, &scope)?;
+            }
+            Self::ThrottleScale { scale } => control.throttle_scale(scale),
+            Self::OperationDelay { milliseconds } => control.operation_delay(Duration::from_millis(milliseconds)),
+            Self::LabelReservation { milliseconds } => {
+                control.label_reservation(Duration::from_millis(milliseconds));
+            }
+            Self::Reset => control.reset(),
+        }
+        Ok(json!({}))
+    }
+}
+
+const fn before() -> HoldPoint {
+    HoldPoint::Before
+}
+
+/// The verbs and what their bodies hold; a question mark stands behind what may be left out.
+const VERBS: [(&str, &str); 29] = [
+    ("start-vm", ""),
+    ("deallocate-vm", ""),
+    ("recreate-public-ip", "name"),
+    ("delete-public-ip", "name"),
+    ("create-legacy-public-ip", "name? resource_group? label? dynamic? attached? tags?"),
+    ("relabel", "name label?"),
+    ("edit-public-ip", "name changes"),
+    ("show-public-ip", "name"),
+    ("stranger-takes-label", "label"),
+    ("stranger-releases-label", "label"),
+    ("set-record-azure", "name type ttl? values? metadata? target?"),
+    ("delete-record-azure", "name type"),
+    ("set-record-cloudflare", "name type content ttl? proxied? comment? tags?"),
+    ("delete-record-cloudflare", "name type"),
+    ("proxy", "name proxied"),
+    ("delegate", "to: both | azure | cloudflare"),
+    ("fault", "service? method? path? nth? times? action: {kind: status | html | truncated | reset | lost-answer | hang | latency | operation-fails, …}"),
+    ("dns-fault", "server: azure1 | azure2 | cloudflare1 | cloudflare2 | label | recursive; fault?: silent | serv-fail | refused | stale"),
+    ("clear-faults", ""),
+    ("clear-cache", ""),
+    ("hold-at", "n mutations_only? point?: before | after"),
+    ("wait-until-held", ""),
+    ("release", ""),
+    ("expire-tokens", ""),
+    ("grant", "client_id actions scope"),
+    ("throttle-scale", "scale"),
+    ("operation-delay", "milliseconds"),
+    ("label-reservation", "milliseconds"),
+    ("reset", ""),
+];
+const UNITS: [&str; 8] = [
+    "start-vm",
+    "deallocate-vm",
+    "clear-faults",
+    "clear-cache",
+    "wait-until-held",
+    "release",
+    "expire-tokens",
+    "reset",
+];

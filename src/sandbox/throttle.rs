@@ -1,0 +1,77 @@
+//! The two ways in which clouds ration requests: fixed windows and token buckets.
+//!
+//! Both take the time as an argument and a `scale`, so that a window of five minutes can be five milliseconds
+//! in a test and stay five minutes in a rehearsal.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So many requests a period, then none until the period is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    limit: u32,
+    period: Duration,
+    opened: Option<Instant>,
+    used: u32,
+}
+
+impl Window {
+    /// `limit` requests in each `period`.
+    pub(crate) const fn new(limit: u32, period: Duration) -> Self {
+        Self { limit, period, opened: None, used: 0 }
+    }
+
+    /// Takes one request, or says how long to wait. `scale` stretches or shrinks the period.
+    pub(crate) fn take(&mut self, now: Instant, scale: f64) -> Result<u32, Duration> {
+        let period = self.period.mul_f64(scale.max(0.0));
+        let opened = match self.opened {
+            Some(opened) if now.duration_since(opened) < period => opened,
+            _ => {
+                self.used = 0;
+                *self.opened.insert(now)
+            }
+        };
+        if self.used >= self.limit {
+            return Err(period.saturating_sub(now.duration_since(opened)));
+        }
+        self.used += 1;
+        Ok(self.limit - self.used)
+    }
+}
+
+/// A bucket of tokens that refills evenly.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucket {
+    size: f64,
+    refill_per_second: f64,
+    level: f64,
+    filled: Option<Instant>,
+}
+
+impl Bucket {
+    /// A full bucket of `size` tokens that gains `refill_per_second`.
+    pub(crate) const fn new(size: f64, refill_per_second: f64) -> Self {
+        Self { size, refill_per_second, level: size, filled: None }
+    }
+
+    /// Takes one token and tells how many are left, or says how long to wait for one.
+    pub(crate) fn take(&mut self, now: Instant, scale: f64) -> Result<u32, Duration> {
+        let rate = self.refill_per_second / scale.max(1e-6);
+        let since = self.filled.map_or(Duration::ZERO, |filled| now.duration_since(filled));
+        self.level = since.as_secs_f64().mul_add(rate, self.level).min(self.size);
+        self.filled = Some(now);
+        if self.level < 1.0 {
+            return Err(Duration::from_secs_f64((1.0 - self.level) / rate));
+        }
+        self.level -= 1.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ level ≤ size")]
+        Ok(self.level as u32)
+    }
+}
+
+/// A wait as `Retry-After` says it: whole seconds, rounded up (RFC 9110, 10.2.3).
+pub(crate) fn retry_after(wait: Duration) -> String {
+    let up = u64::from(wait.subsec_nanos() > 0);
+    (wait.as_secs() + up).max(1).to_string()
+}

@@ -244,3 +244,48 @@ fn refusal(response: &Response) -> Refusal {
 
 /// The limit of one operation: a load balancer may take minutes, nothing of ours takes ten.
 const OPERATION: Duration = Duration::from_secs(600);
+
+/// The examples in Microsoft's specification, where it is at hand.
+#[cfg(test)]
+mod examples {
+    use std::path::{Path, PathBuf};
+
+    use serde_json::Value;
+
+    /// Every resource in the answers of the examples whose file name contains `part`, if it has all `members`.
+    /// Nothing, and a word about it, where `CNAMED_AZURE_SPECS` does not name the specification's folder.
+    pub(super) fn of(part: &str, members: &[&str]) -> Vec<(String, Value)> {
+        let Some(root) = std::env::var_os("CNAMED_AZURE_SPECS") else {
+            eprintln!("skipped: CNAMED_AZURE_SPECS is not set");
+            return Vec::new();
+        };
+        let mut files = Vec::new();
+        gather(Path::new(&root), part, &mut files);
+        assert!(!files.is_empty(), "no example of {part} in {}", root.display());
+        let mut found = Vec::new();
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let example: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap();
+            let answers = example["responses"].as_object().into_iter().flatten();
+            for body in answers.map(|(_, answer)| &answer["body"]) {
+                let resources = body["value"].as_array().cloned().unwrap_or_else(|| vec![body.clone()]);
+                let whole = |resource: &Value| members.iter().all(|member| resource.get(member).is_some());
+                found.extend(resources.into_iter().filter(whole).map(|it| (file.display().to_string(), it)));
+            }
+        }
+        found
+    }
+
+    fn gather(folder: &Path, part: &str, files: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                gather(&path, part, files);
+            } else if path.parent().is_some_and(|parent| parent.ends_with("examples")) && name.contains(part)
+            {
+                files.push(path);
+            }
+        }
+    }
+}

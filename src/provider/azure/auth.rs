@@ -121,6 +121,8 @@ struct Held {
     token: Option<AccessToken>,
     /// The link that gave it.
     link: Option<usize>,
+    /// When it was given.
+    asked: Option<Instant>,
     /// A refusal is not asked for again at once: many requests start together, and accounts get locked.
     refused: Option<(Instant, TokenError)>,
 }
@@ -180,7 +182,10 @@ impl Credential {
     /// When there is no token, with what to do about it.
     pub(super) async fn bearer(&self) -> Result<HeaderValue, TokenError> {
         let mut held = self.held.lock().await;
-        if let Some(token) = held.token.as_ref().filter(|token| lasts(token, RENEW)) {
+        // The metadata service gives the same token until shortly before it expires: asking for every request
+        // would not make it a newer one.
+        let least = if held.asked.is_some_and(|asked| asked.elapsed() < AGAIN) { SKEW } else { RENEW };
+        if let Some(token) = held.token.as_ref().filter(|token| lasts(token, least)) {
             return header(token.token.secret());
         }
         let recently = held.refused.as_ref().filter(|(when, _)| when.elapsed() < REFUSED);
@@ -191,7 +196,8 @@ impl Credential {
             None => match self.ask(held.link).await {
                 Ok((link, token)) => {
                     let value = header(token.token.secret());
-                    *held = Held { token: Some(token), link: Some(link), refused: None };
+                    let asked = Some(Instant::now());
+                    *held = Held { token: Some(token), link: Some(link), asked, refused: None };
                     return value;
                 }
                 Err(error) => error,
@@ -307,6 +313,8 @@ fn lasts(token: &AccessToken, least: Duration) -> bool {
 
 /// A token is renewed this long before it expires, as the identity library does.
 const RENEW: Duration = Duration::from_secs(300);
+/// A token that could be renewed is asked for once in this long.
+const AGAIN: Duration = Duration::from_secs(30);
 /// A token that expires sooner may be expired by the time it is read.
 const SKEW: Duration = Duration::from_secs(30);
 /// Nobody renews a token obtained elsewhere; Azure says when it has expired.

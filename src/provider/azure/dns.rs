@@ -22,7 +22,7 @@ use super::{Arm, at, implausible, text_at};
 use crate::model::endpoint::Handle;
 use crate::model::name::{Fqdn, ZoneName};
 use crate::model::plan::RecordChange;
-use crate::model::record::{Owner, RecordSet, RecordType, Version};
+use crate::model::record::{Owner, RecordSet, RecordType};
 use crate::model::state::{Seen, Zone, ZoneRules};
 use crate::provider::http::{Budget, Window};
 use crate::provider::{DnsProvider, Error, Found, Kind, Look};
@@ -160,7 +160,7 @@ impl AzureDns {
             // What has no name that a record of ours could have, such as a wildcard, concerns nobody here.
             let Some(set) = record_set::parse(zone, &document) else { continue };
             if wanted(&set) {
-                self.documents.remember(&set.version, document);
+                self.documents.remember(zone, &set, document);
                 kept.push(set);
             }
         }
@@ -272,22 +272,27 @@ impl DnsProvider for AzureDns {
     }
 }
 
-/// The JSON of record sets that were read, by their version.
+/// The JSON of record sets that were read, by what and which version of it they are.
 #[derive(Default)]
 struct Documents(Mutex<HashMap<String, Value>>);
 
 impl Documents {
-    fn remember(&self, version: &Version, document: Value) {
+    fn remember(&self, zone: &Zone, set: &RecordSet, document: Value) {
         let mut documents = self.lock();
-        // A daemon reads the same few for months; only etags that are gone pile up.
-        if documents.len() >= MOST_DOCUMENTS && !documents.contains_key(&version.0) {
+        let key = Self::key(zone, set);
+        // A daemon reads the same few for months; only versions that are gone pile up.
+        if documents.len() >= MOST_DOCUMENTS && !documents.contains_key(&key) {
             documents.clear();
         }
-        documents.insert(version.0.clone(), document);
+        documents.insert(key, document);
     }
 
-    fn take(&self, version: &Version) -> Option<Value> {
-        self.lock().remove(&version.0)
+    fn take(&self, zone: &Zone, set: &RecordSet) -> Option<Value> {
+        self.lock().remove(&Self::key(zone, set))
+    }
+
+    fn key(zone: &Zone, set: &RecordSet) -> String {
+        format!("{} {} {} {}", zone.id, set.content.data.rtype(), set.name, set.version.0)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Value>> {

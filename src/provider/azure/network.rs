@@ -137,13 +137,14 @@ impl AzureNetwork {
         let wanted = |resource: &Value| {
             public_ip::parse(resource).is_ok_and(|ip| ip.label.as_ref() == Some(&spec.label))
         };
+        let etag = etag(&ip, "update")?;
         let write = Write {
             operation: if labelled { "repair" } else { "relabel" },
             method: Method::PUT,
             id: &ip.id,
             api_version: API_VERSION,
             body: Some(&resource),
-            condition: Condition::Unchanged(&ip.version.0),
+            condition: Condition::Unchanged(etag),
             budget: self.arm.budget(),
             holds: &wanted,
         };
@@ -161,13 +162,14 @@ impl AzureNetwork {
         if ip.version != held.version {
             return Err(Error::new(Kind::Stale, "delete", &spec.name));
         }
+        let etag = etag(&ip, "delete")?;
         let write = Write {
             operation: "delete",
             method: Method::DELETE,
             id: &ip.id,
             api_version: API_VERSION,
             body: None,
-            condition: Condition::Unchanged(&ip.version.0),
+            condition: Condition::Unchanged(etag),
             budget: self.arm.budget(),
             holds: &|_| false,
         };
@@ -225,6 +227,16 @@ impl NetworkProvider for AzureNetwork {
 fn known(resource: &Value, operation: &'static str) -> Result<PublicIp, Error> {
     let name = text_at(resource, &["name"]).unwrap_or("the public IP");
     public_ip::parse(resource).map_err(|odd| implausible(operation, name, &odd))
+}
+
+/// What a write must depend on.
+fn etag<'i>(ip: &'i PublicIp, operation: &'static str) -> Result<&'i str, Error> {
+    let etag = ip.version.0.as_str();
+    if etag.is_empty() {
+        Err(implausible(operation, super::shown(&ip.id), "it has no etag"))
+    } else {
+        Ok(etag)
+    }
 }
 
 /// The body of a creation.

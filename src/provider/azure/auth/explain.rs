@@ -136,8 +136,8 @@ fn plain(text: &str) -> String {
 const RULES: &[(&str, &str)] = &[
     ("AADSTS7000215", "the client secret is wrong: use the secret's value, not its id, and make a new one if in doubt"),
     ("AADSTS7000222", "the client secret has expired: make a new one for the application"),
-    ("AADSTS90002", "the tenant does not exist in this cloud: check tenant and cloud"),
     ("AADSTS900023", "the tenant is neither a UUID nor a domain: check tenant"),
+    ("AADSTS90002", "the tenant does not exist in this cloud: check tenant and cloud"),
     ("AADSTS700016", "the application is not known in this tenant: check client_id and tenant"),
     ("AADSTS7000112", "the application is disabled: enable it in the tenant"),
     ("AADSTS7000229", "the application has no service principal in this tenant: make one"),

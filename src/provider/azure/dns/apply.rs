@@ -181,7 +181,7 @@ impl AzureDns {
             Err(error) => return Err(error),
         };
         let set = record_set::parse(put.zone, &document).ok_or_else(missing)?;
-        self.documents.remember(&set.version, document);
+        self.documents.remember(put.zone, &set, document);
         Ok(set)
     }
 
@@ -210,7 +210,7 @@ impl AzureDns {
 
     /// The JSON of `set` as it was read, from memory or from Azure.
     async fn document(&self, zone: &Zone, set: &RecordSet) -> Result<Value, Error> {
-        if let Some(document) = self.documents.take(&set.version) {
+        if let Some(document) = self.documents.take(zone, set) {
             return Ok(document);
         }
         let rtype = set.content.data.rtype();

@@ -233,6 +233,43 @@ mod tests {
         assert!(matches!(set.content.data, Data::Opaque { .. }));
     }
 
+    /// Microsoft's own examples, where their specification is at hand: `CNAMED_AZURE_SPECS` names its folder.
+    #[test]
+    fn every_official_example_is_understood() {
+        for (file, example) in
+            super::super::super::examples::of("Recordset", &["type", "name", "etag", "properties"])
+        {
+            let set = parse(&zone(), &example).unwrap_or_else(|| panic!("{file} is not understood"));
+            let told = |path: &str| example.pointer(path);
+            assert_eq!(
+                Some(u64::from(set.content.ttl.seconds())),
+                told("/properties/TTL").and_then(Value::as_u64)
+            );
+            let type_of = example["type"].as_str().and_then(|text| text.rsplit('/').next());
+            assert_eq!(Some(set.content.data.rtype().as_str()), type_of, "{file}");
+            match &set.content.data {
+                Data::Opaque { text, .. } => assert!(!text.is_empty(), "{file}"),
+                Data::Cname(name) => {
+                    assert_eq!(
+                        Some(name.as_str()),
+                        told("/properties/CNAMERecord/cname").and_then(Value::as_str)
+                    );
+                }
+                Data::A(set) => assert!(!set.is_empty(), "{file}"),
+                Data::Aaaa(set) => assert!(!set.is_empty(), "{file}"),
+                Data::Alias { target, .. } => assert!(target.starts_with("/subscriptions/"), "{file}"),
+            }
+            // An edit loses nothing that it does not mean to change.
+            let mut edited = example.clone();
+            let owner = Owner::parse("ops").unwrap();
+            edit(&mut edited, &owner, &set.content).unwrap();
+            for (key, value) in example["properties"]["metadata"].as_object().into_iter().flatten() {
+                assert_eq!(&edited["properties"]["metadata"][key], value, "{file}");
+            }
+            assert_eq!(edited["properties"]["fqdn"], example["properties"]["fqdn"], "{file}");
+        }
+    }
+
     #[test]
     fn names_that_cannot_be_ours_concern_nobody() {
         let mut wildcard = set("A", json!({"TTL": 60}));

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod azure_auth;
+mod azure_cloud;
+mod azure_dns;
+mod azure_network;
 mod cloudflare;
 mod name_laws;
 mod resolver;

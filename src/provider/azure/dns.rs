@@ -1,0 +1,326 @@
+//! Azure DNS zones and record sets.
+//!
+//! Each write depends on the etag that was read, and carries our mark in the record set's metadata beside whatever
+//! others put there. An update is the JSON that was read with our change in it.
+
+mod apply;
+mod record_set;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::{self, StreamExt};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use url::form_urlencoded;
+
+use super::{Arm, at, implausible, text_at};
+use crate::model::endpoint::Handle;
+use crate::model::name::{Fqdn, ZoneName};
+use crate::model::plan::RecordChange;
+use crate::model::record::{Owner, RecordSet, RecordType};
+use crate::model::state::{Seen, Zone, ZoneRules};
+use crate::provider::http::{Budget, Window};
+use crate::provider::{DnsProvider, Error, Found, Kind, Look};
+
+/// The zones of one resource group, in the endpoints' subscription or another that the same credential reaches.
+pub struct AzureDns {
+    account: Handle,
+    arm: Arc<Arm>,
+    subscription: String,
+    resource_group: String,
+    /// The zones, where the operator wrote them: they are not listed then.
+    named: Option<Vec<ZoneName>>,
+    name_servers: Option<Vec<String>>,
+    zones: OnceCell<Vec<Zone>>,
+    documents: Documents,
+    /// Whether the name filter was seen to leave out the very name that it was given.
+    filter_is_strict: AtomicBool,
+}
+
+impl AzureDns {
+    /// The account named `account`.
+    ///
+    /// `subscription` is another than `arm`'s, if that is meant. `zones` are used as they are written, and not
+    /// listed; `name_servers` are asked in place of those that Azure names.
+    #[must_use]
+    pub fn new(
+        account: Handle,
+        arm: Arc<Arm>,
+        resource_group: String,
+        subscription: Option<String>,
+        zones: Option<Vec<ZoneName>>,
+        name_servers: Option<Vec<String>>,
+    ) -> Self {
+        Self {
+            account,
+            subscription: subscription.unwrap_or_else(|| arm.subscription.clone()),
+            arm,
+            resource_group,
+            named: zones,
+            name_servers,
+            zones: OnceCell::new(),
+            documents: Documents::default(),
+            filter_is_strict: AtomicBool::new(false),
+        }
+    }
+
+    async fn list_zones(&self) -> Result<Vec<Zone>, Error> {
+        let path = format!("{}?api-version={API_VERSION}&$top={PAGE}", self.parent());
+        let listed = self.arm.list("list", "the zones", &path, self.arm.budget()).await?;
+        // A private zone of the older kind is listed too, and no one outside its network is answered by it.
+        let public = listed.iter().filter(|zone| {
+            text_at(zone, &["properties", "zoneType"])
+                .is_none_or(|kind| !kind.eq_ignore_ascii_case("Private"))
+        });
+        public.map(|zone| self.zone(zone)).collect()
+    }
+
+    async fn named_zone(&self, name: &ZoneName) -> Result<Zone, Error> {
+        if let Some(name_servers) = &self.name_servers {
+            let id = format!("{}/{name}", self.parent());
+            return Ok(Zone { name: name.clone(), id, name_servers: name_servers.clone(), rules: RULES });
+        }
+        let clients = self.arm.dns.zones_client();
+        let text = name.to_string();
+        let sent = clients.get(&self.resource_group, &text, &self.subscription).send().await;
+        match self.arm.json("read the zone", &text, sent).await? {
+            Some(zone) => self.zone(&zone),
+            None => Err(Error::new(Kind::Missing, "read the zone", text)
+                .remedy("check the account's zones, resource_group and subscription")),
+        }
+    }
+
+    fn zone(&self, zone: &Value) -> Result<Zone, Error> {
+        let text = |name: &str| {
+            text_at(zone, &[name])
+                .ok_or_else(|| implausible("list", "the zones", &format!("a zone of them has no {name}")))
+        };
+        let name = text("name")?;
+        let parsed = ZoneName::parse(name)
+            .map_err(|error| Error::new(Kind::Unreachable, "list", "the zones").because(error))?;
+        let servers = at(zone, &["properties", "nameServers"]).and_then(Value::as_array);
+        let servers = servers.into_iter().flatten().filter_map(Value::as_str);
+        Ok(Zone {
+            name: parsed,
+            id: text("id")?.to_owned(),
+            name_servers: match &self.name_servers {
+                Some(written) => written.clone(),
+                None => servers.map(|server| server.trim_end_matches('.').to_ascii_lowercase()).collect(),
+            },
+            rules: RULES,
+        })
+    }
+
+    fn parent(&self) -> String {
+        format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Network/dnsZones",
+            self.subscription, self.resource_group
+        )
+    }
+
+    /// What holds `name`, by the zone's filtered list; `None` when the answer cannot tell.
+    ///
+    /// The filter is documented as "ends with .suffix", which does not promise the name itself. Its presence is
+    /// proof, its absence is none.
+    async fn find(&self, zone: &Zone, name: &Fqdn) -> Result<Option<Vec<RecordSet>>, Error> {
+        let Some(relative) = zone.name.relative(name) else { return Ok(Some(Vec::new())) };
+        if relative == "@" || self.filter_is_strict.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let suffix: String = form_urlencoded::byte_serialize(relative.as_bytes()).collect();
+        let path = format!("{}&$recordsetnamesuffix={suffix}", all(zone));
+        let listed = self.arm.list("read", name.as_str(), &path, &self.lists(zone)).await?;
+        let sets = self.keep(zone, listed, |set| set.name == *name);
+        Ok((!sets.is_empty()).then_some(sets))
+    }
+
+    /// Every record set of the zone that `wanted` wants.
+    async fn scan(&self, zone: &Zone, wanted: impl Fn(&RecordSet) -> bool) -> Result<Vec<RecordSet>, Error> {
+        let listed = self.arm.list("list", zone.name.apex().as_str(), &all(zone), &self.lists(zone)).await?;
+        let apex = listed.iter().filter(|set| text_at(set, &["name"]) == Some("@"));
+        let types: Vec<_> = apex.filter_map(record_set::rtype).collect();
+        // Both exist as long as the zone does. A listing without them is not one of this zone, and "empty" is
+        // the most dangerous thing to believe.
+        if !["SOA", "NS"].iter().all(|needed| types.contains(&RecordType::from(*needed))) {
+            let what = "the answer lacks the zone's own SOA or NS record";
+            return Err(implausible("list", zone.name.apex().as_str(), what));
+        }
+        Ok(self.keep(zone, listed, wanted))
+    }
+
+    /// The record sets among `listed` that are `wanted`, their JSON remembered for the write that may follow.
+    fn keep(&self, zone: &Zone, listed: Vec<Value>, wanted: impl Fn(&RecordSet) -> bool) -> Vec<RecordSet> {
+        let mut kept = Vec::new();
+        for document in listed {
+            // What has no name that a record of ours could have, such as a wildcard, concerns nobody here.
+            let Some(set) = record_set::parse(zone, &document) else { continue };
+            if wanted(&set) {
+                self.documents.remember(zone, &set, document);
+                kept.push(set);
+            }
+        }
+        kept
+    }
+
+    /// Azure's limit on lists, for each zone.
+    fn lists(&self, zone: &Zone) -> Arc<Budget> {
+        let minute = Window { requests: 60, per: Duration::from_secs(60) };
+        self.arm.budget().within(&format!("lists of {}", zone.id), &[minute])
+    }
+
+    /// Azure's limit on creations, updates and deletions of record sets, for each zone.
+    fn writes(&self, zone: &Zone) -> Arc<Budget> {
+        let minute = Window { requests: 200, per: Duration::from_secs(60) };
+        self.arm.budget().within(&format!("writes to {}", zone.id), &[minute])
+    }
+}
+
+impl fmt::Debug for AzureDns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AzureDns({} in {})", self.account, self.resource_group)
+    }
+}
+
+#[async_trait]
+impl DnsProvider for AzureDns {
+    fn account(&self) -> &Handle {
+        &self.account
+    }
+
+    async fn zones(&self) -> Result<Vec<Zone>, Error> {
+        let read = || async {
+            let Some(named) = &self.named else { return self.list_zones().await };
+            let mut zones = Vec::new();
+            for name in named {
+                zones.push(self.named_zone(name).await?);
+            }
+            Ok(zones)
+        };
+        self.zones.get_or_try_init(read).await.cloned()
+    }
+
+    async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
+        let mut found: Found = BTreeMap::new();
+        let mut rest: Vec<&Fqdn> = look.names.iter().collect();
+        if look.marked.is_none() {
+            if rest.is_empty() {
+                return Ok(found);
+            }
+            if rest.len() <= FEW {
+                let looks = rest.iter().map(|name| async move { (*name, self.find(zone, name).await) });
+                let looks = futures::future::join_all(looks).await;
+                let all_failed = looks.iter().all(|(_, sets)| sets.is_err());
+                for (name, sets) in looks {
+                    match sets {
+                        Ok(Some(sets)) => found.insert(name.clone(), Seen::Present(sets)),
+                        Ok(None) => continue,
+                        Err(error) if all_failed => return Err(error),
+                        Err(error) => found.insert(name.clone(), Seen::Unknown(error.chain())),
+                    };
+                }
+                rest.retain(|name| !found.contains_key(*name));
+                if rest.is_empty() {
+                    return Ok(found);
+                }
+            }
+        }
+        let filtered = look.marked.is_none() && look.names.len() <= FEW;
+        let scanned = self
+            .scan(zone, |set| rest.contains(&&set.name) || (look.marked.is_some() && look.marked == set.mark))
+            .await?;
+        for name in rest {
+            found.insert(name.clone(), Seen::Absent);
+        }
+        for set in scanned {
+            if filtered && zone.name.apex() != &set.name {
+                self.filter_is_strict.store(true, Ordering::Relaxed);
+            }
+            match found.entry(set.name.clone()).or_insert(Seen::Absent) {
+                Seen::Present(sets) => sets.push(set),
+                absent => *absent = Seen::Present(vec![set]),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn apply(
+        &self,
+        zone: &Zone,
+        owner: &Owner,
+        changes: &[RecordChange],
+    ) -> Vec<Result<Vec<RecordSet>, Error>> {
+        // Changes that share a name keep their order; others run side by side.
+        let mut names: BTreeMap<&Fqdn, Vec<usize>> = BTreeMap::new();
+        for (index, change) in changes.iter().enumerate() {
+            names.entry(&change.key.name).or_default().push(index);
+        }
+        let work = names.into_values().map(|indices| async move {
+            let mut done = Vec::new();
+            for index in indices {
+                done.push((index, self.change(zone, owner, &changes[index]).await));
+            }
+            done
+        });
+        let mut done: Vec<_> = stream::iter(work).buffer_unordered(CONCURRENT).concat().await;
+        done.sort_by_key(|(index, _)| *index);
+        done.into_iter().map(|(_, result)| result).collect()
+    }
+}
+
+/// The JSON of record sets that were read, by what and which version of it they are.
+#[derive(Default)]
+struct Documents(Mutex<HashMap<String, Value>>);
+
+impl Documents {
+    fn remember(&self, zone: &Zone, set: &RecordSet, document: Value) {
+        let mut documents = self.lock();
+        let key = Self::key(zone, set);
+        // A daemon reads the same few for months; only versions that are gone pile up.
+        if documents.len() >= MOST_DOCUMENTS && !documents.contains_key(&key) {
+            documents.clear();
+        }
+        documents.insert(key, document);
+    }
+
+    fn take(&self, zone: &Zone, set: &RecordSet) -> Option<Value> {
+        self.lock().remove(&Self::key(zone, set))
+    }
+
+    fn key(zone: &Zone, set: &RecordSet) -> String {
+        format!("{} {} {} {}", zone.id, set.content.data.rtype(), set.name, set.version.0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Value>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The list of every record set of `zone`, in pages as large as Azure makes them.
+fn all(zone: &Zone) -> String {
+    format!("{}/all?api-version={API_VERSION}&$top={PAGE}", zone.id)
+}
+
+/// What Azure DNS allows (<https://learn.microsoft.com/azure/dns/dns-zones-records>).
+const RULES: ZoneRules = ZoneRules {
+    least_ttl: 1,
+    greatest_ttl: 2_147_483_647,
+    automatic_ttl: false,
+    alias: true,
+    flattens_apex: false,
+    proxying: false,
+};
+/// The version that the generated client speaks: the first with alias record sets, and still the latest stable.
+const API_VERSION: &str = "2018-05-01";
+/// The largest page that Azure makes.
+const PAGE: usize = 1000;
+/// Up to so many names are looked up one by one: beyond, a page of the zone costs less.
+const FEW: usize = 4;
+/// Writes under way at once: enough to reach the zone's quota at any latency met in practice.
+const CONCURRENT: usize = 12;
+/// No zone has more record sets than this.
+const MOST_DOCUMENTS: usize = 25_000;

@@ -1,0 +1,296 @@
+//! Public IPs and their DNS labels.
+//!
+//! One GET tells everything while the address holds its label. An update is the JSON that was read with the label
+//! changed in it; a creation alone is made of the generated types.
+
+mod public_ip;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_mgmt_network::package_2024_03::models;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::operation::{Condition, Write};
+use super::{Arm, at, implausible, text_at};
+use crate::model::endpoint::{Allocation, Endpoint, LabelScope, Provisioning, PublicIp, PublicIpSpec};
+use crate::model::name::DnsLabel;
+use crate::model::plan::NetworkChange;
+use crate::model::record::{Owner, mark};
+use crate::model::state::{EndpointState, LabelHolder, Seen};
+use crate::provider::{Error, Kind, NetworkProvider};
+
+/// The subscription that holds the endpoints.
+#[derive(Debug)]
+pub struct AzureNetwork {
+    arm: Arc<Arm>,
+}
+
+impl AzureNetwork {
+    /// The endpoints of `arm`'s subscription.
+    #[must_use]
+    pub fn new(arm: Arc<Arm>) -> Self {
+        Self { arm }
+    }
+
+    /// The public IP that `spec` names, as it is and as we know it.
+    async fn read(&self, spec: &PublicIpSpec) -> Result<Option<(Value, PublicIp)>, Error> {
+        let clients = self.arm.network.public_ip_addresses_client();
+        let sent = clients.get(&spec.resource_group, &spec.name, &self.arm.subscription).send().await;
+        match self.arm.json("read", &spec.name, sent).await? {
+            Some(resource) => {
+                let known = known(&resource, "read")?;
+                Ok(Some((resource, known)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Who holds `spec`'s label, which our public IP does not.
+    async fn holder(&self, spec: &PublicIpSpec, ours: Option<&str>) -> Result<LabelHolder, Error> {
+        let location = region(&spec.location);
+        let label = spec.label.as_str();
+        let sent = self
+            .arm
+            .network
+            .check_dns_name_availability(&location, label, &self.arm.subscription)
+            .send()
+            .await;
+        let answer = self.arm.json("ask after the label", label, sent).await?;
+        match answer.as_ref().and_then(|answer| answer.get("available")).and_then(Value::as_bool) {
+            Some(true) => return Ok(LabelHolder::Nobody),
+            Some(false) => {}
+            None => {
+                return Err(implausible(
+                    "ask after the label",
+                    label,
+                    "the answer does not say whether it is free",
+                ));
+            }
+        }
+        // Free or not, the plain name says nothing of one with a scope's hash in it; our own addresses do.
+        let path = format!(
+            "/subscriptions/{}/providers/Microsoft.Network/publicIPAddresses?api-version={API_VERSION}",
+            self.arm.subscription
+        );
+        let all = self.arm.list("list", "the subscription's public IPs", &path, self.arm.budget()).await?;
+        let own = all.iter().find(|ip| {
+            let same_label = text_at(ip, &["properties", "dnsSettings", "domainNameLabel"]) == Some(label);
+            let same_region = text_at(ip, &["location"]).is_some_and(|there| region(there) == location);
+            let id = text_at(ip, &["id"]).unwrap_or_default();
+            same_label && same_region && ours.is_none_or(|ours| !id.eq_ignore_ascii_case(ours))
+        });
+        Ok(match own.and_then(|ip| text_at(ip, &["id"])) {
+            Some(id) => LabelHolder::Own(id.to_owned()),
+            None if spec.label_scope.is_some() => LabelHolder::Nobody,
+            None => LabelHolder::Stranger,
+        })
+    }
+
+    async fn create(&self, owner: &Owner, spec: &PublicIpSpec) -> Result<PublicIp, Error> {
+        if spec.allocation == Allocation::Dynamic {
+            return Err(Error::new(Kind::Rejected, "create", &spec.name)
+                .because("Azure sells no addresses with dynamic allocation any more")
+                .remedy("set allocation = \"static\""));
+        }
+        let id = self.id(spec);
+        let wanted = |resource: &Value| {
+            public_ip::parse(resource)
+                .is_ok_and(|ip| ip.label.as_ref() == Some(&spec.label) && ip.mark.as_ref() == Some(owner))
+        };
+        // The documentation does not promise that `If-None-Match` is honoured here, and a PUT replaces.
+        if let Some((resource, ip)) = self.read(spec).await? {
+            let made = wanted(&resource) && ip.provisioning == Provisioning::Succeeded;
+            return if made { Ok(ip) } else { Err(Error::new(Kind::Stale, "create", &spec.name)) };
+        }
+        let body = serde_json::to_value(new(owner, spec)?)
+            .map_err(|error| Error::new(Kind::Rejected, "create", &spec.name).because(error))?;
+        let write = Write {
+            operation: "create",
+            method: Method::PUT,
+            id: &id,
+            api_version: API_VERSION,
+            body: Some(&body),
+            condition: Condition::Absent,
+            budget: self.arm.budget(),
+            holds: &wanted,
+        };
+        self.written(&write).await
+    }
+
+    /// Gives the address its label, or repairs it: in both cases by writing what was read.
+    async fn update(&self, spec: &PublicIpSpec, held: &PublicIp) -> Result<PublicIp, Error> {
+        let Some((mut resource, ip)) = self.read(spec).await? else {
+            return Err(Error::new(Kind::Missing, "update", &spec.name));
+        };
+        let labelled = ip.label.as_ref() == Some(&spec.label);
+        if labelled && ip.provisioning == Provisioning::Succeeded {
+            return Ok(ip);
+        }
+        if ip.version != held.version {
+            return Err(Error::new(Kind::Stale, "update", &spec.name));
+        }
+        if !labelled {
+            relabel(&mut resource, &spec.label)?;
+        }
+        let wanted = |resource: &Value| {
+            public_ip::parse(resource).is_ok_and(|ip| ip.label.as_ref() == Some(&spec.label))
+        };
+        let etag = etag(&ip, "update")?;
+        let write = Write {
+            operation: if labelled { "repair" } else { "relabel" },
+            method: Method::PUT,
+            id: &ip.id,
+            api_version: API_VERSION,
+            body: Some(&resource),
+            condition: Condition::Unchanged(etag),
+            budget: self.arm.budget(),
+            holds: &wanted,
+        };
+        self.written(&write).await
+    }
+
+    async fn delete(&self, owner: &Owner, spec: &PublicIpSpec, held: &PublicIp) -> Result<(), Error> {
+        // Read again: a precondition that the service should overlook must not cost somebody an address.
+        let Some((_, ip)) = self.read(spec).await? else { return Ok(()) };
+        if ip.mark.as_ref() != Some(owner) {
+            return Err(Error::new(Kind::Rejected, "delete", &spec.name)
+                .because("it does not carry our mark, so it is not ours to delete")
+                .remedy("delete it by hand if it is not needed"));
+        }
+        if ip.version != held.version {
+            return Err(Error::new(Kind::Stale, "delete", &spec.name));
+        }
+        let etag = etag(&ip, "delete")?;
+        let write = Write {
+            operation: "delete",
+            method: Method::DELETE,
+            id: &ip.id,
+            api_version: API_VERSION,
+            body: None,
+            condition: Condition::Unchanged(etag),
+            budget: self.arm.budget(),
+            holds: &|_| false,
+        };
+        self.arm.write(&write).await.map(drop)
+    }
+
+    async fn written(&self, write: &Write<'_>) -> Result<PublicIp, Error> {
+        match self.arm.write(write).await? {
+            Some(resource) => known(&resource, write.operation),
+            None => Err(Error::new(Kind::Missing, write.operation, super::shown(write.id))),
+        }
+    }
+
+    fn id(&self, spec: &PublicIpSpec) -> String {
+        format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Network/publicIPAddresses/{}",
+            self.arm.subscription, spec.resource_group, spec.name
+        )
+    }
+}
+
+#[async_trait]
+impl NetworkProvider for AzureNetwork {
+    async fn observe(&self, endpoint: &Endpoint) -> EndpointState {
+        let spec = &endpoint.public_ip;
+        let public_ip = match self.read(spec).await {
+            Ok(Some((_, ip))) => Seen::Present(ip),
+            Ok(None) => Seen::Absent,
+            Err(error) => {
+                let label = Seen::Unknown("not asked, since the public IP could not be read".into());
+                return EndpointState { public_ip: Seen::Unknown(error.chain()), label };
+            }
+        };
+        let held = public_ip.present();
+        if held.is_some_and(|ip| ip.label.as_ref() == Some(&spec.label)) {
+            return EndpointState { public_ip, label: Seen::Absent };
+        }
+        let label = match self.holder(spec, held.map(|ip| ip.id.as_str())).await {
+            Ok(holder) => Seen::Present(holder),
+            Err(error) => Seen::Unknown(error.chain()),
+        };
+        EndpointState { public_ip, label }
+    }
+
+    async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
+        match (&change.held, change.delete) {
+            (None, false) => self.create(owner, &change.spec).await.map(Some),
+            (Some(held), false) => self.update(&change.spec, held).await.map(Some),
+            (Some(held), true) => self.delete(owner, &change.spec, held).await.map(|()| None),
+            (None, true) => Ok(None),
+        }
+    }
+}
+
+fn known(resource: &Value, operation: &'static str) -> Result<PublicIp, Error> {
+    let name = text_at(resource, &["name"]).unwrap_or("the public IP");
+    public_ip::parse(resource).map_err(|odd| implausible(operation, name, &odd))
+}
+
+/// What a write must depend on.
+fn etag<'i>(ip: &'i PublicIp, operation: &'static str) -> Result<&'i str, Error> {
+    let etag = ip.version.0.as_str();
+    if etag.is_empty() {
+        Err(implausible(operation, super::shown(&ip.id), "it has no etag"))
+    } else {
+        Ok(etag)
+    }
+}
+
+/// The body of a creation.
+fn new(owner: &Owner, spec: &PublicIpSpec) -> Result<models::PublicIpAddress, Error> {
+    use models::public_ip_address_dns_settings::DomainNameLabelScope;
+
+    let scope = spec.label_scope.map(|scope| match scope {
+        LabelScope::TenantReuse => DomainNameLabelScope::TenantReuse,
+        LabelScope::SubscriptionReuse => DomainNameLabelScope::SubscriptionReuse,
+        LabelScope::ResourceGroupReuse => DomainNameLabelScope::ResourceGroupReuse,
+        LabelScope::NoReuse => DomainNameLabelScope::NoReuse,
+    });
+    let mut ip = models::PublicIpAddress::new();
+    ip.resource.location = Some(spec.location.clone());
+    ip.resource.tags = Some(json!({ mark::MANAGED_BY: mark::CNAMED, mark::OWNER: owner.as_str() }));
+    // Left out, it would mean Basic, which is refused.
+    ip.sku = Some(models::PublicIpAddressSku {
+        name: Some(models::public_ip_address_sku::Name::Standard),
+        tier: Some(models::public_ip_address_sku::Tier::Regional),
+    });
+    ip.zones.clone_from(&spec.zones);
+    let mut properties = models::PublicIpAddressPropertiesFormat::new();
+    properties.public_ip_allocation_method = Some(models::IpAllocationMethod::Static);
+    properties.public_ip_address_version = Some(models::IpVersion::IPv4);
+    properties.dns_settings = Some(models::PublicIpAddressDnsSettings {
+        domain_name_label: Some(spec.label.as_str().to_owned()),
+        domain_name_label_scope: scope,
+        ..Default::default()
+    });
+    ip.properties = Some(Box::new(properties));
+    Ok(ip)
+}
+
+/// Puts `label` into the JSON of a public IP, and leaves the rest as it is.
+fn relabel(resource: &mut Value, label: &DnsLabel) -> Result<(), Error> {
+    let name = text_at(resource, &["name"]).unwrap_or("the public IP").to_owned();
+    let settings = resource.get_mut("properties").and_then(Value::as_object_mut).map(|properties| {
+        let settings = properties.entry("dnsSettings").or_insert_with(|| json!({}));
+        if settings.is_null() {
+            *settings = json!({});
+        }
+        settings
+    });
+    let Some(settings) = settings.and_then(Value::as_object_mut) else {
+        return Err(implausible("relabel", &name, "it has no properties"));
+    };
+    settings.insert("domainNameLabel".into(), label.as_str().into());
+    Ok(())
+}
+
+/// A region's name as ids spell it: `West Europe` is `westeurope`.
+fn region(location: &str) -> String {
+    location.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase()
+}
+
+/// The version that the generated client speaks.
+const API_VERSION: &str = "2024-03-01";

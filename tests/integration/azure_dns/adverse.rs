@@ -1,0 +1,164 @@
+//! Bad days: lost answers, conflicts, throttling in the middle of paging, answers that cannot be true.
+
+use cnamed::model::name::ZoneName;
+use cnamed::model::record::Data;
+use cnamed::model::state::Seen;
+use cnamed::provider::azure::AzureDns;
+use cnamed::provider::{DnsProvider, Kind, Look};
+use cnamed::sandbox::{Action, Fault, RecordAtAzure, Service};
+use serde_json::{Value, json};
+
+use super::{JUMP, change, cname, dns, name, named, seen, zone};
+use crate::azure_cloud::{Rehearsal, handle, owner};
+
+fn on(method: &str, action: Action) -> Fault {
+    Fault::on(Service::Arm, action).method(method).path("dnszones/")
+}
+
+fn top_level(status: u16, code: &str, message: &str) -> Action {
+    Action::Status { status, headers: vec![], body: json!({"code": code, "message": message}) }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_settled_by_reading() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    let create = || [change(JUMP, vec![], Some(cname("a.example.net", 30)))];
+
+    control.fault(on("PUT", Action::Reset));
+    let error = dns.apply(&zone, &owner(), &create()).await.remove(0).expect_err("it was not made");
+    assert_eq!(error.kind(), Kind::Unreachable, "{}", error.chain());
+    control.fault(on("PUT", Action::LostAnswer));
+    let made = dns.apply(&zone, &owner(), &create()).await.remove(0).expect("it was made");
+    assert_eq!(made, seen(&dns, &zone, JUMP).await);
+
+    control.fault(on("DELETE", Action::LostAnswer));
+    dns.apply(&zone, &owner(), &[change(JUMP, made, None)]).await.remove(0).expect("it is gone");
+
+    control.fault(on("PUT", Action::LostAnswer));
+    control.fault(on("GET", Action::Reset).always());
+    let error = dns.apply(&zone, &owner(), &create()).await.remove(0).expect_err("who knows");
+    assert_eq!(error.kind(), Kind::Unconfirmed, "{}", error.chain());
+    control.clear_faults();
+    dns.apply(&zone, &owner(), &create()).await.remove(0).expect("what stands already is a success");
+}
+
+#[tokio::test]
+async fn pending_is_waited_for_and_naming_is_refused() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    let pending = top_level(409, "Conflict", "Another operation is pending for requested object.");
+    control.fault(on("PUT", pending).times(2));
+    let made = dns.apply(&zone, &owner(), &[change(JUMP, vec![], Some(cname("a.example.net", 30)))]).await;
+    assert!(made[0].is_ok(), "{made:?}");
+
+    control.set_record_azure(&RecordAtAzure::new("held.example.com", "A", "192.0.2.1")).expect("set");
+    rehearsal.asked();
+    let refused = change("held.example.com", vec![], Some(cname("a.example.net", 30)));
+    let error = dns.apply(&zone, &owner(), &[refused]).await.remove(0).expect_err("a CNAME stands alone");
+    assert_eq!(error.kind(), Kind::Rejected);
+    assert!(error.chain().contains("stands alone"), "{}", error.chain());
+    assert_eq!(rehearsal.methods(), ["PUT"]);
+}
+
+#[tokio::test]
+async fn a_refused_new_type_puts_the_old_one_back() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    control.set_record_azure(&RecordAtAzure::new(JUMP, "A", "192.0.2.7")).expect("set");
+    let sets = seen(&dns, &zone, JUMP).await;
+    control.fault(on("PUT", top_level(400, "BadRequest", "The domain name 'x' is invalid.")));
+    let error =
+        dns.apply(&zone, &owner(), &[change(JUMP, sets, Some(cname("a.example.net", 60)))]).await.remove(0);
+    let error = error.expect_err("refused");
+    assert_eq!(error.kind(), Kind::Rejected);
+    assert!(error.chain().contains("put back"), "{}", error.chain());
+    let sets = seen(&dns, &zone, JUMP).await;
+    assert_eq!(sets[0].content.data, Data::A(["192.0.2.7".parse().expect("an address")].into()));
+    assert_eq!(sets[0].mark, None, "as it was");
+
+    control.fault(on("PUT", top_level(400, "BadRequest", "No.")).times(2));
+    let error =
+        dns.apply(&zone, &owner(), &[change(JUMP, sets, Some(cname("a.example.net", 60)))]).await.remove(0);
+    let chain = error.expect_err("refused").chain();
+    assert!(chain.contains("could not be put back") && chain.contains("192.0.2.7"), "{chain}");
+}
+
+#[tokio::test]
+async fn throttling_in_the_middle_of_paging_is_waited_out() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    for index in 0..1100 {
+        let record = RecordAtAzure::new(&format!("r{index:04}.example.com"), "A", "192.0.2.1");
+        control.set_record_azure(&record).expect("set");
+    }
+    let headers = vec![("Retry-After".into(), "1".into())];
+    let body = json!({"error": {"code": "TooManyRequests", "message": "Slow down."}});
+    control.fault(on("GET", Action::Status { status: 429, headers, body }).nth(2));
+    rehearsal.asked();
+    let look = Look { names: [name("r1099.example.com")].into(), marked: Some(owner()) };
+    let found = dns.observe(&zone, &look).await.expect("read in the end");
+    assert!(found[&name("r1099.example.com")].present().is_some(), "{found:?}");
+    assert_eq!(rehearsal.methods().len(), 3);
+}
+
+#[tokio::test]
+async fn a_listing_that_cannot_be_true_is_an_error_and_never_empty() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    let marked = Look { names: [name(JUMP)].into(), marked: Some(owner()) };
+    let json = |body: Value| Action::Status { status: 200, headers: vec![], body };
+    for (action, word) in [
+        (json(json!({"value": []})), "SOA"),
+        (json(json!({})), "no entries"),
+        (json(json!({"value": [], "nextLink": "https://evil.example.net/next"})), "evil.example.net"),
+        (Action::Html { status: 200, headers: vec![] }, "JSON"),
+        (Action::Truncated, "broke"),
+    ] {
+        control.clear_faults();
+        control.fault(on("GET", action.clone()).always());
+        let error = dns.observe(&zone, &marked).await.expect_err("implausible");
+        assert_eq!(error.kind(), Kind::Unreachable, "{}", error.chain());
+        assert!(error.chain().contains(word), "{action:?}: {}", error.chain());
+        dns.observe(&zone, &named(&[JUMP])).await.expect_err("nor is one name");
+    }
+}
+
+#[tokio::test]
+async fn one_name_that_cannot_be_read_does_not_hide_the_others() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    control.set_record_azure(&RecordAtAzure::new(JUMP, "CNAME", "a.example.net")).expect("set");
+    control.set_record_azure(&RecordAtAzure::new("www2.example.com", "CNAME", "a.example.net")).expect("set");
+    control.fault(on("GET", top_level(400, "BadRequest", "No.")));
+    let found = dns.observe(&zone, &named(&[JUMP, "www2.example.com"])).await.expect("one was read");
+    let unknown = found.values().filter(|seen| seen.unknown().is_some()).count();
+    let present = found.values().filter(|seen| matches!(seen, Seen::Present(_))).count();
+    assert_eq!((unknown, present), (1, 1), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_zone_that_is_not_there_says_where_it_was_sought() {
+    let rehearsal = Rehearsal::start().await;
+    let nowhere = vec![ZoneName::parse("example.org").expect("a zone")];
+    let servers = Some(vec!["127.0.0.1:53".to_owned()]);
+    let dns = AzureDns::new(handle("azure"), rehearsal.arm(), "rg-dns".into(), None, Some(nowhere), servers);
+    let zone = dns.zones().await.expect("taken at its word").remove(0);
+    let error = dns.observe(&zone, &named(&["jump.example.org"])).await.expect_err("no such zone");
+    assert_eq!(error.kind(), Kind::Missing);
+    let change = change("jump.example.org", vec![], Some(cname("a.example.net", 30)));
+    let error = dns.apply(&zone, &owner(), &[change]).await.remove(0).expect_err("no such zone");
+    assert_eq!(error.kind(), Kind::Missing, "{}", error.chain());
+}

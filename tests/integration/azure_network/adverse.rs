@@ -1,0 +1,151 @@
+//! Bad days: operations that fail, answers that are lost, services that talk nonsense.
+
+use cnamed::model::endpoint::Provisioning;
+use cnamed::model::state::Seen;
+use cnamed::provider::azure::AzureNetwork;
+use cnamed::provider::{Kind, NetworkProvider};
+use cnamed::sandbox::{Action, Fault, Service};
+use serde_json::{Value, json};
+
+use crate::azure_cloud::{Rehearsal, change, deletion, endpoint, owner};
+
+fn puts(action: Action) -> Fault {
+    Fault::on(Service::Arm, action).method("PUT")
+}
+
+fn arm_error(status: u16, code: &str) -> Action {
+    let body = json!({"error": {"code": code, "message": "Not now."}});
+    Action::Status { status, headers: vec![("Retry-After".into(), "0".into())], body }
+}
+
+#[tokio::test]
+async fn an_operation_that_fails_after_202_keeps_azure_s_own_words() {
+    let rehearsal = Rehearsal::start().await;
+    let network = AzureNetwork::new(rehearsal.arm());
+    let wanted = endpoint("contoso-jump");
+    rehearsal.sandbox.control().fault(puts(Action::OperationFails {
+        code: "InternalServerError".into(),
+        message: "An error occurred.".into(),
+        details: vec![(
+            "PublicIPCountLimitReached".into(),
+            "Cannot create more than 20 public IP addresses for this subscription in this region.".into(),
+        )],
+    }));
+    let error = network.apply(&owner(), &change(&wanted, None)).await.expect_err("it fails");
+    let chain = error.chain();
+    assert_eq!(error.kind(), Kind::Rejected, "{chain}");
+    assert!(chain.contains("Cannot create more than 20") && chain.contains("quota"), "{chain}");
+
+    // What is left is for the next read, and a PUT of it as it stands repairs it.
+    let Seen::Present(held) = network.observe(&wanted).await.public_ip else { return };
+    assert_eq!(held.provisioning, Provisioning::Failed);
+    let made = network.apply(&owner(), &change(&wanted, Some(held))).await.expect("repaired").expect("there");
+    assert_eq!(made.provisioning, Provisioning::Succeeded);
+}
+
+#[tokio::test]
+async fn a_write_that_was_superseded_is_stale() {
+    let rehearsal = Rehearsal::start().await;
+    let network = AzureNetwork::new(rehearsal.arm());
+    rehearsal.sandbox.control().fault(puts(Action::OperationFails {
+        code: "Canceled".into(),
+        message: "Operation was canceled.".into(),
+        details: vec![("CanceledAndSupersededDueToAnotherOperation".into(), "Superseded.".into())],
+    }));
+    let error =
+        network.apply(&owner(), &change(&endpoint("contoso-jump"), None)).await.expect_err("superseded");
+    assert_eq!(error.kind(), Kind::Stale, "{}", error.chain());
+}
+
+#[tokio::test]
+async fn while_another_operation_runs_the_write_waits_its_turn() {
+    let rehearsal = Rehearsal::start().await;
+    let network = AzureNetwork::new(rehearsal.arm());
+    rehearsal.sandbox.control().fault(puts(arm_error(409, "AnotherOperationInProgress")).times(2));
+    network.apply(&owner(), &change(&endpoint("contoso-jump"), None)).await.expect("made in the end");
+    let sent = rehearsal.asked().into_iter().filter(|request| request.method == "PUT").count();
+    assert_eq!(sent, 3);
+
+    let stubborn = Rehearsal::start().await;
+    let network = AzureNetwork::new(stubborn.arm());
+    stubborn.sandbox.control().fault(puts(arm_error(409, "AnotherOperationInProgress")).always());
+    let error = network.apply(&owner(), &change(&endpoint("contoso-jump"), None)).await.expect_err("never");
+    assert!(matches!(error.kind(), Kind::Throttled(_)), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_settled_by_reading() {
+    let rehearsal = Rehearsal::start().await;
+    let network = AzureNetwork::new(rehearsal.arm());
+    let control = rehearsal.sandbox.control();
+    let wanted = endpoint("contoso-jump");
+
+    control.fault(puts(Action::LostAnswer));
+    let made = network.apply(&owner(), &change(&wanted, None)).await.expect("it was made").expect("there");
+    assert!(made.address.is_some(), "the operation was waited for");
+
+    control.fault(puts(Action::Reset));
+    let error = network.apply(&owner(), &change(&endpoint("contoso-new"), Some(made.clone()))).await;
+    assert_eq!(error.expect_err("it was not").kind(), Kind::Unreachable);
+
+    control.fault(Fault::on(Service::Arm, Action::LostAnswer).method("DELETE"));
+    network.apply(&owner(), &deletion(&wanted, made)).await.expect("it is gone");
+    assert_eq!(control.public_ip("pip-jump"), None);
+}
+
+#[tokio::test]
+async fn what_reading_cannot_settle_is_unconfirmed() {
+    let rehearsal = Rehearsal::start().await;
+    let network = AzureNetwork::new(rehearsal.arm());
+    let control = rehearsal.sandbox.control();
+    control.fault(puts(Action::LostAnswer));
+    // The second read: the first is the look before the leap.
+    control.fault(
+        Fault::on(Service::Arm, Action::Reset).method("GET").path("publicIPAddresses/").nth(2).always(),
+    );
+    let error =
+        network.apply(&owner(), &change(&endpoint("contoso-jump"), None)).await.expect_err("who knows");
+    assert_eq!(error.kind(), Kind::Unconfirmed, "{}", error.chain());
+    assert!(error.to_string().starts_with("could not confirm"), "{error}");
+}
+
+#[tokio::test]
+async fn an_operation_that_never_ends_is_unconfirmed() {
+    let rehearsal =
+        Rehearsal::with(|options| options.operation_delay = std::time::Duration::from_secs(600)).await;
+    rehearsal.sandbox.control().operation_delay(std::time::Duration::from_secs(600));
+    let network = AzureNetwork::new(rehearsal.arm());
+    let error =
+        network.apply(&owner(), &change(&endpoint("contoso-jump"), None)).await.expect_err("too slow");
+    assert_eq!(error.kind(), Kind::Unconfirmed, "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_read_that_failed_is_unknown_and_never_absent() {
+    let rehearsal = Rehearsal::start().await;
+    let network = AzureNetwork::new(rehearsal.arm());
+    let control = rehearsal.sandbox.control();
+    let gets = |action| Fault::on(Service::Arm, action).method("GET").path("publicIPAddresses").always();
+    let status = |status, code: &str| Action::Status {
+        status,
+        headers: vec![],
+        body: if code.is_empty() { Value::Null } else { json!({"error": {"code": code, "message": "No."}}) },
+    };
+    for (action, word) in [
+        (Action::Html { status: 200, headers: vec![] }, "JSON"),
+        (Action::Html { status: 404, headers: vec![] }, "text/html"),
+        (status(404, "SubscriptionNotFound"), "subscription"),
+        (status(404, ""), "HTTP 404"),
+        (status(500, "InternalServerError"), "InternalServerError"),
+        (status(403, "AuthorizationFailed"), "AuthorizationFailed"),
+        (Action::Reset, "connection"),
+        (Action::Truncated, "broke"),
+    ] {
+        control.clear_faults();
+        control.fault(gets(action.clone()));
+        match network.observe(&endpoint("contoso-jump")).await.public_ip {
+            Seen::Unknown(reason) => assert!(reason.contains(word), "{action:?}: {reason}"),
+            seen => panic!("{action:?} was taken for {seen:?}"),
+        }
+    }
+}

@@ -4,10 +4,9 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::error::ApiError;
-use super::record::{self, Record};
+use super::record::{self, Record, timestamp};
 use crate::model::name::ZoneName;
 use crate::sandbox::CloudflarePlan;
-use crate::sandbox::world::timestamp;
 
 /// A zone.
 #[derive(Clone, Debug)]

@@ -48,6 +48,7 @@ async fn patch_keeps_what_it_does_not_name_and_put_loses_it() {
     let rest = format!("/{}", made["id"].as_str().expect("an id"));
 
     let patched = api.records("PATCH", &rest, json!({ "content": "b.example.net" })).await.result().clone();
+    assert_ne!(patched["modified_on"], made["modified_on"], "two changes within a second differ");
     for kept in ["id", "comment", "tags", "settings", "ttl", "name", "created_on", "comment_modified_on"] {
         assert_eq!(patched[kept], made[kept], "PATCH keeps {kept}");
     }

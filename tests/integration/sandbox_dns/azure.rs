@@ -1,11 +1,15 @@
 //! Azure DNS, the label zones, and what a resolver makes of a name that leads from one to the other.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use cnamed::sandbox::{Delegation, DnsFault, LegacyPublicIp, NameServer, Options, RecordAtAzure, Sandbox};
 use hickory_net::proto::op::{Message, ResponseCode};
 use hickory_net::proto::rr::RecordType;
+use hickory_net::runtime::TokioRuntimeProvider;
+use hickory_net::{DnsError, NetError};
+use hickory_resolver::Resolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -145,6 +149,41 @@ async fn a_resolver_follows_a_friendly_name_to_the_address_of_the_label() {
     let [alias, address] = &shown(&answer)[..] else { panic!("{answer}") };
     assert_eq!(alias, &format!("jump.example.com. 30 CNAME {label}."));
     assert!(address.starts_with(&format!("{label}. 10 A ")), "{address}");
+}
+
+#[tokio::test]
+async fn a_flattened_apex_has_the_address_of_the_label_and_its_short_ttl() {
+    let sandbox = start().await;
+    let control = sandbox.control();
+    control.start_vm();
+    control.create_legacy_public_ip(&LegacyPublicIp::default()).expect("the label is free");
+    let label = "contoso-jump.westeurope.cloudapp.azure.com";
+    let body = json!({ "type": "CNAME", "name": "example.net", "content": label, "ttl": 60 });
+    control.set_record_cloudflare(&body).expect("legal");
+    let server = sandbox.addresses().cloudflare_dns[0];
+    let flat = ask("example.net", RecordType::A).at(server).await;
+    let address = values(&at_label(&sandbox, label, RecordType::A).await, RecordType::A);
+    assert_eq!(shown(&flat), [format!("example.net. 10 A {}", address[0])]);
+    control.deallocate_vm();
+    assert_absent(&ask("example.net", RecordType::A).at(server).await, ResponseCode::NoError, "example.net");
+}
+
+#[tokio::test]
+async fn an_ordinary_resolver_library_is_content_with_the_answers() {
+    let sandbox = start().await;
+    sandbox.control().set_record_azure(&record("CNAME", "www.example.com", 30)).expect("legal");
+    let mut server = NameServerConfig::udp_and_tcp(resolver(&sandbox).ip());
+    for connection in &mut server.connections {
+        connection.port = resolver(&sandbox).port();
+    }
+    let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+    let library =
+        Resolver::builder_with_config(config, TokioRuntimeProvider::default()).build().expect("a resolver");
+    let found = library.lookup_ip("jump.example.com.").await.expect("it exists");
+    assert_eq!(found.iter().collect::<Vec<_>>(), ["192.0.2.80".parse::<IpAddr>().expect("an address")]);
+    let absent = library.lookup_ip("nobody.example.com.").await.expect_err("it does not");
+    let NetError::Dns(DnsError::NoRecordsFound(none)) = absent else { panic!("{absent}") };
+    assert_eq!((none.response_code, none.negative_ttl), (ResponseCode::NXDomain, Some(300)));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The network around the address: enough for a management VM behind a high port.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::client::{Azure, network, public_ip, standard};
@@ -82,6 +84,20 @@ async fn one_address_has_one_user_of_its_own_sku() {
     missing["properties"]["frontendIPConfigurations"][0]["properties"]["publicIPAddress"]["id"] =
         json!("/x/y");
     azure.put(&network("loadBalancers", "lb-jump"), &missing).await.refused(400, "InvalidResourceReference");
+}
+
+#[tokio::test]
+async fn what_is_referred_to_must_be_ready() {
+    let azure = Azure::start().await;
+    let balancer = gateway(&azure).await;
+    azure.sandbox.control().operation_delay(Duration::from_secs(3600));
+    let address = azure.put(&public_ip("pip-two"), &standard(None)).await.ok(201).body["id"].clone();
+    let mut second = balancer;
+    second["properties"]["frontendIPConfigurations"][0]["properties"]["publicIPAddress"]["id"] = address;
+    let refusal = azure.put(&network("loadBalancers", "lb-two"), &second).await;
+    refusal.refused(429, "RetryableError");
+    assert_eq!(refusal.body["error"]["details"][0]["code"], "ReferencedResourceNotProvisioned");
+    assert!(refusal.header("retry-after").is_some());
 }
 
 #[tokio::test]

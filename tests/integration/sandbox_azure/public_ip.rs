@@ -311,7 +311,7 @@ async fn a_standard_address_is_never_made_basic() {
     azure.made(&public_ip("pip-jump"), &standard(None)).await;
     let mut body = standard(None);
     body.as_object_mut().unwrap().remove("sku");
-    azure.put(&public_ip("pip-jump"), &body).await.refused(400, "ResourceSkuCannotBeChanged");
+    azure.put(&public_ip("pip-jump"), &body).await.refused(400, "SkuCannotBeChangedOnUpdate");
     let mut body = standard(None);
     body["properties"]["publicIPAddressVersion"] = json!("IPv6");
     azure.put(&public_ip("pip-jump"), &body).await.refused(400, "PublicIPAddressVersionCannotBeChanged");

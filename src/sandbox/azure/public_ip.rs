@@ -21,6 +21,9 @@ fn prepare(world: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<
     let Proposal { id, before, document, location } = proposal;
     let mut document = document.clone();
     sellable(id, before.as_ref(), &document)?;
+    if before.is_none() {
+        within_quota(world, location)?;
+    }
     unchangeable(id, before.as_ref(), &document)?;
     let minutes = property(&document, &["idleTimeoutInMinutes"]).map_or(Some(4), Value::as_i64);
     if !minutes.is_some_and(|minutes| (4..=30).contains(&minutes)) {
@@ -135,17 +138,30 @@ fn sellable(id: &Id, before: Option<&Resource>, document: &Map<String, Value>) -
     Ok(())
 }
 
+/// The subscription's quota in the region.
+fn within_quota(world: &World, location: &str) -> Result<(), Response> {
+    let quota = world.options.public_ip_quota;
+    let held = world.azure.network.values().filter(|r| is_one(&r.id) && r.location() == location).count();
+    if held < quota {
+        return Ok(());
+    }
+    let message =
+        format!("Cannot create more than {quota} public IP addresses for this subscription in this region.");
+    Err(arm::error(400, "PublicIPCountLimitReached", &message))
+}
+
 /// What is fixed at creation.
 fn unchangeable(id: &Id, before: Option<&Resource>, document: &Map<String, Value>) -> Result<(), Response> {
     let Some(before) = before else { return Ok(()) };
     let upgrade = before.sku() == "Basic" && sku(document) == "Standard";
     if before.sku() != sku(document) && !upgrade {
         let message = format!(
-            "Sku cannot be changed on update for resource {id} from {} to {}.",
+            "Sku property is set at creation time and cannot be changed from {} to {} on resource update for \
+             resource {id}.",
             before.sku(),
             sku(document)
         );
-        return Err(arm::error(400, "ResourceSkuCannotBeChanged", &message));
+        return Err(arm::error(400, "SkuCannotBeChangedOnUpdate", &message));
     }
     if upgrade {
         let is_static = before.property(&["publicIPAllocationMethod"]) == Some(&json!("Static"));

@@ -101,6 +101,18 @@ async fn what_is_not_sold_any_more_is_refused_in_the_services_words() {
 }
 
 #[tokio::test]
+async fn a_region_has_a_quota() {
+    let azure = Azure::start().await;
+    azure.sandbox.control().public_ip_quota(1);
+    azure.made(&public_ip("pip-one"), &standard(None)).await;
+    azure.made(&public_ip("pip-one"), &standard(None)).await;
+    let refusal = azure.put(&public_ip("pip-two"), &standard(None)).await;
+    refusal.refused(400, "PublicIPCountLimitReached");
+    let text = "Cannot create more than 1 public IP addresses for this subscription in this region.";
+    assert_eq!(refusal.message(), text);
+}
+
+#[tokio::test]
 async fn a_label_has_one_holder_among_all_tenants() {
     let azure = Azure::start().await;
     let control = azure.sandbox.control();
@@ -311,7 +323,7 @@ async fn a_standard_address_is_never_made_basic() {
     azure.made(&public_ip("pip-jump"), &standard(None)).await;
     let mut body = standard(None);
     body.as_object_mut().unwrap().remove("sku");
-    azure.put(&public_ip("pip-jump"), &body).await.refused(400, "ResourceSkuCannotBeChanged");
+    azure.put(&public_ip("pip-jump"), &body).await.refused(400, "SkuCannotBeChangedOnUpdate");
     let mut body = standard(None);
     body["properties"]["publicIPAddressVersion"] = json!("IPv6");
     azure.put(&public_ip("pip-jump"), &body).await.refused(400, "PublicIPAddressVersionCannotBeChanged");

@@ -82,7 +82,9 @@ impl Config {
         let whole = |problem: &str, remedy: &str| diagnostic::Source::whole(&file, problem, remedy);
         let bytes = std::fs::read(path).map_err(|error| {
             let remedy = match error.kind() {
-                std::io::ErrorKind::NotFound => "give another path with --config, or write one with `cnamed init`",
+                std::io::ErrorKind::NotFound => {
+                    "give another path with --config, or write one with `cnamed init`"
+                }
                 std::io::ErrorKind::PermissionDenied => "let the user that runs cnamed read it",
                 _ => "give the path of a file with --config",
             };

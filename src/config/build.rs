@@ -38,7 +38,11 @@ pub(super) fn parse(text: &str, file: &str, base: Option<&Path>) -> Result<Confi
             if let Some(blot) = withheld(text, span.start) {
                 report.blot(&blot);
             }
-            report.mistake(&span, format!("not TOML: {}", error.message()), "see https://toml.io for the rules");
+            report.mistake(
+                &span,
+                format!("not TOML: {}", error.message()),
+                "see https://toml.io for the rules",
+            );
         }
         return Err(Mistakes::of(report.finish(&source).0));
     }
@@ -82,7 +86,8 @@ fn withheld(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     let line = &text[start..end];
-    let words = || line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    let words =
+        || line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
     let harmless = match line.split_once('=') {
         Some((key, _)) => shape::is_known(key.trim(), schema()),
         None => line.trim_start().starts_with('['),
@@ -104,7 +109,12 @@ struct Build<'b> {
 impl Build<'_> {
     fn config(&mut self, file: ConfigFile) -> Option<Config> {
         let owner = file.owner.and_then(|owner| {
-            self.parsed(&owner, Owner::parse, "it is written into marks; choose a short name for this instance")
+            let fitting: String = (owner.value.to_lowercase().chars().take(39))
+                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+                .collect();
+            let fitting = fitting.trim_start_matches('-');
+            let sample = if fitting.is_empty() { "ops-westeurope" } else { fitting };
+            self.parsed(&owner, Owner::parse, &format!("write it as in owner = \"{sample}\""))
         });
         let azure = file.azure.as_ref().and_then(|azure| self.azure(azure));
         let endpoints = self.endpoints(&file.endpoint);
@@ -144,7 +154,9 @@ impl Build<'_> {
 
     fn verify(&mut self, file: &VerifyFile) -> Option<VerifyConfig> {
         let resolvers = match &file.resolvers {
-            Some(list) => self.list("resolvers", list, str::parse, "write \"system\", an address, or address:port"),
+            Some(list) => {
+                self.list("resolvers", list, str::parse, "write \"system\", an address, or address:port")
+            }
             None => Some(vec![ResolverConfig::System]),
         };
         let label_servers = self.servers("label_servers", file.label_servers.as_ref());

@@ -162,7 +162,9 @@ impl FromStr for Network {
         let address: IpAddr = address.parse().map_err(|_| form())?;
         let greatest = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().map_err(|_| form())?,
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                digits.parse().map_err(|_| form())?
+            }
             Some(_) => return Err(form()),
             None => greatest,
         };

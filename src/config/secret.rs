@@ -31,8 +31,11 @@ impl SecretRef {
             }
             Self::File(_) | Self::Credential(_) => {
                 let path = self.path(environment)?;
-                std::fs::read_to_string(&path)
-                    .map_err(|source| SecretError::Unreadable { reference: self.clone(), path, source })?
+                std::fs::read_to_string(&path).map_err(|source| SecretError::Unreadable {
+                    reference: self.clone(),
+                    path,
+                    source,
+                })?
             }
         };
         let secret = text.strip_suffix('\n').unwrap_or(&text);
@@ -113,7 +116,9 @@ pub enum SecretError {
         reference: SecretRef,
     },
     /// Not started by systemd, or without `LoadCredential=`.
-    #[error("{reference} cannot be found: $CREDENTIALS_DIRECTORY is not set, so systemd passed no credentials")]
+    #[error(
+        "{reference} cannot be found: $CREDENTIALS_DIRECTORY is not set, so systemd passed no credentials"
+    )]
     NoDirectory {
         /// Where the secret should be.
         reference: SecretRef,

@@ -40,12 +40,16 @@ impl Build<'_> {
         let (table, file) = (&file.span, &file.value);
         self.misplaced("token", file.token.as_ref().map(|at| &at.span), "Cloudflare");
         self.misplaced("api", file.api.as_ref().map(|at| &at.span), "Cloudflare");
-        if file.resource_group.is_none() {
+        if file.resource_group.is_none() && !self.report.dropped(table, "resource_group") {
             let problem = "an Azure DNS account needs the resource group of its zones";
             self.report.mistake(table, problem, "add resource_group = \"rg-dns\"");
         }
         let group = file.resource_group.as_ref().and_then(|group| {
-            self.parsed(group, resource_group, "up to 90 letters, digits and `_ ( ) - .`, no period at the end")
+            self.parsed(
+                group,
+                resource_group,
+                "up to 90 letters, digits and `_ ( ) - .`, no period at the end",
+            )
         });
         let subscription = match &file.subscription {
             Some(id) => self.parsed(id, guid, "write the id that `az account list` shows"),
@@ -70,7 +74,7 @@ impl Build<'_> {
         let (table, file) = (&file.span, &file.value);
         self.misplaced("resource_group", file.resource_group.as_ref().map(|at| &at.span), "Azure DNS");
         self.misplaced("subscription", file.subscription.as_ref().map(|at| &at.span), "Azure DNS");
-        if file.token.is_none() {
+        if file.token.is_none() && !self.report.dropped(table, "token") {
             let problem = "a Cloudflare account needs a token";
             self.report.mistake(table, problem, "add token = { env = \"CLOUDFLARE_API_TOKEN\" }");
         }

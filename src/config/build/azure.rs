@@ -19,12 +19,12 @@ impl Build<'_> {
         let subscription = file.subscription.as_ref().and_then(|id| {
             self.parsed(id, guid, "write it as in subscription = \"00000000-0000-0000-0000-000000000000\"")
         });
-        let cloud = self.cloud(file);
+        let cloud = self.cloud(table, file);
         let credential = self.credential(table, file);
         Some(AzureConfig { subscription: subscription?, cloud: cloud?, credential: credential? })
     }
 
-    fn cloud(&mut self, file: &AzureFile) -> Option<CloudConfig> {
+    fn cloud(&mut self, table: &Range<usize>, file: &AzureFile) -> Option<CloudConfig> {
         let kind = file.cloud.clone().unwrap_or_default();
         let keys = [
             ("resource_manager", &file.resource_manager),
@@ -39,8 +39,9 @@ impl Build<'_> {
             }
             return known_cloud(kind.value);
         }
-        let missing: Vec<&str> =
-            keys.iter().filter(|(_, given)| given.is_none()).map(|(key, _)| *key).collect();
+        let absent =
+            |(key, given): &(&str, &Option<At<String>>)| given.is_none() && !self.report.dropped(table, key);
+        let missing: Vec<&str> = keys.iter().filter(|key| absent(key)).map(|(key, _)| *key).collect();
         if !missing.is_empty() {
             let problem = format!("a custom cloud needs {} too", listed(missing, "and"));
             self.report.mistake(&kind.span, problem, "add them to [azure]");
@@ -50,7 +51,8 @@ impl Build<'_> {
         let audience = file.audience.as_ref().and_then(|text| {
             let rule = |text: &str| {
                 let fits = Url::parse(text).is_ok() && !text.contains('@');
-                fits.then(|| text.trim_end_matches('/').to_owned()).ok_or("this is not a URL that tokens are issued for")
+                fits.then(|| text.trim_end_matches('/').to_owned())
+                    .ok_or("this is not a URL that tokens are issued for")
             };
             self.parsed(text, rule, "write it as in audience = \"https://management.example.com\"")
         });
@@ -69,7 +71,8 @@ impl Build<'_> {
     fn credential(&mut self, table: &Range<usize>, file: &AzureFile) -> Option<CredentialConfig> {
         use CredentialKind as Kind;
 
-        let kind = file.credential.clone().unwrap_or_else(|| At { value: Kind::default(), span: table.clone() });
+        let kind =
+            file.credential.clone().unwrap_or_else(|| At { value: Kind::default(), span: table.clone() });
         let reads: &[&str] = match kind.value {
             Kind::Default => &["tenant", "client_id"],
             Kind::ManagedIdentity => &["client_id"],
@@ -106,10 +109,9 @@ impl Build<'_> {
         let token_file = file.token_file.clone().and_then(|path| self.path("token_file", path));
         let or = |value: Option<String>, name| value.map_or(Setting::Env(name), Setting::Given);
         Some(match kind.value {
-            Kind::Default => CredentialConfig::Default {
-                tenant: or(tenant, TENANT),
-                client_id: or(client_id, CLIENT_ID),
-            },
+            Kind::Default => {
+                CredentialConfig::Default { tenant: or(tenant, TENANT), client_id: or(client_id, CLIENT_ID) }
+            }
             Kind::ManagedIdentity => CredentialConfig::ManagedIdentity { client_id },
             Kind::WorkloadIdentity => CredentialConfig::WorkloadIdentity {
                 tenant: or(tenant, TENANT),
@@ -124,18 +126,29 @@ impl Build<'_> {
             Kind::ClientCertificate => CredentialConfig::ClientCertificate {
                 tenant: or(tenant, TENANT),
                 client_id: or(client_id, CLIENT_ID),
-                certificate: self.needed(certificate, &kind, "client_certificate", "{ file = \"/path\" }")?,
+                certificate: self.needed(
+                    certificate,
+                    (table, &kind),
+                    "client_certificate",
+                    "{ file = \"/path\" }",
+                )?,
                 password,
             },
             Kind::AzureCli => CredentialConfig::AzureCli { tenant },
             Kind::Token => CredentialConfig::Token {
-                token: self.needed(token, &kind, "token", "{ env = \"AZURE_ACCESS_TOKEN\" }")?,
+                token: self.needed(token, (table, &kind), "token", "{ env = \"AZURE_ACCESS_TOKEN\" }")?,
             },
         })
     }
 
-    fn needed<T>(&mut self, value: Option<T>, kind: &At<CredentialKind>, key: &str, sample: &str) -> Option<T> {
-        if value.is_none() {
+    fn needed<T>(
+        &mut self,
+        value: Option<T>,
+        (table, kind): (&Range<usize>, &At<CredentialKind>),
+        key: &str,
+        sample: &str,
+    ) -> Option<T> {
+        if value.is_none() && !self.report.dropped(table, key) {
             let problem = format!("this credential needs `{key}`");
             self.report.mistake(&kind.span, problem, format!("add {key} = {sample}"));
         }
@@ -154,14 +167,15 @@ impl Build<'_> {
     fn identifier(&mut self, key: &str, text: Option<&At<String>>) -> Option<Option<String>> {
         let Some(text) = text else { return Some(None) };
         let rule = |text: &str| {
-            let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
+            let fits =
+                !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
             fits.then(|| text.to_owned()).ok_or_else(|| format!("`{key}` is not an id"))
         };
         self.parsed(text, rule, "write the id that Microsoft Entra shows").map(Some)
     }
 
     pub(super) fn service(&mut self, url: &At<String>) -> Option<Url> {
-        if url.value.contains('@') {
+        if url.value.contains(['@', '?', '#']) {
             self.report.blot(&url.span);
         }
         self.parsed(url, service_url, "write an https URL; plain http is for loopback addresses only")
@@ -178,7 +192,9 @@ impl Build<'_> {
 /// The clouds that Microsoft and 21Vianet run.
 fn known_cloud(kind: Cloud) -> Option<CloudConfig> {
     let (resource_manager, authority, label_suffix) = match kind {
-        Cloud::Public => ("https://management.azure.com", "https://login.microsoftonline.com", "cloudapp.azure.com"),
+        Cloud::Public => {
+            ("https://management.azure.com", "https://login.microsoftonline.com", "cloudapp.azure.com")
+        }
         Cloud::UsGov => (
             "https://management.usgovcloudapi.net",
             "https://login.microsoftonline.us",

@@ -37,7 +37,7 @@ impl Build<'_> {
             "the label",
         );
         Built {
-            built: files.iter().filter_map(|file| self.endpoint(&file.value)).collect(),
+            built: files.iter().filter_map(|file| self.endpoint(file)).collect(),
             complete: names.len() == files.len(),
             names,
         }
@@ -76,14 +76,24 @@ impl Build<'_> {
         }
     }
 
-    fn endpoint(&mut self, file: &EndpointFile) -> Option<EndpointConfig> {
+    fn endpoint(&mut self, file: &At<EndpointFile>) -> Option<EndpointConfig> {
+        let (table, file) = (&file.span, &file.value);
         let name = file.name.as_ref().and_then(|name| self.handle(name));
         let group = file.resource_group.as_ref().and_then(|group| {
-            self.parsed(group, resource_group, "up to 90 letters, digits and `_ ( ) - .`, no period at the end")
+            self.parsed(
+                group,
+                resource_group,
+                "up to 90 letters, digits and `_ ( ) - .`, no period at the end",
+            )
         });
         let place = file.location.as_ref().and_then(|place| {
-            let plain: String = place.value.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
-            self.parsed(place, location, &format!("write it as in location = \"{}\"", or(&plain, "westeurope")))
+            let plain: String =
+                place.value.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+            self.parsed(
+                place,
+                location,
+                &format!("write it as in location = \"{}\"", or(&plain, "westeurope")),
+            )
         });
         let public_ip = file.public_ip.as_ref().and_then(|ip| {
             self.parsed(ip, resource, "up to 80 letters, digits and `_ . -`, from a letter or digit on")
@@ -103,7 +113,8 @@ impl Build<'_> {
             Some(zones) => {
                 let zone = |text: &str| {
                     let fits = matches!(text, "1" | "2" | "3");
-                    fits.then(|| text.to_owned()).ok_or_else(|| format!("\"{text}\" is not an availability zone"))
+                    fits.then(|| text.to_owned())
+                        .ok_or_else(|| format!("\"{text}\" is not an availability zone"))
                 };
                 self.list("zones", zones, zone, "write it as in zones = [\"1\", \"2\", \"3\"]")
             }
@@ -111,7 +122,7 @@ impl Build<'_> {
         };
         let manage = file.manage.as_ref().map_or(defaults::MANAGE, |manage| manage.value);
         self.dynamic(file, manage);
-        let gateway = self.gateway(file);
+        let gateway = self.gateway(table, file);
         let public_ip = PublicIpSpec {
             resource_group: group?,
             name: public_ip?,
@@ -143,7 +154,11 @@ impl Build<'_> {
         ] {
             if let Some(span) = span {
                 let problem = format!("`{key}` needs a Standard address, and a dynamic one is Basic");
-                self.report.mistake(span, problem, format!("write allocation = \"static\", or take out `{key}`"));
+                self.report.mistake(
+                    span,
+                    problem,
+                    format!("write allocation = \"static\", or take out `{key}`"),
+                );
             }
         }
     }

@@ -7,6 +7,7 @@ use super::endpoint::Built;
 use super::value::instead;
 use crate::config::at::At;
 use crate::config::file::RecordFile;
+use crate::config::shape::ANY;
 use crate::config::{AccountConfig, AccountKind, AzureConfig, EndpointConfig, RecordConfig, defaults};
 use crate::model::endpoint::Handle;
 use crate::model::name::{Fqdn, ZoneName};
@@ -80,9 +81,20 @@ impl Build<'_> {
         Handle::parse(&at.value).ok()
     }
 
-    fn held_by(&mut self, list: &At<Vec<At<String>>>, accounts: &Built<AccountConfig>) -> Option<Vec<Handle>> {
+    fn held_by(
+        &mut self,
+        list: &At<Vec<At<String>>>,
+        accounts: &Built<AccountConfig>,
+    ) -> Option<Vec<Handle>> {
         if list.value.is_empty() {
-            self.report.mistake(&list.span, "`accounts` is empty, so no account holds this name", "name at least one");
+            if self.report.dropped(&list.span, ANY) {
+                return None;
+            }
+            self.report.mistake(
+                &list.span,
+                "`accounts` is empty, so no account holds this name",
+                "name at least one",
+            );
             return None;
         }
         let mut handles = Vec::new();
@@ -128,7 +140,10 @@ impl Build<'_> {
                 self.report.warning(&ttl.span, problem, "write 60 or more for any other zone");
             }
             seconds => {
-                let problem = format!("a TTL of {seconds} is outside what Cloudflare takes, in account \"{}\"", at.value);
+                let problem = format!(
+                    "a TTL of {seconds} is outside what Cloudflare takes, in account \"{}\"",
+                    at.value
+                );
                 self.report.mistake(&ttl.span, problem, "write 30 to 86400, or 1 for automatic");
             }
         }
@@ -139,7 +154,8 @@ impl Build<'_> {
             match &account.kind {
                 AccountKind::Cloudflare { .. } if mode(file) == Mode::Alias => {
                     let span = file.mode.as_ref().map_or(&at.span, |mode| &mode.span);
-                    let problem = format!("account \"{}\" is Cloudflare, which has no alias record sets", at.value);
+                    let problem =
+                        format!("account \"{}\" is Cloudflare, which has no alias record sets", at.value);
                     self.report.mistake(span, problem, "write mode = \"auto\", or a record for each account");
                 }
                 AccountKind::AzureDns { zones, .. } if mode(file) == Mode::Cname => {
@@ -164,7 +180,11 @@ impl Build<'_> {
             };
             if !zones.is_empty() && !zones.iter().any(|zone| zone.holds(name)) {
                 let problem = format!("none of the `zones` of account \"{}\" holds \"{name}\"", at.value);
-                self.report.mistake(&written.span, problem, "add the zone there, or take the account out here");
+                self.report.mistake(
+                    &written.span,
+                    problem,
+                    "add the zone there, or take the account out here",
+                );
             }
         }
     }
@@ -179,14 +199,19 @@ impl Build<'_> {
         let Some(proxied) = file.proxied.as_ref().filter(|proxied| proxied.value) else { return };
         for (at, _) in chosen.iter().filter(|(_, account)| !is_cloudflare(account)) {
             let problem = format!("account \"{}\" is not Cloudflare, and only Cloudflare proxies", at.value);
-            self.report.mistake(&proxied.span, problem, "write a record for each account, and `proxied` in one");
+            self.report.mistake(
+                &proxied.span,
+                problem,
+                "write a record for each account, and `proxied` in one",
+            );
         }
         let rules = (endpoints.built.iter())
             .filter(|one| Some(&one.endpoint.name) == endpoint)
             .filter_map(|one| one.gateway.as_ref())
             .flat_map(|gateway| &gateway.nat_rules);
         if let Some((rule, what)) = rules.filter_map(|rule| Some((rule, rule.remote_access()?))).next() {
-            let problem = format!("a proxied name cannot carry {what}, and the NAT rule \"{}\" is for it", rule.name);
+            let problem =
+                format!("a proxied name cannot carry {what}, and the NAT rule \"{}\" is for it", rule.name);
             self.report.mistake(&proxied.span, problem, "write proxied = false");
         }
         if let Some(ttl) = file.ttl.as_ref().filter(|ttl| ttl.value != Ttl::AUTOMATIC.seconds()) {

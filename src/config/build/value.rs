@@ -8,6 +8,7 @@ use super::Build;
 use crate::config::at::At;
 use crate::config::diagnostic::nearest;
 use crate::config::file::SecretFile;
+use crate::config::shape::ANY;
 use crate::config::{NameServer, SecretRef, defaults};
 use crate::model::endpoint::Handle;
 
@@ -40,16 +41,25 @@ impl Build<'_> {
         parse: impl Fn(&str) -> Result<T, E>,
         remedy: &str,
     ) -> Option<Vec<T>> {
-        if list.value.is_empty() {
-            self.report.mistake(&list.span, format!("`{key}` is empty"), "name at least one, or leave the key out");
+        if list.value.is_empty() && !self.report.dropped(&list.span, ANY) {
+            self.report.mistake(
+                &list.span,
+                format!("`{key}` is empty"),
+                "name at least one, or leave the key out",
+            );
         }
         let parsed: Vec<_> = list.value.iter().map(|text| self.parsed(text, &parse, remedy)).collect();
         parsed.into_iter().collect::<Option<Vec<_>>>().filter(|list| !list.is_empty())
     }
 
     /// Name servers; absent is none.
-    pub(super) fn servers(&mut self, key: &str, list: Option<&At<Vec<At<String>>>>) -> Option<Vec<NameServer>> {
-        let remedy = "write an address or a name, with :port where it is not 53; IPv6 with a port as [::1]:5353";
+    pub(super) fn servers(
+        &mut self,
+        key: &str,
+        list: Option<&At<Vec<At<String>>>>,
+    ) -> Option<Vec<NameServer>> {
+        let remedy =
+            "write an address or a name, with :port where it is not 53; IPv6 with a port as [::1]:5353";
         match list {
             Some(list) => self.list(key, list, str::parse, remedy),
             None => Some(Vec::new()),
@@ -65,8 +75,12 @@ impl Build<'_> {
         let Some(text) = text else { return Some(default) };
         let parse = |written: &str| match humantime::parse_duration(written) {
             Err(_) => Err(format!("`{key}` is \"{written}\", which is not a time span")),
-            Ok(span) if span < SHORTEST => Err(format!("`{key}` of \"{written}\" is too short; 100ms is the least")),
-            Ok(span) if span > LONGEST => Err(format!("`{key}` of \"{written}\" is too long; 7d is the most")),
+            Ok(span) if span < SHORTEST => {
+                Err(format!("`{key}` of \"{written}\" is too short; 100ms is the least"))
+            }
+            Ok(span) if span > LONGEST => {
+                Err(format!("`{key}` of \"{written}\" is too long; 7d is the most"))
+            }
             Ok(span) => Ok(span),
         };
         self.parsed(text, parse, &format!("write it as in {key} = \"{}\"", defaults::text(default)))
@@ -75,7 +89,11 @@ impl Build<'_> {
     /// A path, relative to the file that it is written in.
     pub(super) fn path(&mut self, key: &str, path: At<PathBuf>) -> Option<PathBuf> {
         if path.value.as_os_str().is_empty() {
-            self.report.mistake(&path.span, format!("`{key}` is an empty path"), "write a path, or leave the key out");
+            self.report.mistake(
+                &path.span,
+                format!("`{key}` is an empty path"),
+                "write a path, or leave the key out",
+            );
             return None;
         }
         Some(match self.base {
@@ -88,20 +106,30 @@ impl Build<'_> {
         match secret.value.clone() {
             SecretFile { env: Some(name), file: None, credential: None } => {
                 let rule = |text: &str| {
-                    let fits = !text.is_empty() && !text.contains(['=', '\0']) && !text.contains(char::is_whitespace);
+                    let fits = !text.is_empty()
+                        && !text.contains(['=', '\0'])
+                        && !text.contains(char::is_whitespace);
                     fits.then(|| SecretRef::Env(text.to_owned())).ok_or("this is not a variable's name")
                 };
                 self.blotted(&name, rule, "write the name of an environment variable, never its value")
             }
-            SecretFile { env: None, file: Some(path), credential: None } => self.path("file", path).map(SecretRef::File),
+            SecretFile { env: None, file: Some(path), credential: None } => {
+                self.path("file", path).map(SecretRef::File)
+            }
             SecretFile { env: None, file: None, credential: Some(name) } => {
                 let rule = |text: &str| {
-                    let fits = !text.is_empty() && text != "." && text != ".." && !text.contains(['/', ':', '\0']);
-                    fits.then(|| SecretRef::Credential(text.to_owned())).ok_or("this is not a credential's name")
+                    let fits =
+                        !text.is_empty() && text != "." && text != ".." && !text.contains(['/', ':', '\0']);
+                    fits.then(|| SecretRef::Credential(text.to_owned()))
+                        .ok_or("this is not a credential's name")
                 };
                 self.blotted(&name, rule, "write the name that LoadCredential= gives it")
             }
             SecretFile { env: None, file: None, credential: None } => {
+                if ["env", "file", "credential", ANY].iter().any(|key| self.report.dropped(&secret.span, key))
+                {
+                    return None;
+                }
                 let problem = format!("`{key}` does not say where the secret is");
                 self.report.mistake(&secret.span, problem, "write one of `env`, `file` and `credential`");
                 None
@@ -185,17 +213,22 @@ pub(super) fn resource_or_id(text: &str, kind: &str) -> Result<String, String> {
 /// A region as resources carry it: `West Europe` is `westeurope`.
 pub(super) fn location(text: &str) -> Result<String, String> {
     let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    fits.then(|| text.to_owned()).ok_or_else(|| format!("\"{text}\" is not a region's name as resources carry it"))
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| format!("\"{text}\" is not a region's name as resources carry it"))
 }
 
 /// The remedy for a reference to nothing.
-pub(super) fn instead<'k>(written: &str, known: impl Iterator<Item = &'k str> + Clone, table: &str) -> String {
+pub(super) fn instead<'k>(
+    written: &str,
+    known: impl Iterator<Item = &'k str> + Clone,
+    table: &str,
+) -> String {
     match nearest(written, known.clone()) {
         Some(meant) => format!("did you mean \"{meant}\"?"),
         None if known.clone().next().is_none() => format!("add {table} with that name"),
         None => {
             let names: Vec<_> = known.map(|name| format!("\"{name}\"")).collect();
-            format!("there is {}", names.join(", "))
+            format!("there is only {}", names.join(", "))
         }
     }
 }

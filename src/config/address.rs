@@ -91,14 +91,14 @@ impl fmt::Display for ResolverConfig {
 
 /// Parses the base URL of a service: https, or http on a loopback address, where nobody can listen in.
 pub(super) fn service_url(text: &str) -> Result<Url, String> {
+    // Said without the text, which may hold a password or a key.
     if text.contains('@') {
-        // Said without the text, which may hold a password.
         return Err("the URL carries a user name or a password".into());
     }
-    let mut url = Url::parse(text).map_err(|error| format!("\"{text}\" is not a URL: {error}"))?;
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("\"{text}\" is not a base URL: it has a query or a fragment"));
+    if text.contains(['?', '#']) {
+        return Err("the URL has a query or a fragment, and a base URL has neither".into());
     }
+    let mut url = Url::parse(text).map_err(|error| format!("\"{text}\" is not a URL: {error}"))?;
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}

@@ -109,11 +109,12 @@ struct Build<'b> {
 impl Build<'_> {
     fn config(&mut self, file: ConfigFile) -> Option<Config> {
         let owner = file.owner.and_then(|owner| {
-            self.parsed(
-                &owner,
-                Owner::parse,
-                "it is written into marks; choose a short name for this instance",
-            )
+            let fitting: String = (owner.value.to_lowercase().chars().take(39))
+                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+                .collect();
+            let fitting = fitting.trim_start_matches('-');
+            let sample = if fitting.is_empty() { "ops-westeurope" } else { fitting };
+            self.parsed(&owner, Owner::parse, &format!("write it as in owner = \"{sample}\""))
         });
         let azure = file.azure.as_ref().and_then(|azure| self.azure(azure));
         let endpoints = self.endpoints(&file.endpoint);

@@ -3,6 +3,7 @@
 //! A line is shown as it was written except for two things: whatever may be a secret is blotted out, and control
 //! characters never reach a terminal.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -90,6 +91,7 @@ pub(super) struct Report {
     mistakes: Vec<Finding>,
     warnings: Vec<Finding>,
     blotted: Vec<Range<usize>>,
+    dropped: BTreeSet<(usize, String)>,
 }
 
 #[derive(Debug)]
@@ -123,9 +125,19 @@ impl Report {
         self.blotted.push(span.clone());
     }
 
+    /// Remembers that `key` of the table at `table` was written, reported and left out.
+    pub(super) fn drop_key(&mut self, table: &Range<usize>, key: impl Into<String>) {
+        self.dropped.insert((table.start, key.into()));
+    }
+
+    /// Whether `key` is absent only because what was written has been reported.
+    pub(super) fn dropped(&self, table: &Range<usize>, key: &str) -> bool {
+        self.dropped.contains(&(table.start, key.to_owned()))
+    }
+
     /// The mistakes and the warnings, each in the order of the file.
     pub(super) fn finish(self, source: &Source<'_>) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-        let Self { mistakes, warnings, blotted } = self;
+        let Self { mistakes, warnings, blotted, dropped: _ } = self;
         let place = |mut findings: Vec<Finding>| {
             findings.sort_by_key(|finding| finding.span.start);
             findings.into_iter().map(|finding| source.diagnostic(finding, &blotted)).collect()
@@ -160,7 +172,8 @@ impl Source<'_> {
 
     fn diagnostic(&self, finding: Finding, blotted: &[Range<usize>]) -> Diagnostic {
         let place = Some(self.place(&finding.span, blotted));
-        Diagnostic { file: self.file.into(), place, problem: finding.problem, remedy: finding.remedy }
+        let (problem, remedy) = (printable(&finding.problem), printable(&finding.remedy));
+        Diagnostic { file: self.file.into(), place, problem, remedy }
     }
 
     fn place(&self, span: &Range<usize>, blotted: &[Range<usize>]) -> Place {
@@ -184,20 +197,14 @@ impl Source<'_> {
                 Some(blot) if at == blot.start.max(line_start) => shown.push_str(BLOT),
                 Some(_) => {}
                 None if c == '\r' => {}
-                None => shown.push(if c == '\t' {
-                    ' '
-                } else if c.is_control() {
-                    '\u{fffd}'
-                } else {
-                    c
-                }),
+                None => shown.push(if c == '\t' { ' ' } else { c }),
             }
         }
         let length = shown.chars().count();
         let caret = caret.unwrap_or(length);
         let width = until.unwrap_or(length).saturating_sub(caret).max(1);
         let column = self.text[line_start..start].chars().count() + 1;
-        let (excerpt, caret, width) = window(&shown, caret, width);
+        let (excerpt, caret, width) = window(&printable(&shown), caret, width);
         Place { line: self.line(start), column, excerpt, caret, width }
     }
 }
@@ -233,6 +240,11 @@ fn window(line: &str, caret: usize, width: usize) -> (String, usize, usize) {
     let from = caret.saturating_sub(WIDTH / 2).min(length - WIDTH);
     let part: String = line.chars().skip(from).take(WIDTH).collect();
     (part, caret - from, width.min(WIDTH - (caret - from)).max(1))
+}
+
+/// The text without anything that a terminal would act on.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// `at`, or the character boundary before it.

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::diagnostic::{Report, listed, nearest};
+use super::schema::schema;
 
 /// Reports every key and value of `table` that does not fit `schema`, and removes it.
 pub(super) fn check(table: &mut Spanned<DeTable<'_>>, schema: &Value, report: &mut Report) {
@@ -45,34 +46,39 @@ struct Shape<'r> {
 
 impl Shape<'_> {
     fn table(&mut self, path: &str, span: &Range<usize>, table: &mut DeTable<'_>, schema: &Value) {
-        let mut meant = Vec::new();
         for (key, mut value) in std::mem::replace(table, DeTable::new()) {
-            let keep = match (&schema["properties"][key.get_ref().as_ref()], schema["properties"].as_object())
-            {
-                (_, None) => self.value(path, key.get_ref(), &mut value, &schema["additionalProperties"]),
+            let name = key.get_ref().as_ref();
+            let keep = match (&schema["properties"][name], schema["properties"].as_object()) {
+                (_, None) => self.value(path, name, &mut value, &schema["additionalProperties"]),
                 (Value::Null, Some(known)) => {
-                    // Nobody knows what an unknown key holds.
-                    self.report.blot(&value.span());
-                    meant.extend(self.unknown(path, &key, known.keys().map(String::as_str)));
+                    let meant = self.unknown(path, &key, &value, known.keys().map(String::as_str));
+                    self.report.drop_key(span, meant.unwrap_or(ANY));
                     false
                 }
-                (wanted, Some(_)) => {
-                    meant.push(key.get_ref().to_string());
-                    self.value(path, key.get_ref(), &mut value, wanted)
-                }
+                (wanted, Some(_)) => self.value(path, name, &mut value, wanted),
             };
             if keep {
                 table.insert(key, value);
+            } else {
+                self.report.drop_key(span, name);
             }
         }
+        self.required(path, span, table, schema);
+    }
+
+    /// Reports the keys that must be there and are not.
+    fn required(&mut self, path: &str, span: &Range<usize>, table: &DeTable<'_>, schema: &Value) {
         let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        for key in required.filter(|key| !meant.iter().any(|given| given == key)) {
-            let remedy = match &schema["properties"][key] {
-                wanted if wanted["type"] == "object" => format!("add {}", header(path, key, wanted)),
-                wanted => format!("add {}", sample(key, wanted)),
-            };
-            self.report.mistake(span, format!("{} has no `{key}`", place(path)), remedy);
+        let missing: Vec<&str> =
+            required.filter(|key| !table.contains_key(*key) && !self.report.dropped(span, key)).collect();
+        if missing.is_empty() {
+            return;
         }
+        let samples: Vec<_> =
+            missing.iter().map(|key| sample(path, key, &schema["properties"][key])).collect();
+        let verb = if missing.len() == 1 { "is" } else { "are" };
+        let problem = format!("{} {verb} missing {}", listed(missing, "and"), inside(path));
+        self.report.mistake(span, problem, format!("add {}", samples.join(", ")));
     }
 
     /// Reports an unknown key and says which was meant, if that is clear.
@@ -80,18 +86,32 @@ impl Shape<'_> {
         &mut self,
         path: &str,
         key: &Spanned<DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
         known: impl Iterator<Item = &'k str> + Clone,
-    ) -> Option<String> {
-        let written = key.get_ref();
+    ) -> Option<&'k str> {
+        let written = key.get_ref().as_ref();
         let meant = nearest(written, known.clone());
         let home = self.places.iter().find(|(_, keys)| keys.iter().any(|k| k == written));
         let remedy = match (meant, home) {
             (Some(meant), _) => format!("did you mean `{meant}`?"),
-            (None, Some((home, _))) => format!("`{written}` belongs in {home}"),
+            (None, Some((home, _))) => format!("`{written}` belongs {home}"),
             (None, None) => format!("the keys here are {}", listed(known, "and")),
         };
-        self.report.mistake(&key.span(), format!("unknown key `{written}` in {}", place(path)), remedy);
-        meant.map(str::to_owned)
+        // Nobody knows what an unknown key holds, unless it is clear which was meant.
+        if meant.or(home.map(|_| written)).is_none_or(|meant| is_secret(meant, schema())) {
+            self.blot(value);
+        }
+        self.report.mistake(&key.span(), format!("unknown key `{written}` {}", inside(path)), remedy);
+        meant
+    }
+
+    /// Withholds every value within `value`.
+    fn blot(&mut self, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::Table(table) => table.values().for_each(|inner| self.blot(inner)),
+            DeValue::Array(array) => array.iter().for_each(|inner| self.blot(inner)),
+            _ => self.report.blot(&value.span()),
+        }
     }
 
     /// Whether the value fits.
@@ -113,10 +133,10 @@ impl Shape<'_> {
         };
         let Some(schema) = fitting(value.get_ref()) else {
             let problem = format!("`{key}` is {}; it must be {}", found(value.get_ref()), wanted(schema));
-            let remedy = if schema["items"]["type"] == "object" || schema["type"] == "object" {
-                format!("write {}", header(path, key, schema))
+            let remedy = if schema["items"]["type"] == "object" {
+                format!("write {} before each one, with two brackets", sample(path, key, schema))
             } else {
-                format!("write it as in {}", sample(key, schema))
+                format!("write it as in {}", sample(path, key, schema))
             };
             self.report.mistake(&span, problem, remedy);
             return false;
@@ -128,8 +148,8 @@ impl Shape<'_> {
                 true
             }
             DeValue::Array(array) => {
-                let header = if schema["items"]["type"] == "object" { format!("[{inner}]") } else { inner };
-                let mut kept = DeArray::new();
+                let header = if schema["items"]["type"] == "object" { format!("{inner}[]") } else { inner };
+                let (list, mut kept) = (span, DeArray::new());
                 for mut element in std::mem::replace(array, DeArray::new()) {
                     let span = element.span();
                     let keep = match element.get_mut() {
@@ -141,6 +161,8 @@ impl Shape<'_> {
                     };
                     if keep {
                         kept.push(element);
+                    } else {
+                        self.report.drop_key(&list, ANY);
                     }
                 }
                 *array = kept;
@@ -186,39 +208,45 @@ fn collect_places(path: &str, schema: &Value, places: &mut Vec<(String, Vec<Stri
     if schema["x-secret"] == true {
         return;
     }
-    places.push((place(path), properties.keys().cloned().collect()));
+    let home = if path.is_empty() {
+        "at the top of the file, before the first [table]".into()
+    } else {
+        inside(path)
+    };
+    places.push((home, properties.keys().cloned().collect()));
     for (key, inner) in properties {
-        let inside = if path.is_empty() { key.clone() } else { format!("{}.{key}", bare(path)) };
+        let inside = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match inner.get("items") {
-            Some(items) => collect_places(&format!("[{inside}]"), items, places),
+            Some(items) => collect_places(&format!("{inside}[]"), items, places),
             None => collect_places(&inside, inner, places),
         }
     }
 }
 
-/// A table as a person finds it in the file. The path of an array's table comes in brackets.
-fn place(path: &str) -> String {
-    if path.is_empty() { "the top of the file".into() } else { format!("[{path}]") }
-}
-
-fn bare(path: &str) -> &str {
-    path.trim_matches(['[', ']'])
-}
-
-/// The header of the table or tables called `key`.
-fn header(path: &str, key: &str, schema: &Value) -> String {
-    let inside = if path.is_empty() { key.to_owned() } else { format!("{}.{key}", bare(path)) };
-    if schema["type"] == "array" {
-        format!("[[{inside}]] before each one, with two brackets")
-    } else {
-        format!("a table, [{inside}]")
+/// A table as a person finds it in the file. The path of an array's table ends in a bracket.
+fn inside(path: &str) -> String {
+    match path {
+        "" => "at the top of the file".into(),
+        _ if path.ends_with(']') => format!("in [[{}]]", bare(path)),
+        _ => format!("in [{}]", bare(path)),
     }
 }
 
+fn bare(path: &str) -> String {
+    path.replace(['[', ']'], "")
+}
+
 /// A line that would do: the schema's example, else its default.
-fn sample(key: &str, schema: &Value) -> String {
+fn sample(path: &str, key: &str, schema: &Value) -> String {
+    let inner = || if path.is_empty() { key.to_owned() } else { format!("{}.{key}", bare(path)) };
     if schema["x-secret"] == true {
         return format!("{key} = {{ env = \"NAME\" }}");
+    }
+    if schema["items"]["type"] == "object" {
+        return format!("[[{}]]", inner());
+    }
+    if schema["type"] == "object" {
+        return format!("[{}]", inner());
     }
     let value = schema["examples"].get(0).or(schema.get("default"));
     let value = value.cloned().or_else(|| choices(schema).first().map(|choice| (*choice).into()));
@@ -275,6 +303,9 @@ fn found(value: &DeValue<'_>) -> &'static str {
         DeValue::Table(_) => "a table",
     }
 }
+
+/// Stands for whatever was dropped when nobody knows what was meant; no key is called so.
+pub(super) const ANY: &str = "*";
 
 const SECRET_REMEDY: &str =
     "write where it is: { env = \"NAME\" }, { file = \"/path\" } or { credential = \"name\" } (systemd)";

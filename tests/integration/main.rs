@@ -9,6 +9,7 @@ mod azure_cloud;
 mod azure_dns;
 mod azure_network;
 mod cloudflare;
+mod config;
 mod name_laws;
 mod resolver;
 mod sandbox_azure;

@@ -40,7 +40,7 @@ impl Build<'_> {
         let (table, file) = (&file.span, &file.value);
         self.misplaced("token", file.token.as_ref().map(|at| &at.span), "Cloudflare");
         self.misplaced("api", file.api.as_ref().map(|at| &at.span), "Cloudflare");
-        if file.resource_group.is_none() {
+        if file.resource_group.is_none() && !self.report.dropped(table, "resource_group") {
             let problem = "an Azure DNS account needs the resource group of its zones";
             self.report.mistake(table, problem, "add resource_group = \"rg-dns\"");
         }
@@ -74,7 +74,7 @@ impl Build<'_> {
         let (table, file) = (&file.span, &file.value);
         self.misplaced("resource_group", file.resource_group.as_ref().map(|at| &at.span), "Azure DNS");
         self.misplaced("subscription", file.subscription.as_ref().map(|at| &at.span), "Azure DNS");
-        if file.token.is_none() {
+        if file.token.is_none() && !self.report.dropped(table, "token") {
             let problem = "a Cloudflare account needs a token";
             self.report.mistake(table, problem, "add token = { env = \"CLOUDFLARE_API_TOKEN\" }");
         }

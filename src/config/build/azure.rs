@@ -19,12 +19,12 @@ impl Build<'_> {
         let subscription = file.subscription.as_ref().and_then(|id| {
             self.parsed(id, guid, "write it as in subscription = \"00000000-0000-0000-0000-000000000000\"")
         });
-        let cloud = self.cloud(file);
+        let cloud = self.cloud(table, file);
         let credential = self.credential(table, file);
         Some(AzureConfig { subscription: subscription?, cloud: cloud?, credential: credential? })
     }
 
-    fn cloud(&mut self, file: &AzureFile) -> Option<CloudConfig> {
+    fn cloud(&mut self, table: &Range<usize>, file: &AzureFile) -> Option<CloudConfig> {
         let kind = file.cloud.clone().unwrap_or_default();
         let keys = [
             ("resource_manager", &file.resource_manager),
@@ -39,8 +39,9 @@ impl Build<'_> {
             }
             return known_cloud(kind.value);
         }
-        let missing: Vec<&str> =
-            keys.iter().filter(|(_, given)| given.is_none()).map(|(key, _)| *key).collect();
+        let absent =
+            |(key, given): &(&str, &Option<At<String>>)| given.is_none() && !self.report.dropped(table, key);
+        let missing: Vec<&str> = keys.iter().filter(|key| absent(key)).map(|(key, _)| *key).collect();
         if !missing.is_empty() {
             let problem = format!("a custom cloud needs {} too", listed(missing, "and"));
             self.report.mistake(&kind.span, problem, "add them to [azure]");
@@ -125,12 +126,17 @@ impl Build<'_> {
             Kind::ClientCertificate => CredentialConfig::ClientCertificate {
                 tenant: or(tenant, TENANT),
                 client_id: or(client_id, CLIENT_ID),
-                certificate: self.needed(certificate, &kind, "client_certificate", "{ file = \"/path\" }")?,
+                certificate: self.needed(
+                    certificate,
+                    (table, &kind),
+                    "client_certificate",
+                    "{ file = \"/path\" }",
+                )?,
                 password,
             },
             Kind::AzureCli => CredentialConfig::AzureCli { tenant },
             Kind::Token => CredentialConfig::Token {
-                token: self.needed(token, &kind, "token", "{ env = \"AZURE_ACCESS_TOKEN\" }")?,
+                token: self.needed(token, (table, &kind), "token", "{ env = \"AZURE_ACCESS_TOKEN\" }")?,
             },
         })
     }
@@ -138,11 +144,11 @@ impl Build<'_> {
     fn needed<T>(
         &mut self,
         value: Option<T>,
-        kind: &At<CredentialKind>,
+        (table, kind): (&Range<usize>, &At<CredentialKind>),
         key: &str,
         sample: &str,
     ) -> Option<T> {
-        if value.is_none() {
+        if value.is_none() && !self.report.dropped(table, key) {
             let problem = format!("this credential needs `{key}`");
             self.report.mistake(&kind.span, problem, format!("add {key} = {sample}"));
         }
@@ -169,7 +175,7 @@ impl Build<'_> {
     }
 
     pub(super) fn service(&mut self, url: &At<String>) -> Option<Url> {
-        if url.value.contains('@') {
+        if url.value.contains(['@', '?', '#']) {
             self.report.blot(&url.span);
         }
         self.parsed(url, service_url, "write an https URL; plain http is for loopback addresses only")

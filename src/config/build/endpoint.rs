@@ -37,7 +37,7 @@ impl Build<'_> {
             "the label",
         );
         Built {
-            built: files.iter().filter_map(|file| self.endpoint(&file.value)).collect(),
+            built: files.iter().filter_map(|file| self.endpoint(file)).collect(),
             complete: names.len() == files.len(),
             names,
         }
@@ -76,7 +76,8 @@ impl Build<'_> {
         }
     }
 
-    fn endpoint(&mut self, file: &EndpointFile) -> Option<EndpointConfig> {
+    fn endpoint(&mut self, file: &At<EndpointFile>) -> Option<EndpointConfig> {
+        let (table, file) = (&file.span, &file.value);
         let name = file.name.as_ref().and_then(|name| self.handle(name));
         let group = file.resource_group.as_ref().and_then(|group| {
             self.parsed(
@@ -121,7 +122,7 @@ impl Build<'_> {
         };
         let manage = file.manage.as_ref().map_or(defaults::MANAGE, |manage| manage.value);
         self.dynamic(file, manage);
-        let gateway = self.gateway(file);
+        let gateway = self.gateway(table, file);
         let public_ip = PublicIpSpec {
             resource_group: group?,
             name: public_ip?,

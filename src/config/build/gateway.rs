@@ -1,6 +1,7 @@
 //! `[endpoint.load_balancer]` and `[[endpoint.nat_rule]]`: what stands in front of an endpoint.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::Build;
 use super::value::{resource, resource_or_id};
@@ -11,8 +12,8 @@ use crate::config::gateway::{Access, AllowFrom, Gateway, INTERNET, NatRule, Netw
 
 impl Build<'_> {
     /// The gateway, if there is one; the outer `None` means that it is wrong.
-    pub(super) fn gateway(&mut self, file: &EndpointFile) -> Option<Option<Gateway>> {
-        let rules: Vec<_> = file.nat_rule.iter().map(|rule| self.nat_rule(&rule.value)).collect();
+    pub(super) fn gateway(&mut self, table: &Range<usize>, file: &EndpointFile) -> Option<Option<Gateway>> {
+        let rules: Vec<_> = file.nat_rule.iter().map(|rule| self.nat_rule(rule)).collect();
         self.names(file.nat_rule.iter().map(|rule| rule.value.name.as_ref()), "the NAT rule");
         self.distinct_ports(&file.nat_rule);
         self.distinct_priorities(&file.nat_rule);
@@ -25,6 +26,7 @@ impl Build<'_> {
                     nat_rules: rules.into_iter().collect::<Option<_>>()?,
                 }))
             }
+            (None, Some(_)) if self.report.dropped(table, "load_balancer") => None,
             (None, Some(rule)) => {
                 let problem = "a NAT rule needs a load balancer, and this endpoint has none";
                 self.report.mistake(&rule.span, problem, "add [endpoint.load_balancer] with a `name`");
@@ -34,12 +36,13 @@ impl Build<'_> {
         }
     }
 
-    fn nat_rule(&mut self, file: &NatRuleFile) -> Option<NatRule> {
+    fn nat_rule(&mut self, file: &At<NatRuleFile>) -> Option<NatRule> {
+        let (table, file) = (&file.span, &file.value);
         let name = file.name.as_ref().and_then(|name| self.parsed(name, resource, NAMING));
         let interface = file.network_interface.as_ref().and_then(|interface| {
             self.parsed(interface, |text| resource_or_id(text, "networkInterfaces"), NAMING_OR_ID)
         });
-        let access = self.access(file);
+        let access = self.access(table, file);
         Some(NatRule {
             name: name?,
             protocol: file.protocol.as_ref().map(|at| at.value).unwrap_or_default(),
@@ -53,7 +56,10 @@ impl Build<'_> {
     }
 
     /// The security rule, if there is one; the outer `None` means that it is wrong.
-    fn access(&mut self, file: &NatRuleFile) -> Option<Option<Access>> {
+    fn access(&mut self, table: &Range<usize>, file: &NatRuleFile) -> Option<Option<Access>> {
+        if ["network_security_group", "allow_from"].iter().any(|key| self.report.dropped(table, key)) {
+            return None;
+        }
         match (&file.network_security_group, &file.allow_from) {
             (Some(group), Some(allowed)) => {
                 let kind = "networkSecurityGroups";

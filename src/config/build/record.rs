@@ -7,6 +7,7 @@ use super::endpoint::Built;
 use super::value::instead;
 use crate::config::at::At;
 use crate::config::file::RecordFile;
+use crate::config::shape::ANY;
 use crate::config::{AccountConfig, AccountKind, AzureConfig, EndpointConfig, RecordConfig, defaults};
 use crate::model::endpoint::Handle;
 use crate::model::name::{Fqdn, ZoneName};
@@ -86,6 +87,9 @@ impl Build<'_> {
         accounts: &Built<AccountConfig>,
     ) -> Option<Vec<Handle>> {
         if list.value.is_empty() {
+            if self.report.dropped(&list.span, ANY) {
+                return None;
+            }
             self.report.mistake(
                 &list.span,
                 "`accounts` is empty, so no account holds this name",

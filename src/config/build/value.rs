@@ -8,6 +8,7 @@ use super::Build;
 use crate::config::at::At;
 use crate::config::diagnostic::nearest;
 use crate::config::file::SecretFile;
+use crate::config::shape::ANY;
 use crate::config::{NameServer, SecretRef, defaults};
 use crate::model::endpoint::Handle;
 
@@ -40,7 +41,7 @@ impl Build<'_> {
         parse: impl Fn(&str) -> Result<T, E>,
         remedy: &str,
     ) -> Option<Vec<T>> {
-        if list.value.is_empty() {
+        if list.value.is_empty() && !self.report.dropped(&list.span, ANY) {
             self.report.mistake(
                 &list.span,
                 format!("`{key}` is empty"),
@@ -125,6 +126,10 @@ impl Build<'_> {
                 self.blotted(&name, rule, "write the name that LoadCredential= gives it")
             }
             SecretFile { env: None, file: None, credential: None } => {
+                if ["env", "file", "credential", ANY].iter().any(|key| self.report.dropped(&secret.span, key))
+                {
+                    return None;
+                }
                 let problem = format!("`{key}` does not say where the secret is");
                 self.report.mistake(&secret.span, problem, "write one of `env`, `file` and `credential`");
                 None
@@ -223,7 +228,7 @@ pub(super) fn instead<'k>(
         None if known.clone().next().is_none() => format!("add {table} with that name"),
         None => {
             let names: Vec<_> = known.map(|name| format!("\"{name}\"")).collect();
-            format!("there is {}", names.join(", "))
+            format!("there is only {}", names.join(", "))
         }
     }
 }

@@ -28,8 +28,6 @@ impl Cloud {
 
     pub(crate) async fn with(options: impl FnOnce(&mut Options)) -> Self {
         let mut chosen = Options::default();
-        // The judges of other people's making read what the tests said and were told.
-        chosen.record = std::env::var_os("CNAMED_SANDBOX_RECORD").map(PathBuf::from);
         chosen.operation_delay = Duration::from_millis(50);
         options(&mut chosen);
         let sandbox = Sandbox::start(chosen).await.unwrap();

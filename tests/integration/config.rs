@@ -1,5 +1,11 @@
 //! The configuration file: what it accepts, what it says of what it does not, and what it never says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it cannot go on without by panicking"
+)]
+
 mod secrets;
 
 use std::collections::BTreeSet;
@@ -8,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cnamed::config::{
-    self, AccountKind, AllowFrom, Config, CredentialConfig, Mistakes, ResolverConfig, SecretRef,
+    self, AccountKind, AllowFrom, Config, CredentialConfig, Mistakes, Network, ResolverConfig, SecretRef,
 };
 use cnamed::model::endpoint::Intent;
 use cnamed::model::record::{Mode, Policy};
@@ -277,6 +283,46 @@ fn the_file_becomes_what_is_wanted() {
     let endpoint = desired.endpoints.values().next().unwrap();
     assert_eq!(endpoint.intent, Intent::Watch);
     assert_eq!(endpoint.public_ip.zones, ["1", "2", "3"]);
+}
+
+#[test]
+fn networks_have_no_host_bits() {
+    let reads = |text: &str| text.parse::<Network>().map(|network| network.to_string());
+    for (text, network) in [
+        ("203.0.113.7", "203.0.113.7/32"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("2001:db8::/32", "2001:db8::/32"),
+        ("::1", "::1/128"),
+        ("::/0", "::/0"),
+    ] {
+        assert_eq!(reads(text).as_deref(), Ok(network));
+    }
+    for text in [
+        "10.0.0.1/8",
+        "1.2.3.4/0",
+        "2001:db8::1/32",
+        "10.0.0.0/33",
+        "::/129",
+        "10.0.0.0/-1",
+        "10.0.0.0/+8",
+        "10.0.0.0/",
+        "10/8",
+        "",
+    ] {
+        assert!(reads(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn many_records_are_read_quickly_and_each_once() {
+    let record = |at: usize| {
+        format!("[[record]]\nname = \"n{at}.example.com\"\nendpoint = \"jump\"\naccounts = [\"cf\"]\n")
+    };
+    let text = (0..10_000).fold(MINIMAL.to_owned(), |text, at| text + &record(at));
+    assert_eq!(parsed(&text).desired(Consents::default()).records.len(), 10_001);
+    let mistakes = Config::parse(&(text + &record(7)), "cnamed.toml").unwrap_err();
+    assert_eq!(mistakes.all().len(), 1, "{mistakes}");
 }
 
 #[test]

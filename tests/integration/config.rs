@@ -24,6 +24,65 @@ use proptest::prelude::*;
 const EXAMPLE: &str = include_str!("../../config/cnamed.example.toml");
 const MINIMAL: &str = include_str!("../../config/cnamed.minimal.toml");
 
+/// Every key that has a default, with another value.
+const NOTHING_BY_DEFAULT: &str = r#"
+owner = "ops"
+prune = false
+[azure]
+subscription = "00000000-0000-0000-0000-000000000000"
+cloud = "usgov"
+credential = "managed-identity"
+[[endpoint]]
+name = "jump"
+resource_group = "rg-mgmt"
+location = "usgovvirginia"
+public_ip = "pip-jump"
+label = "contoso-jump"
+allocation = "dynamic"
+manage = false
+[[endpoint]]
+name = "gate"
+resource_group = "rg-mgmt"
+location = "usgovvirginia"
+public_ip = "pip-gate"
+label = "contoso-gate"
+[endpoint.load_balancer]
+name = "lb-gate"
+[[endpoint.nat_rule]]
+name = "dns"
+protocol = "udp"
+frontend_port = 53
+backend_port = 5353
+network_interface = "vm-gate-nic"
+idle_timeout_minutes = 30
+[[account]]
+name = "cf"
+provider = "cloudflare"
+token = { file = "t" }
+api = "http://127.0.0.1:1/v4"
+[[record]]
+name = "a.example.com"
+endpoint = "jump"
+accounts = ["cf"]
+ttl = 60
+mode = "address"
+policy = "create-only"
+proxied = true
+[watch]
+interval = "5m"
+label_interval = "1m 30s 5ms"
+[verify]
+authoritative = false
+resolvers = ["::1", "9.9.9.9:5353"]
+timeout = "5s"
+[limits]
+deletes_per_round = 0
+[state]
+directory = "s"
+[http]
+listen = "[::1]:1"
+"#;
+
 /// A key behind a bare `#` is a key; prose has a space after it.
 fn uncommented(example: &str) -> String {
     let key = |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
@@ -239,6 +298,7 @@ fn configurations() -> Vec<String> {
         MINIMAL.replace("[[endpoint]]", &format!("credential = \"{kind}\"\n{keys}\n\n[[endpoint]]"))
     };
     vec![
+        NOTHING_BY_DEFAULT.into(),
         MINIMAL.into(),
         EXAMPLE.into(),
         uncommented(EXAMPLE),

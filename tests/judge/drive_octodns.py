@@ -54,7 +54,7 @@ def round_trip(steps, name, provider, directory):
     config.write_text(
         yaml.safe_dump(
             {
-                "providers": {"files": {"class": "octodns.provider.yaml.YamlProvider", "directory": str(files), "default_ttl": 300}, name: provider},
+                "providers": {"files": {"class": "octodns.provider.yaml.YamlProvider", "directory": str(files)}, name: provider},
                 "zones": {f"{ZONE}.": {"sources": ["files"], "targets": [name], "lenient": True}},
             }
         )

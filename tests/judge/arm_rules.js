@@ -16,6 +16,8 @@ const DOCUMENTS = [
 const UNCOVERED = [
   // subscriptions.json is not among the documents.
   { name: 'subscriptions and tenants', path: /^\/(subscriptions(\/[^/]+)?(\/locations)?|tenants)\/?$/i, check: listOrResource },
+  // Traffic Manager has a document of its own; octoDNS asks for profiles wherever an alias might point at one.
+  { name: 'traffic manager', path: /\/providers\/microsoft\.network\/trafficmanagerprofiles$/i, check: listOrResource },
   // Where long-running operations are polled is the service's own affair: the URL comes from a header, no document names it.
   // The body is that of "Track asynchronous Azure operations".
   { name: 'operation status', path: /\/locations\/[^/]+\/operations\/[^/]+$/i, check: operationStatus },

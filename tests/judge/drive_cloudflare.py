@@ -7,7 +7,7 @@ import sys
 
 from cloudflare import APIStatusError, Cloudflare
 
-from driving import ZONE, Steps, same, sandbox
+from driving import ZONE, Steps, ask, same, sandbox
 
 NAME = f"judge.{ZONE}"
 
@@ -18,7 +18,7 @@ def main(binary, record):
         client = Cloudflare(api_token=cloud.cloudflare_token, base_url=cloud.cloudflare_api, max_retries=0)
         zone = identity(steps, client, cloud)
         reading(steps, client, zone)
-        made = writing(steps, client, zone)
+        made = writing(steps, client, zone, cloud)
         batching(steps, client, zone, made)
         refusals(steps, client, zone)
     return steps.finish()
@@ -58,13 +58,16 @@ def reading(steps, client, zone):
         assert len({record.type for record in found}) > 1
 
 
-def writing(steps, client, zone):
+def writing(steps, client, zone, cloud):
     records = client.dns.records
     with steps("record create"):
         made = records.create(zone_id=zone, type="CNAME", name="Judge", content="one.example.net", ttl=300, comment="by a person", proxied=False)
         same((made.name, made.content, made.ttl, made.comment), (NAME, "one.example.net", 300, "by a person"))
     with steps("record get"):
         same(records.get(made.id, zone_id=zone).id, made.id)
+    with steps("record is served by every name server"):
+        for server in cloud.dns["cloudflare"]:
+            same(ask(server, NAME, "CNAME"), ["one.example.net."])
     with steps("record edit keeps what it leaves out"):
         edited = records.edit(made.id, zone_id=zone, type="CNAME", name=NAME, ttl=300, content="two.example.net")
         same((edited.content, edited.comment), ("two.example.net", "by a person"))

@@ -10,6 +10,9 @@ import tempfile
 import time
 import traceback
 
+import dns.message
+import dns.query
+
 ZONE = "example.com"
 START_DEADLINE = 30.0
 
@@ -87,7 +90,8 @@ class Steps:
         except Exception as error:  # noqa: BLE001 - any failure of a client is the finding
             self.failed += 1
             where = traceback.extract_tb(error.__traceback__)
-            line = next((frame.lineno for frame in reversed(where) if frame.filename == sys.argv[0]), "?")
+            script = pathlib.Path(sys.argv[0]).name
+            line = next((frame.lineno for frame in reversed(where) if pathlib.Path(frame.filename).name == script), "?")
             print(f"  FAILED {name} (line {line}): {type(error).__name__}: {str(error)[:600]}")
         else:
             self.passed += 1
@@ -96,6 +100,13 @@ class Steps:
     def finish(self):
         print(f"{self.title}: {self.passed} passed, {self.failed} failed")
         return 0 if self.passed and not self.failed else 1
+
+
+def ask(server, name, kind):
+    """What the name server at `server` (`address:port`) itself says, as sorted texts of the first answer."""
+    address, port = server.rsplit(":", 1)
+    answer = dns.query.udp(dns.message.make_query(name, kind, flags=0), address, port=int(port), timeout=5).answer
+    return sorted(str(record) for record in answer[0]) if answer else []
 
 
 def same(seen, wanted):

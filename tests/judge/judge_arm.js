@@ -1,8 +1,10 @@
 // Judges recorded Azure Resource Manager exchanges by Microsoft's own documents with Microsoft's own validator (oav).
 //
-//   node judge_arm.js SPECS WORK EXCHANGES...      SPECS: the folder that holds `specification/`; WORK: a scratch folder
+//   node judge_arm.js SPECS WORK WHOSE EXCHANGES...
 //
-// Prints a count for each operation and every finding; exits 1 on any finding and when there was nothing to judge.
+// SPECS is the folder that holds `specification/`, WORK a scratch folder. WHOSE is `ours` or `theirs`: whether the product itself
+// must have taken part. Prints a count for each operation and every finding; exits 1 on any finding, and when nothing was there to
+// judge.
 'use strict';
 
 const fs = require('node:fs');
@@ -50,7 +52,7 @@ class Judge {
       liveResponse: { ...exchange.liveResponse, body: rules.documentedError(exchange) ?? undefined },
     });
     const request = verdict.requestValidationResult;
-    if (!rules.refusedOnPurpose(exchange)) findings.push(...texts('request', request));
+    if (rules.judgesRequest(exchange)) findings.push(...texts('request', request));
     findings.push(...texts('response', verdict.responseValidationResult));
     return { operation: request.operationInfo?.operationId ?? '(unknown operation)', findings };
   }
@@ -80,9 +82,10 @@ function withoutRecordTypeList(specs, work) {
 // `isSuccessful` is undefined for an unknown path or version, hence `!== true`.
 function texts(side, result) {
   if (result.isSuccessful === true) return [];
-  const errors = (result.errors ?? []).map(error => `${side}: ${error.code} ${[error.pathsInPayload].flat().join(' ')} ${error.message ?? ''}`.trim());
+  const found = result.errors ?? [];
+  const errors = found.filter(rules.isFinding).map(error => `${side}: ${error.code} ${[error.pathsInPayload].flat().join(' ')} ${error.message ?? ''}`.trim());
   if (result.runtimeException) errors.push(`${side}: ${result.runtimeException.message.split('\n', 2).join(' ')}`);
-  return errors.length > 0 ? errors : [`${side}: refused without a reason`];
+  return errors.length > 0 || found.length > 0 ? errors : [`${side}: refused without a reason`];
 }
 
 /** Every recorded exchange of `service` under the given folders and files. */
@@ -95,7 +98,7 @@ function exchanges(places, service) {
     .filter(({ exchange }) => exchange.service === service);
 }
 
-async function main([specs, work, ...places]) {
+async function main([specs, work, whose, ...places]) {
   const judge = await Judge.create(specs, work);
   const counts = new Map();
   let failed = 0;
@@ -115,8 +118,9 @@ async function main([specs, work, ...places]) {
   }
   for (const [operation, count] of [...counts].sort()) console.log(`  ${operation}: ${count.passed} passed, ${count.failed} failed`);
   console.log(`arm: ${recorded.length - failed} passed, ${failed} failed`);
-  if (recorded.length === 0) console.log('arm: nothing was recorded');
-  return failed === 0 && recorded.length > 0 ? 0 : 1;
+  const some = recorded.some(({ exchange }) => whose === 'theirs' || rules.isOurs(exchange));
+  if (!some) console.log(`arm: nothing of ${whose} was recorded`);
+  return failed === 0 && some ? 0 : 1;
 }
 
 module.exports = { Judge };

@@ -31,7 +31,7 @@ function examples(specs) {
 function answers(template, method, operation, { parameters, responses }) {
   const url = new URL('https://management.azure.com');
   url.pathname = template.replace(/\{(\w+)\}/g, (_, name) => parameters[name]);
-  const headers = {};
+  const headers = { 'user-agent': 'cnamed/0.1.0' };
   let body = null;
   for (const [name, value] of Object.entries(parameters)) {
     const declared = (operation.parameters ?? []).find(parameter => parameter.name === name);
@@ -98,12 +98,19 @@ const EXCEPTIONS = [
   ['newer api-version', GET_IP, ({ liveRequest: q }) => (q.url = q.url.replace(/api-version=[^&]+/, 'api-version=2026-03-01'))],
   ['running operation', GET_IP, polled({ status: 'InProgress' })],
   ['failed operation', GET_IP, polled({ status: 'Failed', error: { code: 'X', message: 'x', details: [] } })],
-  ['refusal of a bad request', PUT_IP, exchange => Object.assign(exchange, refused('curl'))],
+  ['member from the future', GET_IP, ({ liveResponse: r }) => (r.body.properties.somethingNew = {})],
+  ['refusal of a bad request', PUT_IP, exchange => Object.assign(exchange, refused('azsdk'))],
+  ['tolerated request of a test', PUT_IP, tolerated],
 ];
 FAULTS.push(
   ['failed operation without its error', GET_IP, polled({ status: 'Failed' })],
   ['bad request of our own', PUT_IP, exchange => Object.assign(exchange, refused('cnamed/0.1.0'))],
 );
+
+function tolerated({ liveRequest }) {
+  delete liveRequest.headers['user-agent'];
+  liveRequest.body.properties = { provisioningState: 'Succeeded' };
+}
 
 function polled(body) {
   return ({ liveRequest, liveResponse }) => {

@@ -90,7 +90,11 @@ GOOD = {
     "taken": exchange("POST", RECORDS, None, WANTED, status=400, errors=[TAKEN]),
     "batch": exchange("POST", f"{RECORDS}/batch", {"deletes": [CAA], "patches": [READ], "puts": [], "posts": [READ]}, BATCH),
     "page rules": exchange("GET", f"/zones/{ZONE}/pagerules", []),
-    "refused on purpose": exchange("POST", RECORDS, None, {"ttl": "x"}, status=400, errors=[TAKEN], agent="curl"),
+    "refused on purpose": exchange("POST", RECORDS, None, {"ttl": "x"}, status=400, errors=[TAKEN], agent="Cloudflare/Python"),
+    "tolerated request of a test": exchange("POST", RECORDS, READ, WANTED | {"ttl": "60"}, agent=""),
+    "flag": exchange("GET", f"{RECORDS}?comment.present", []),
+    "throttled": exchange("GET", RECORDS, None, status=429, errors=[{"code": 971, "message": "x"}]),
+    "no such operation": exchange("PUT", RECORDS, None, {}, status=405, errors=[MISSING], agent=""),
 }
 
 

@@ -167,10 +167,9 @@ fn routed(world: &mut World, principal: &Principal, request: &Request, route: &[
         (_, ["subscriptions", _, "providers", namespace, rest @ ..]) => {
             of_subscription(world, principal, request, namespace, rest)
         }
-        (_, ["subscriptions", _, "resourcegroups", group, "providers", namespace, kind, rest @ ..]) => {
-            let (group_name, names) = (route[3], &route[7..]);
-            let _ = (group, rest);
-            of_group(world, principal, request, group_name, (namespace, kind), names)
+        (_, ["subscriptions", _, "resourcegroups", _, "providers", namespace, kind, ..]) => {
+            // Names keep the case in which they were written; only what is fixed is compared in lower case.
+            of_group(world, principal, request, route[3], (namespace, kind), &route[7..])
         }
         _ => unrouted(request),
     }
@@ -223,6 +222,13 @@ fn of_group(
                 [what] if method == "GET" => record_set::list(world, principal, request, &id, what),
                 [kind, name] => record_set::handle(world, principal, request, &id, kind, name),
                 _ => unrouted(request),
+            }
+        }
+        // There are none, and clients that manage alias targets ask.
+        ("microsoft.network", "trafficmanagerprofiles", []) if method == "GET" => {
+            match arm::authorize(principal, "Microsoft.Network/trafficManagerProfiles/read", &scope) {
+                Ok(()) => Response::json(200, json!({"value": []})),
+                Err(refusal) => refusal,
             }
         }
         ("microsoft.network", kind, names) => {

@@ -41,10 +41,9 @@ impl State {
     /// [`CLOUDFLARE_TOKENS`].
     pub(crate) fn seeded(plan: CloudflarePlan) -> Self {
         let now = calendar();
-        let zones: Vec<Zone> = ["example.com", "example.net"]
+        let zones: Vec<Zone> = ZONES
             .into_iter()
-            .filter_map(|name| ZoneName::parse(name).ok())
-            .map(|name| Zone::new(name, plan, now))
+            .filter_map(|(id, name)| Some(Zone::new(id, ZoneName::parse(name).ok()?, plan, now)))
             .collect();
         let tokens = tokens(&zones);
         let mut state = Self { zones, tokens, budget: Budget::default() };
@@ -60,9 +59,18 @@ impl State {
         let member = |key: &str| body.get(key).and_then(Value::as_str).ok_or(format!("{key} is missing"));
         let (name, kind) = (member("name")?, member("type")?.to_ascii_uppercase());
         let zone = self.zone_of(name)?;
+        let of_set = |held: &Record| held.name.eq_ignore_ascii_case(name) && held.kind == kind;
+        let held: Vec<String> =
+            zone.records.iter().filter(|held| of_set(held)).map(|held| held.id.clone()).collect();
         let mut after = zone.clone();
-        after.records.retain(|held| !(held.name.eq_ignore_ascii_case(name) && held.kind == kind));
-        after.create(body, now).map_err(|refusal| refusal.message)?;
+        let done = if let [only] = &held[..] {
+            // Edited in place: the record keeps its id.
+            after.put(only, body, now)
+        } else {
+            after.records.retain(|held| !of_set(held));
+            after.create(body, now)
+        };
+        done.map_err(|refusal| refusal.message)?;
         *zone = after;
         Ok(())
     }
@@ -150,6 +158,12 @@ pub const CLOUDFLARE_TOKENS: CloudflareTokens = CloudflareTokens {
     account_owned: "sandbox-account-owned-0000000000000000006",
     account: zone::ACCOUNT,
 };
+
+// Their ids are the same in every sandbox, so that a configuration may name them.
+const ZONES: [(&str, &str); 2] = [
+    ("023e105f4ecef8ad9ca31a8372d0c353", "example.com"),
+    ("353c0d2738a13da9cfe8ecf4e501e320", "example.net"),
+];
 
 fn tokens(zones: &[Zone]) -> Vec<Token> {
     let ids = |name: &str| {

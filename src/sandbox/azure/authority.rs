@@ -247,9 +247,10 @@ fn token(world: &mut World, tenant: &str, request: &Request) -> Response {
     .with("cache-control", "no-store, no-cache")
 }
 
-/// The ids of the only tenant; `organizations` and the like name no tenant that a principal could live in.
+/// The names of the only tenant; `organizations` and the like name no tenant that a principal could live in.
+/// `adfs` is what clients are told to say when they shall not ask Microsoft's own discovery first.
 fn is_tenant(tenant: &str) -> bool {
-    tenant.eq_ignore_ascii_case(TENANT) || tenant.eq_ignore_ascii_case("sandbox.onmicrosoft.com")
+    [TENANT, "sandbox.onmicrosoft.com", "adfs"].iter().any(|known| tenant.eq_ignore_ascii_case(known))
 }
 
 fn unknown_tenant(tenant: &str) -> Response {

@@ -174,25 +174,41 @@ fn references(properties: &Value, key: &str) -> impl Iterator<Item = Id> {
     listed.into_iter().flatten().filter_map(|one| one.get("id")?.as_str().map(Id::new))
 }
 
-/// Refuses a reference to what is not there: a resource, or an entry of one of its collections.
+/// Refuses a reference to what is not there, or not ready: a resource, or an entry of one of its collections.
 fn must_exist(world: &World, from: &Id, to: &Id) -> Result<(), Response> {
     let key = to.key();
     let as_child = || {
         let mut parts = key.rsplitn(3, '/');
         let (name, collection, parent) = (parts.next()?, parts.next()?, parts.next()?);
         let parent = world.azure.network.get(parent)?;
-        let found =
-            children::entries_any_case(&parent.document, collection).any(|at| at.eq_ignore_ascii_case(name));
-        found.then_some(())
+        let mut names = children::entries_any_case(&parent.document, collection);
+        names.any(|at| at.eq_ignore_ascii_case(name)).then_some(parent)
     };
-    if world.azure.network.contains_key(&key) || as_child().is_some() {
+    let Some(found) = world.azure.network.get(&key).or_else(as_child) else {
+        let message = format!(
+            "Resource {to} referenced by resource {from} was not found. Please make sure that the referenced resource \
+             exists, and that both resources are in the same region."
+        );
+        return Err(arm::error(400, "InvalidResourceReference", &message));
+    };
+    // A resource may refer to entries of its own while it is being written.
+    if found.state == "Succeeded" || found.id == *from {
         return Ok(());
     }
-    let message = format!(
-        "Resource {to} referenced by resource {from} was not found. Please make sure that the referenced resource \
-         exists, and that both resources are in the same region."
+    let detail = format!(
+        "Cannot proceed with operation since resource {} used by resource {from} is not in Succeeded state. Resource \
+         is in {} state.",
+        found.id, found.state
     );
-    Err(arm::error(400, "InvalidResourceReference", &message))
+    Err(Response::json(
+        429,
+        json!({"error": {
+            "code": "RetryableError",
+            "message": "A retryable error occurred.",
+            "details": [{"code": "ReferencedResourceNotProvisioned", "message": detail}],
+        }}),
+    )
+    .with("retry-after", "10"))
 }
 
 /// A public IP serves one configuration at a time.

@@ -141,11 +141,12 @@ fn unchangeable(id: &Id, before: Option<&Resource>, document: &Map<String, Value
     let upgrade = before.sku() == "Basic" && sku(document) == "Standard";
     if before.sku() != sku(document) && !upgrade {
         let message = format!(
-            "Sku cannot be changed on update for resource {id} from {} to {}.",
+            "Sku property is set at creation time and cannot be changed from {} to {} on resource update for \
+             resource {id}.",
             before.sku(),
             sku(document)
         );
-        return Err(arm::error(400, "ResourceSkuCannotBeChanged", &message));
+        return Err(arm::error(400, "SkuCannotBeChangedOnUpdate", &message));
     }
     if upgrade {
         let is_static = before.property(&["publicIPAllocationMethod"]) == Some(&json!("Static"));

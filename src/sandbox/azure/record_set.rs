@@ -374,8 +374,8 @@ fn parent(world: &World, zone: &Id) -> Result<(), Response> {
         return Ok(());
     }
     let message = format!(
-        "Failed to perform '{}' on resource(s) of type 'dnszones', because the parent resource '{zone}' could not be found.",
-        "requested operation"
+        "Can not perform requested operation on nested resource. Parent resource '{}' not found.",
+        zone.name()
     );
     Err(arm::error(404, "ParentResourceNotFound", &message))
 }

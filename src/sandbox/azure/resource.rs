@@ -74,12 +74,15 @@ pub(crate) struct Kind {
     /// Such as `Microsoft.Network/publicIPAddresses`.
     pub(crate) name: &'static str,
     /// Checks a PUT and completes the document; `None` is the resource before, if there was one.
-    pub(crate) prepare: fn(&mut World, &Principal, &Proposal) -> Result<Map<String, Value>, Response>,
+    pub(crate) prepare: Prepare,
     /// The type's own members of `properties`, beside what was set.
     pub(crate) render: fn(&World, &Resource, &mut Value),
     /// Whether the resource may go.
     pub(crate) removable: fn(&World, &Resource) -> Result<(), Response>,
 }
+
+/// See [`Kind::prepare`].
+type Prepare = fn(&mut World, &Principal, &Proposal) -> Result<Map<String, Value>, Response>;
 
 /// A PUT before it is accepted.
 pub(crate) struct Proposal {

@@ -96,9 +96,8 @@ impl Api {
     }
 
     /// Creates a record that must be accepted, and gives it.
-    #[track_caller]
-    pub(crate) fn create(&self, record: Value) -> impl Future<Output = Value> {
-        async move { self.records("POST", "", record).await.result().clone() }
+    pub(crate) async fn create(&self, record: Value) -> Value {
+        self.records("POST", "", record).await.result().clone()
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {

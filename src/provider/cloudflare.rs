@@ -28,7 +28,7 @@ use super::{DnsProvider, Error, Found, Kind, Look};
 use crate::model::endpoint::Handle;
 use crate::model::name::{Fqdn, ZoneName};
 use crate::model::plan::RecordChange;
-use crate::model::record::{Owner, RecordSet, mark};
+use crate::model::record::{Owner, RecordSet, RecordType, mark};
 use crate::model::state::{Seen, Zone, ZoneRules};
 
 /// One Cloudflare account of the configuration.
@@ -145,6 +145,44 @@ impl Cloudflare {
         }
     }
 
+    /// The names in `holding` with a set of `owner`, and those sets.
+    ///
+    /// Unless `holding` is the whole zone, it shows marked records only, and a set of addresses may have others
+    /// beside them: then it is not ours, and only reading the name tells.
+    async fn strays(&self, zone: &Zone, mut holding: Holding, owner: Option<&Owner>, whole: bool) -> Found {
+        let Some(owner) = owner else { return Found::new() };
+        let ours = |held: &Held| held.set.is_ours(owner);
+        holding.retain(|_, held| held.iter().any(ours));
+        let several = |held: &&Held| ours(held) && held.set.content.data.rtype() != RecordType::Cname;
+        let doubtful = holding.iter().filter(|(_, held)| !whole && held.iter().any(|held| several(&held)));
+        let readings = self.read(&zone.id, &doubtful.map(|(name, _)| name.clone()).collect()).await;
+        let mut found = Found::new();
+        for (name, reading) in readings {
+            holding.remove(&name);
+            match reading {
+                Ok(held) => {
+                    holding.insert(name, held);
+                }
+                Err(cause) => {
+                    let seen = self.unknown(&name, &cause);
+                    found.insert(name, seen);
+                }
+            }
+        }
+        for (name, held) in holding {
+            let sets: Vec<RecordSet> = held.into_iter().filter(ours).map(|held| held.set).collect();
+            if !sets.is_empty() {
+                found.insert(name, Seen::Present(sets));
+            }
+        }
+        found
+    }
+
+    fn unknown(&self, name: &Fqdn, cause: &Arc<CallError>) -> Seen<Vec<RecordSet>> {
+        let resource = format!("{name} in {}", self.account);
+        Seen::Unknown(failed(cause, cause.kind(), "read", resource).chain())
+    }
+
     /// Every page of a list. A zone that changes under the reading is read again, since a record may slip from a
     /// page that is not read yet to one that was.
     async fn list(
@@ -210,7 +248,7 @@ impl DnsProvider for Cloudflare {
                     readings.insert(name.clone(), Ok(holding.remove(name).unwrap_or_default()));
                 }
                 holding.retain(|name, _| !rest.contains(name));
-                found.extend(strays(holding, look.marked.as_ref()));
+                found.extend(self.strays(zone, holding, look.marked.as_ref(), whole).await);
             }
             Err(cause) => {
                 let cause = Arc::new(cause);
@@ -235,10 +273,7 @@ impl DnsProvider for Cloudflare {
             let seen = match reading {
                 Ok(held) if held.is_empty() => Seen::Absent,
                 Ok(held) => Seen::Present(held.into_iter().map(|held| held.set).collect()),
-                Err(cause) => {
-                    let resource = format!("{name} in {}", self.account);
-                    Seen::Unknown(failed(&cause, cause.kind(), "read", resource).chain())
-                }
+                Err(cause) => self.unknown(&name, &cause),
             };
             (name, seen)
         }));
@@ -259,18 +294,6 @@ impl fmt::Debug for Cloudflare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Cloudflare({})", self.account)
     }
-}
-
-/// The names with a record of `owner`, and those records.
-fn strays(holding: Holding, owner: Option<&Owner>) -> impl Iterator<Item = (Fqdn, Seen<Vec<RecordSet>>)> {
-    holding.into_iter().filter_map(move |(name, held)| {
-        let ours: Vec<RecordSet> = held
-            .into_iter()
-            .map(|held| held.set)
-            .filter(|set| owner.is_some_and(|owner| set.is_ours(owner)))
-            .collect();
-        (!ours.is_empty()).then_some((name, Seen::Present(ours)))
-    })
 }
 
 /// Whether `page`, with so many members, is the last. A service that does not count its pages ends with an empty one.

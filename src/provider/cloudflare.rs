@@ -82,7 +82,7 @@ impl Cloudflare {
             };
             return self.configured.iter().map(zone).collect();
         }
-        let mut zones = BTreeMap::new();
+        let (mut zones, mut ids) = (Vec::new(), BTreeSet::new());
         let mut page = 1;
         loop {
             let answer = self.client.call(&ListZones { page }).await;
@@ -90,15 +90,17 @@ impl Cloudflare {
                 let cause = Arc::new(cause);
                 failed(&cause, cause.kind(), "list", &resource)
             })?;
-            let (known, given) = (zones.len(), answer.result.0.len());
+            let (known, given) = (ids.len(), answer.result.0.len());
             for entry in answer.result.0 {
-                let Ok(name) = ZoneName::parse(&entry.name) else { continue };
-                let plan = entry.plan.and_then(|plan| plan.legacy_id);
-                zones
-                    .insert(entry.id.clone(), self.zone(name, entry.id, entry.name_servers, plan.as_deref()));
+                if ids.insert(entry.id.clone())
+                    && let Ok(name) = ZoneName::parse(&entry.name)
+                {
+                    let plan = entry.plan.and_then(|plan| plan.legacy_id);
+                    zones.push(self.zone(name, entry.id, entry.name_servers, plan.as_deref()));
+                }
             }
-            if is_last(page, answer.total_pages, given) || zones.len() == known {
-                return Ok(zones.into_values().collect());
+            if is_last(page, answer.total_pages, given) || ids.len() == known {
+                return Ok(zones);
             }
             page += 1;
         }

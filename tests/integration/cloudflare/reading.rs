@@ -51,6 +51,12 @@ async fn every_page_of_zones_is_read_whether_or_not_they_are_counted() {
     for pages in [
         vec![counted(1), counted(2)],
         vec![uncounted(&[zone(1)]), uncounted(&[zone(2)]), uncounted(&[])],
+        // Names that no zone of ours can have hide nothing behind them.
+        vec![
+            uncounted(&[json!({"id": "odd", "name": "odd"})]),
+            uncounted(&[zone(1), zone(2)]),
+            uncounted(&[]),
+        ],
         // A service that ignores the page gives the same for ever.
         vec![uncounted(&[zone(1), zone(2)]), uncounted(&[zone(1), zone(2)])],
     ] {
@@ -122,6 +128,9 @@ async fn few_names_are_asked_for_and_many_are_paged() {
     let cloud = Cloud::start(CloudflarePlan::Free).await;
     cloud.by_hand(json!({"type": "CNAME", "name": "n1.example.com", "content": LABEL, "comment": MARK}));
     cloud.by_hand(json!({"type": "CNAME", "name": "stray.example.com", "content": LABEL, "comment": MARK}));
+    let theirs = "managed-by=cnamed owner=dev";
+    cloud
+        .by_hand(json!({"type": "CNAME", "name": "theirs.example.com", "content": LABEL, "comment": theirs}));
     for (count, marked, requests) in [
         (1, None, 1),
         (2, Some(ops()), 2),

@@ -138,7 +138,7 @@ async fn throttling_is_passed_on_with_its_delay() {
     let error = cloud.apply(std::slice::from_ref(&change)).await.remove(0).unwrap_err();
     assert_eq!(error.kind(), Kind::Throttled(std::time::Duration::from_secs(300)));
     assert_eq!(error.to_string(), "could not create jump.example.com in cf: throttled for 300s");
-    // Another account with the same token shares its fate; nothing more is sent.
+    // Nothing more is sent with this token.
     let error = cloud.apply(&[change]).await.remove(0).unwrap_err();
     assert!(matches!(error.kind(), Kind::Throttled(_)) && cloud.asked().is_empty());
 }

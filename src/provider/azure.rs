@@ -22,7 +22,7 @@ use azure_mgmt_dns::package_2018_05 as dns_api;
 use azure_mgmt_network::package_2024_03 as network_api;
 use serde_json::Value;
 
-pub use auth::{ClientSecret, CredentialSettings};
+pub use auth::{ClientCertificate, ClientSecret, CredentialSettings};
 pub use cloud::Cloud;
 pub use dns::AzureDns;
 pub use network::AzureNetwork;

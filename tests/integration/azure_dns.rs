@@ -1,5 +1,11 @@
 //! Azure DNS against the sandbox cloud: how often it is asked, what survives a write, and what is refused.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test speaks by panicking, in its helping functions too"
+)]
+
 mod adverse;
 
 use std::collections::BTreeSet;

@@ -101,7 +101,7 @@ fn held_to_rules(
             format!("take the {fixed} record off {}, or choose another name", key.name)
         };
         refuse(Rule::Coexistence, reason, allow);
-    } else if let Some(set) = sets.iter().find(|set| !may_take(desired, set)) {
+    } else if let Some(set) = first(sets.into_iter().filter(|set| !may_take(desired, set))) {
         let (reason, allow) = not_ours(key, set);
         refuse(Rule::Foreign, reason, allow);
     }
@@ -184,7 +184,7 @@ pub(super) fn left_behind(
         let Some(label) = given_up.get(&wanted.endpoint) else { continue };
         let points = |set: &&RecordSet| matches!(&set.content.data, Data::Cname(target) if target == *label);
         let foreign = |set: &&RecordSet| points(set) && !set.is_ours(&desired.owner);
-        if let Some(set) = observed.sets(key).iter().find(foreign) {
+        if let Some(set) = first(observed.sets(key).iter().filter(foreign)) {
             let (_, allow) = not_ours(key, set);
             let reason = format!(
                 "{key} points at {label} {}, and would be left pointing at a label that anybody can claim.",
@@ -219,6 +219,11 @@ fn not_ours(key: &RecordKey, set: &RecordSet) -> (String, String) {
 fn whose(set: &RecordSet) -> String {
     let owner = |owner: &Owner| format!("with the mark of {owner}");
     set.mark.as_ref().map_or_else(|| "without our mark".to_owned(), owner)
+}
+
+/// The first by type, so that a provider's order does not show.
+fn first<'s>(sets: impl Iterator<Item = &'s RecordSet>) -> Option<&'s RecordSet> {
+    sets.min_by_key(|set| set.content.data.rtype())
 }
 
 fn types<'s>(sets: impl Iterator<Item = &'s &'s RecordSet>) -> String {

@@ -269,7 +269,12 @@ impl<'p> Planner<'p> {
                 continue;
             }
             let before = sorted(self.ours(key));
-            if !before.is_empty() {
+            if before.is_empty() {
+                continue;
+            }
+            if let Some(unreadable) = self.unreadable(key) {
+                self.block(Subject::Record(key.clone()), &unreadable, false);
+            } else {
                 let change = RecordChange { key: key.clone(), before, after: None };
                 self.write(
                     key,

@@ -78,7 +78,8 @@ fn held_to_rules(
         let automatic = if rules.automatic_ttl { ", or 1 for automatic" } else { "" };
         let range = format!("{} to {} seconds{automatic}", rules.least_ttl, rules.greatest_ttl);
         let reason = format!("The TTL {} is outside what {} takes: {range}.", wanted.ttl, key.account);
-        refuse(Rule::Ttl, reason, format!("set ttl of {} to {range}", key.name));
+        let nearest = wanted.ttl.seconds().clamp(rules.least_ttl, rules.greatest_ttl);
+        refuse(Rule::Ttl, reason, format!("set ttl = {nearest} for {}", key.name));
     }
     if wanted.policy == Policy::CreateOnly {
         return;
@@ -149,7 +150,7 @@ fn strays(desired: &Desired, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
         "run `cnamed sync --allow deletes` to withdraw them, or set prune = false to keep them".to_owned();
     let (rule, reason) = if desired.records.is_empty() {
         let reason =
-            format!("The configuration names no record at all, yet {} carry our mark.", listed(&keys));
+            format!("The configuration names no record at all, yet our mark stands on {}.", listed(&keys));
         (Rule::WantedEmpty, reason)
     } else if keys.len() > desired.deletes_per_round {
         let reason = format!(
@@ -208,7 +209,7 @@ fn is_fixed(set: &RecordSet) -> bool {
 }
 
 fn not_ours(key: &RecordKey, set: &RecordSet) -> (String, String) {
-    let reason = format!("{key} is {} {}.", set.content, whose(set));
+    let reason = format!("{key} is {} {}.", set.content.data, whose(set));
     let allow = match &set.mark {
         Some(owner) => format!("cnamed adopt {} --from {owner}", key.name),
         None => format!("cnamed adopt {}", key.name),

@@ -47,7 +47,8 @@ impl Plan {
         for (at, (step, subject)) in self.steps.iter().zip(&subjects).enumerate() {
             let verb = step.verb().map_or_else(|| "wait".to_owned(), |verb| verb.to_string());
             let number = at + 1;
-            let indent = digits + 1 + 8 + 2;
+            // The number, the verb and the gaps beside them.
+            let indent = digits + 2 + 6 + 2 + 2;
             let mut lines = step.details();
             lines.extend(self.waits_for(step));
             write!(f, "\n{number:>digits$}  {verb:<6}  {subject:<width$}")?;

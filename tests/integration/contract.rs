@@ -3,6 +3,7 @@
 //! A provider joins with a [`Subject`] and one line of [`contract!`].
 
 mod memory;
+mod network;
 mod reads;
 mod writes;
 

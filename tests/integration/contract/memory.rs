@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use cnamed::model::record::RecordType;
 use cnamed::model::state::Zone;
-use cnamed::provider::DnsProvider;
 use cnamed::provider::memory::{Fault, Held, MemoryDns, Operation};
+use cnamed::provider::{DnsProvider, Kind};
 
 use super::{Lost, Planted, Subject, ZONE};
 use crate::laws::world::{AZURE, fqdn, handle};
@@ -51,3 +51,27 @@ impl Subject for Memory {
 }
 
 super::contract!(Memory::new());
+
+/// The faults that tests of a round script.
+#[tokio::test]
+async fn a_scripted_fault_strikes_once_and_as_it_says() {
+    let memory = Memory::new().await;
+    let name = "www.example.com";
+    let creation = || super::change(&memory, name, Vec::new(), Some(super::cname("a.example.net")));
+    let script = |fault| memory.provider.script(Operation::Write(fqdn(name)), fault);
+
+    script(Fault::Refused(Kind::Denied));
+    assert_eq!(super::apply_one(&memory, creation()).await.unwrap_err().kind(), Kind::Denied);
+    script(Fault::RequestLost);
+    assert_eq!(super::apply_one(&memory, creation()).await.unwrap_err().kind(), Kind::Unreachable);
+    assert_eq!(memory.provider.writes(), 0);
+    script(Fault::Silent);
+    assert_eq!(super::apply_one(&memory, creation()).await.unwrap_err().kind(), Kind::Unconfirmed);
+    assert_eq!(memory.provider.writes(), 1, "it was done all the same");
+    super::apply_one(&memory, creation()).await.unwrap();
+    assert_eq!(memory.provider.writes(), 1, "what stands already is not written again");
+
+    memory.provider.script(Operation::Zones, Fault::Refused(Kind::Unreachable));
+    assert_eq!(memory.provider.zones().await.unwrap_err().kind(), Kind::Unreachable);
+    assert_eq!(memory.provider.zones().await.unwrap().len(), 1);
+}

@@ -81,11 +81,15 @@ proptest! {
         prop_assert_eq!(&serde_json::from_str::<Plan>(&text).unwrap(), one.plan());
     }
 
-    /// A record set without our mark stands afterwards as it stood before, unless it was adopted by name.
+    /// A record set without our mark stands afterwards as it stood before, unless it was adopted by name; and no
+    /// name is written of which it is not certain in which zone it stands.
     #[test]
     fn the_foreign_is_untouched(World { desired, observed } in world()) {
         let cleared = cleared(&desired, &observed);
         let after = observed.after(cleared.plan());
+        for (_, change) in record_changes(cleared.plan()) {
+            prop_assert!(observed.zone(&change.key).is_ok(), "{cleared}");
+        }
         let taken = |set: &RecordSet| match (&set.mark, desired.consents.adopt.get(&set.name)) {
             (None, Some(_)) => true,
             (Some(mark), Some(Some(from))) => mark == from,

@@ -52,12 +52,15 @@ fn opaque(rtype: &str) -> RecordSet {
 
 const NAME: &str = "jump.example.com";
 
+/// What it shows, the name, the account, what is held, how it shall follow, what that becomes, and by which change.
+type Case = (&'static str, &'static str, &'static str, Vec<Data>, Mode, Data, Verb);
+
 /// What is held, how it shall follow, and what that becomes: in one change of one record.
 #[test]
 fn every_state_settles_in_one_change() {
     let jump = || label_name("jump");
     let alias = || Data::Alias { rtype: RecordType::A, target: "/ips/pip-7".into() };
-    let cases: Vec<(&str, &str, &str, Vec<Data>, Mode, Data, Verb)> = vec![
+    let cases: Vec<Case> = vec![
         ("create a CNAME", NAME, "cf", vec![], Mode::Cname, jump(), Verb::Create),
         ("change its target", NAME, "cf", vec![cname("a.example.net")], Mode::Cname, jump(), Verb::Update),
         ("target at the apex", NAME, "cf", vec![cname("example.com")], Mode::Cname, jump(), Verb::Update),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Refusal, Rule};
-use crate::model::endpoint::Handle;
+use crate::model::endpoint::{Handle, Intent};
 use crate::model::name::Fqdn;
 use crate::model::plan::{Action, Plan, Subject, displaced, mode};
 use crate::model::record::{Data, Mode, Owner, Policy, RecordSet, RecordType};
@@ -15,8 +15,10 @@ use crate::model::zone::ZoneIndex;
 pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
     let zones = ZoneIndex::new(observed);
     for (key, wanted) in &desired.records {
+        let leader = desired.endpoints.get(&wanted.endpoint);
+        let goes = wanted.withdraw || leader.is_some_and(|leader| leader.intent == Intent::Remove);
         match zones.of(key) {
-            Ok(zone) if !wanted.withdraw => held_to_rules(desired, observed, key, wanted, zone, refusals),
+            Ok(zone) if !goes => held_to_rules(desired, observed, key, wanted, zone, refusals),
             Ok(_) | Err(NoZone::Unknown(_)) => {}
             Err(NoZone::None) => {
                 let reason = format!("{} holds no zone for {}.", key.account, key.name);

@@ -288,6 +288,9 @@ impl<'p> Planner<'p> {
             }
             if let Some(unreadable) = self.unreadable(key) {
                 self.block(Subject::Record(key.clone()), &unreadable, false);
+            } else if self.zones.of(key).is_err() {
+                let waits_for = format!("one zone of {} to answer for it", key.account);
+                self.block(Subject::Record(key.clone()), &waits_for, false);
             } else {
                 let change = RecordChange { key: key.clone(), before, after: None };
                 self.write(

@@ -80,7 +80,7 @@ impl Step {
             lines.push(format!("  {settle}"));
             return lines;
         }
-        let (before, after) = (self.before(), self.after_text());
+        let (before, after) = (self.before_text(), self.after_text());
         lines.extend(before.map(|before| format!("  {before}")));
         lines.push(format!("→ {}", after.as_deref().unwrap_or("nothing")));
         lines.push(format!("  {}", self.reason));
@@ -89,7 +89,7 @@ impl Step {
 
     /// What stands there before, on one line; `None` for nothing, and for a wait.
     #[must_use]
-    pub fn before(&self) -> Option<String> {
+    pub fn before_text(&self) -> Option<String> {
         match &self.action {
             Action::Network(change) => change.before(),
             Action::Record(change) => change.before_text(),

@@ -81,13 +81,22 @@ impl<'p> Planner<'p> {
 
     /// Nothing that depends on an unknown changes; a withdrawal that was asked for depends on nothing.
     fn freeze(&mut self, endpoint: &'p Endpoint, waits_for: &str) {
-        self.block(Subject::PublicIp(endpoint.name.clone()), waits_for, false);
+        self.miss(endpoint, waits_for);
         for (key, wanted) in self.followers_of(&endpoint.name) {
             if wanted.withdraw {
                 self.withdraw(key, wanted, REMOVED);
             } else {
                 self.block(Subject::Record(key.clone()), waits_for, false);
             }
+        }
+    }
+
+    /// The public IP waits, unless it is only watched and every name that follows it goes away.
+    fn miss(&mut self, endpoint: &Endpoint, waits_for: &str) {
+        let followers = self.followers_of(&endpoint.name);
+        let gone = !followers.is_empty() && followers.iter().all(|(_, wanted)| wanted.withdraw);
+        if endpoint.intent != Intent::Watch || !gone {
+            self.block(Subject::PublicIp(endpoint.name.clone()), waits_for, false);
         }
     }
 
@@ -116,7 +125,7 @@ impl<'p> Planner<'p> {
     /// The watched public IP is gone: a name of ours whose label anybody may now claim is withdrawn.
     fn lost(&mut self, endpoint: &'p Endpoint, state: &EndpointState) {
         let waits_for = format!("the public IP {}, which does not exist", endpoint.public_ip.name);
-        self.block(Subject::PublicIp(endpoint.name.clone()), &waits_for, false);
+        self.miss(endpoint, &waits_for);
         for (key, wanted) in self.followers_of(&endpoint.name) {
             if wanted.withdraw {
                 self.withdraw(key, wanted, REMOVED);
@@ -243,7 +252,12 @@ impl<'p> Planner<'p> {
             return;
         }
         if let (Policy::CreateOnly, Some(first)) = (wanted.policy, before.first()) {
-            let text = format!("is {}, not {content}, and stays: its policy is create-only", first.content);
+            let held = &first.content;
+            let text = if held.data.same(&content.data) {
+                "differs, and stays: its policy is create-only".into()
+            } else {
+                format!("is {}, not {}, and stays: its policy is create-only", held.data, content.data)
+            };
             return self.plan.notes.push(Note { subject: Subject::Record(key.clone()), text });
         }
         let reason = reason(&before, &content, owner, &wanted.endpoint);
@@ -269,7 +283,15 @@ impl<'p> Planner<'p> {
                 continue;
             }
             let before = sorted(self.ours(key));
-            if !before.is_empty() {
+            if before.is_empty() {
+                continue;
+            }
+            if let Some(unreadable) = self.unreadable(key) {
+                self.block(Subject::Record(key.clone()), &unreadable, false);
+            } else if self.zones.of(key).is_err() {
+                let waits_for = format!("one zone of {} to answer for it", key.account);
+                self.block(Subject::Record(key.clone()), &waits_for, false);
+            } else {
                 let change = RecordChange { key: key.clone(), before, after: None };
                 self.write(
                     key,
@@ -424,5 +446,5 @@ fn reason(before: &[RecordSet], after: &Content, owner: &Owner, endpoint: &Handl
 pub(super) const NEW_NAME: &str = "the name that Azure gives the new label";
 pub(super) const MAY_NOT_WITHDRAW: &str = "its policy to be \"sync\", which alone may withdraw";
 pub(super) const BUSY: &str = "another operation on the public IP to end";
-pub(super) const REMOVED: &str = "is to be removed";
+pub(super) const REMOVED: &str = "its removal was asked for";
 const CLAIMABLE: &str = "nobody holds the label that it points at, so anybody could claim it";

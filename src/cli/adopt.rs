@@ -47,7 +47,7 @@ pub(crate) async fn reviewed(
         // Nothing to ask about: the round says why, and verifies what stands.
         return sync::execute(composition, desired, None, output).await;
     }
-    output.aside(&render::round(&round));
+    output.aside(&render::preview(&cleared, &round));
     output.aside("\n");
     if let Err(exit) = super::confirm::confirm(output, yes, question) {
         return exit;

@@ -50,7 +50,7 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs, output: &Output) -> Ex
     if output.is_json() {
         let _ = output.json(&round);
     } else {
-        output.text(&render::round(&round));
+        output.text(&render::preview(&cleared, &round));
         if let Some(file) = &args.out {
             output.text(&format!(
                 "\nThe plan is kept in {0}; run it with: cnamed sync --plan {0}\n",

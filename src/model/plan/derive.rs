@@ -431,7 +431,8 @@ fn reason(before: &[RecordSet], after: &Content, owner: &Owner, endpoint: &Handl
     } else if !held.data.same(&after.data) {
         why.push(format!("{endpoint} is elsewhere"));
     }
-    if held.ttl != after.ttl {
+    // Cloudflare decides the TTL of a proxied record: that it differs says nothing.
+    if held.ttl != after.ttl && held.proxied == after.proxied {
         why.push(format!("TTL {} becomes {}", held.ttl, after.ttl));
     }
     if held.proxied != after.proxied {

@@ -278,8 +278,11 @@ impl<'p> Planner<'p> {
 
     /// Marked records that the configuration no longer names.
     fn strays(&mut self) {
+        // Both are in order, so one walk along the two finds every key that only one of them has.
+        let mut named = self.desired.records.keys().peekable();
         for key in self.observed.records.keys() {
-            if self.desired.records.contains_key(key) {
+            while named.next_if(|name| *name < key).is_some() {}
+            if named.peek() == Some(&key) {
                 continue;
             }
             let before = sorted(self.ours(key));

@@ -104,7 +104,7 @@ impl AzureNetwork {
             let made = wanted(&resource) && ip.provisioning == Provisioning::Succeeded;
             return if made { Ok(ip) } else { Err(Error::new(Kind::Stale, "create", &spec.name)) };
         }
-        let body = serde_json::to_value(new(owner, spec)?)
+        let body = serde_json::to_value(new(owner, spec))
             .map_err(|error| Error::new(Kind::Rejected, "create", &spec.name).because(error))?;
         let write = Write {
             operation: "create",
@@ -240,7 +240,7 @@ fn etag<'i>(ip: &'i PublicIp, operation: &'static str) -> Result<&'i str, Error>
 }
 
 /// The body of a creation.
-fn new(owner: &Owner, spec: &PublicIpSpec) -> Result<models::PublicIpAddress, Error> {
+fn new(owner: &Owner, spec: &PublicIpSpec) -> models::PublicIpAddress {
     use models::public_ip_address_dns_settings::DomainNameLabelScope;
 
     let scope = spec.label_scope.map(|scope| match scope {
@@ -267,7 +267,7 @@ fn new(owner: &Owner, spec: &PublicIpSpec) -> Result<models::PublicIpAddress, Er
         ..Default::default()
     });
     ip.properties = Some(Box::new(properties));
-    Ok(ip)
+    ip
 }
 
 /// Puts `label` into the JSON of a public IP, and leaves the rest as it is.

@@ -10,9 +10,9 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::error::Meaning;
+use super::error::{Meaning, Refusal};
 use super::transport::Trouble;
-use super::{Arm, Refusal, parse, refusal, shown, text_at};
+use super::{Arm, parse, shown, text_at};
 use crate::provider::http::{Budget, Failure, Request, Response};
 use crate::provider::{Error, Kind};
 
@@ -65,7 +65,7 @@ impl Arm {
             if response.status.is_success() {
                 break response;
             }
-            let refused = refusal(&response);
+            let refused = Refusal::of(&response);
             match refused.meaning() {
                 Meaning::Busy => {
                     let delay = refused.retry_after().unwrap_or(Duration::ZERO).max(pause(tries));
@@ -147,7 +147,7 @@ impl Arm {
             };
             response_wait = response.retry_after();
             if !response.status.is_success() {
-                let refused = refusal(&response);
+                let refused = Refusal::of(&response);
                 return match refused.meaning() {
                     Meaning::Busy | Meaning::Broken => continue,
                     // What `Location` answers when the operation itself has failed.

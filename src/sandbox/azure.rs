@@ -145,9 +145,7 @@ fn routed(world: &mut World, principal: &Principal, request: &Request, route: &[
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
     let method = request.method.as_str();
     match (method, lower.as_slice()) {
-        ("GET", ["subscriptions"]) => {
-            Response::json(200, json!({"value": [subscription()], "count": {"type": "Total", "value": 1}}))
-        }
+        ("GET", ["subscriptions"]) => Response::json(200, json!({"value": [subscription()], "count": {"type": "Total", "value": 1}})),
         ("GET", ["tenants"]) => {
             let tenant = json!({"id": format!("/tenants/{TENANT}"), "tenantId": TENANT, "displayName": "sandbox",
                 "countryCode": "NL", "defaultDomain": "sandbox.onmicrosoft.com", "tenantCategory": "Home"});
@@ -241,8 +239,7 @@ fn of_group(
                 }
                 (_, [name, rest @ ..]) => {
                     let id = Id::of(group, kind.name, name);
-                    network::child(world, principal, request, &id, kind, rest)
-                        .unwrap_or_else(|| unrouted(request))
+                    network::child(world, principal, request, &id, kind, rest).unwrap_or_else(|| unrouted(request))
                 }
                 _ => unrouted(request),
             }

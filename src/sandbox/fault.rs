@@ -28,14 +28,7 @@ pub struct Fault {
 
 impl Default for Fault {
     fn default() -> Self {
-        Self {
-            service: None,
-            method: None,
-            path: String::new(),
-            nth: 1,
-            times: Some(1),
-            action: Action::Reset,
-        }
+        Self { service: None, method: None, path: String::new(), nth: 1, times: Some(1), action: Action::Reset }
     }
 }
 

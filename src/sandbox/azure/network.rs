@@ -22,9 +22,7 @@ use crate::sandbox::world::World;
 pub(crate) fn kind(collection: &str) -> Option<&'static Kind> {
     const KINDS: [&Kind; 5] =
         [&public_ip::KIND, &VIRTUAL_NETWORK, &security_group::KIND, &nic::KIND, &load_balancer::KIND];
-    KINDS
-        .into_iter()
-        .find(|kind| kind.name.rsplit('/').next().is_some_and(|n| n.eq_ignore_ascii_case(collection)))
+    KINDS.into_iter().find(|kind| kind.name.rsplit('/').next().is_some_and(|n| n.eq_ignore_ascii_case(collection)))
 }
 
 /// `Microsoft.Network/virtualNetworks`.
@@ -35,11 +33,7 @@ const VIRTUAL_NETWORK: Kind = Kind {
     removable: virtual_network_removable,
 };
 
-fn prepare_virtual_network(
-    _: &mut World,
-    _: &Principal,
-    proposal: &Proposal,
-) -> Result<Map<String, Value>, Response> {
+fn prepare_virtual_network(_: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<String, Value>, Response> {
     let mut document = proposal.document.clone();
     children::strip(&mut document);
     Ok(document)
@@ -117,8 +111,7 @@ fn users(world: &World) -> impl Iterator<Item = (String, Id)> {
 pub(crate) fn is_running(world: &World, user: &str) -> bool {
     let owner = user.to_ascii_lowercase();
     let owner = owner.rsplitn(3, '/').nth(2).unwrap_or_default().to_owned();
-    let powered =
-        |nic: &Id| world.azure.machines.values().any(|machine| machine.running && machine.nic == *nic);
+    let powered = |nic: &Id| world.azure.machines.values().any(|machine| machine.running && machine.nic == *nic);
     if owner.contains("/networkinterfaces/") {
         return powered(&Id::new(owner));
     }
@@ -135,7 +128,8 @@ pub(crate) fn is_running(world: &World, user: &str) -> bool {
 
 /// Brings every public address in line with its user.
 pub(crate) fn assign_all(world: &mut World) {
-    let ids: Vec<Id> = world.azure.network.values().map(|r| r.id.clone()).filter(public_ip::is_one).collect();
+    let ids: Vec<Id> =
+        world.azure.network.values().map(|r| r.id.clone()).filter(public_ip::is_one).collect();
     for id in ids {
         public_ip::assign(world, &id);
     }
@@ -144,11 +138,7 @@ pub(crate) fn assign_all(world: &mut World) {
 /// Attaches a public IP to an interface's first configuration, or detaches what is there.
 pub(crate) fn attach(world: &mut World, nic: &Id, public_ip: Option<&Id>) {
     let Some(nic) = world.azure.network.get_mut(&nic.key()) else { return };
-    let first = nic
-        .document
-        .get_mut("properties")
-        .and_then(|p| p.get_mut("ipConfigurations"))
-        .and_then(|c| c.get_mut(0));
+    let first = nic.document.get_mut("properties").and_then(|p| p.get_mut("ipConfigurations")).and_then(|c| c.get_mut(0));
     if let Some(properties) = first.and_then(|c| c.get_mut("properties")).and_then(Value::as_object_mut) {
         match public_ip {
             Some(id) => properties.insert("publicIPAddress".into(), json!({"id": id.as_str()})),
@@ -181,8 +171,7 @@ fn must_exist(world: &World, from: &Id, to: &Id) -> Result<(), Response> {
         let mut parts = key.rsplitn(3, '/');
         let (name, collection, parent) = (parts.next()?, parts.next()?, parts.next()?);
         let parent = world.azure.network.get(parent)?;
-        let found =
-            children::entries_any_case(&parent.document, collection).any(|at| at.eq_ignore_ascii_case(name));
+        let found = children::entries_any_case(&parent.document, collection).any(|at| at.eq_ignore_ascii_case(name));
         found.then_some(())
     };
     if world.azure.network.contains_key(&key) || as_child().is_some() {

@@ -162,6 +162,9 @@ impl Http {
             deadline += asked.elapsed().saturating_sub(turn.asked_to_wait());
             tries += 1;
             let limit = self.settings.attempt.min(deadline.saturating_duration_since(Instant::now()));
+            if limit.is_zero() {
+                return Err(Failure::not_done("the deadline passed before it could be sent"));
+            }
             let outcome = self.attempt(reach, &request, limit).await;
             if let Ok(response) = &outcome {
                 budget.learn(&request.method, &response.headers);

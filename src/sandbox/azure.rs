@@ -145,7 +145,9 @@ fn routed(world: &mut World, principal: &Principal, request: &Request, route: &[
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
     let method = request.method.as_str();
     match (method, lower.as_slice()) {
-        ("GET", ["subscriptions"]) => Response::json(200, json!({"value": [subscription()], "count": {"type": "Total", "value": 1}})),
+        ("GET", ["subscriptions"]) => {
+            Response::json(200, json!({"value": [subscription()], "count": {"type": "Total", "value": 1}}))
+        }
         ("GET", ["tenants"]) => {
             let tenant = json!({"id": format!("/tenants/{TENANT}"), "tenantId": TENANT, "displayName": "sandbox",
                 "countryCode": "NL", "defaultDomain": "sandbox.onmicrosoft.com", "tenantCategory": "Home"});
@@ -165,10 +167,9 @@ fn routed(world: &mut World, principal: &Principal, request: &Request, route: &[
         (_, ["subscriptions", _, "providers", namespace, rest @ ..]) => {
             of_subscription(world, principal, request, namespace, rest)
         }
-        (_, ["subscriptions", _, "resourcegroups", group, "providers", namespace, kind, rest @ ..]) => {
-            let (group_name, names) = (route[3], &route[7..]);
-            let _ = (group, rest);
-            of_group(world, principal, request, group_name, (namespace, kind), names)
+        (_, ["subscriptions", _, "resourcegroups", _, "providers", namespace, kind, ..]) => {
+            // Names keep the case in which they were written; only what is fixed is compared in lower case.
+            of_group(world, principal, request, route[3], (namespace, kind), &route[7..])
         }
         _ => unrouted(request),
     }
@@ -223,6 +224,13 @@ fn of_group(
                 _ => unrouted(request),
             }
         }
+        // There are none, and clients that manage alias targets ask.
+        ("microsoft.network", "trafficmanagerprofiles", []) if method == "GET" => {
+            match arm::authorize(principal, "Microsoft.Network/trafficManagerProfiles/read", &scope) {
+                Ok(()) => Response::json(200, json!({"value": []})),
+                Err(refusal) => refusal,
+            }
+        }
         ("microsoft.network", kind, names) => {
             let Some(kind) = network::kind(kind) else { return unrouted(request) };
             match (method, names) {
@@ -239,7 +247,8 @@ fn of_group(
                 }
                 (_, [name, rest @ ..]) => {
                     let id = Id::of(group, kind.name, name);
-                    network::child(world, principal, request, &id, kind, rest).unwrap_or_else(|| unrouted(request))
+                    network::child(world, principal, request, &id, kind, rest)
+                        .unwrap_or_else(|| unrouted(request))
                 }
                 _ => unrouted(request),
             }

@@ -59,9 +59,18 @@ impl State {
         let member = |key: &str| body.get(key).and_then(Value::as_str).ok_or(format!("{key} is missing"));
         let (name, kind) = (member("name")?, member("type")?.to_ascii_uppercase());
         let zone = self.zone_of(name)?;
+        let of_set = |held: &Record| held.name.eq_ignore_ascii_case(name) && held.kind == kind;
+        let held: Vec<String> =
+            zone.records.iter().filter(|held| of_set(held)).map(|held| held.id.clone()).collect();
         let mut after = zone.clone();
-        after.records.retain(|held| !(held.name.eq_ignore_ascii_case(name) && held.kind == kind));
-        after.create(body, now).map_err(|refusal| refusal.message)?;
+        let done = if let [only] = &held[..] {
+            // Edited in place: the record keeps its id.
+            after.put(only, body, now)
+        } else {
+            after.records.retain(|held| !of_set(held));
+            after.create(body, now)
+        };
+        done.map_err(|refusal| refusal.message)?;
         *zone = after;
         Ok(())
     }

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::azure::LABEL_SUFFIX;
-use super::azure::seed::{DNS_GROUP, LOCATION, NETWORK_GROUP, SUBSCRIPTION, TENANT, WRITER, WRITER_SECRET, ZONE};
+use super::azure::seed::{
+    DNS_GROUP, LOCATION, NETWORK_GROUP, SUBSCRIPTION, TENANT, WRITER, WRITER_SECRET, ZONE,
+};
 use super::{Addresses, CLOUDFLARE_TOKENS};
 
 /// The configuration's text, for files kept in `directory`.

@@ -28,7 +28,14 @@ pub struct Fault {
 
 impl Default for Fault {
     fn default() -> Self {
-        Self { service: None, method: None, path: String::new(), nth: 1, times: Some(1), action: Action::Reset }
+        Self {
+            service: None,
+            method: None,
+            path: String::new(),
+            nth: 1,
+            times: Some(1),
+            action: Action::Reset,
+        }
     }
 }
 

@@ -10,7 +10,12 @@ use uuid::Uuid;
 use super::exchange::{Payload, Request, Response, Service};
 
 /// Writes one exchange as a file of its own in `directory`, addressed as if to the real service.
-pub(crate) fn write(directory: &Path, number: usize, request: &Request, response: &Response) -> io::Result<()> {
+pub(crate) fn write(
+    directory: &Path,
+    number: usize,
+    request: &Request,
+    response: &Response,
+) -> io::Result<()> {
     let (name, host) = match request.service {
         Service::Arm => ("arm", "https://management.azure.com"),
         Service::Cloudflare => ("cloudflare", "https://api.cloudflare.com"),

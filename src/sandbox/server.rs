@@ -84,7 +84,9 @@ pub(crate) async fn collect(service: Service, request: hyper::Request<Incoming>)
     let mut headers: Vec<_> = parts
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
         .collect();
     // HTTP/2 names the host in `:authority` alone.
     if let Some(authority) = parts.uri.authority().filter(|_| !parts.headers.contains_key("host")) {
@@ -94,7 +96,11 @@ pub(crate) async fn collect(service: Service, request: hyper::Request<Incoming>)
     Ok(Request::new(service, parts.method.as_str(), parts.uri.path(), query, headers, body.into()))
 }
 
-async fn exchange(cloud: &Cloud, request: Request, handler: Handler) -> Result<hyper::Response<Octets>, Broken> {
+async fn exchange(
+    cloud: &Cloud,
+    request: Request,
+    handler: Handler,
+) -> Result<hyper::Response<Octets>, Broken> {
     let (number, verdict, hold) = cloud.with(|world| {
         let number = world.log.arrived(&request);
         let verdict = Verdict::from(world.faults.strike(&request));
@@ -246,7 +252,10 @@ impl Body for Octets {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.rest.take() {
             Some(octets) => Poll::Ready(Some(Ok(Frame::data(octets)))),
             None if self.cut => Poll::Ready(Some(Err(Broken))),
@@ -264,4 +273,5 @@ impl Body for Octets {
 }
 
 const JSON: &str = "application/json; charset=utf-8";
-const HTML: &str = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>";
+const HTML: &str =
+    "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>";

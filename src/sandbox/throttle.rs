@@ -75,3 +75,35 @@ pub(crate) fn retry_after(wait: Duration) -> String {
     let up = u64::from(wait.subsec_nanos() > 0);
     (wait.as_secs() + up).max(1).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_opens_with_its_first_request_and_says_when_the_next_one_does() {
+        let (mut window, start) = (Window::new(2, Duration::from_secs(60)), Instant::now());
+        assert_eq!(window.take(start, 1.0), Ok(1));
+        assert_eq!(window.take(start + Duration::from_secs(20), 1.0), Ok(0));
+        assert_eq!(window.take(start + Duration::from_secs(25), 1.0), Err(Duration::from_secs(35)));
+        assert_eq!(window.take(start + Duration::from_secs(60), 1.0), Ok(1));
+        // A hundredth of the period is over after 600 ms.
+        assert_eq!(window.take(start + Duration::from_millis(60_601), 0.01), Ok(1));
+    }
+
+    #[test]
+    fn a_bucket_refills_evenly_and_never_beyond_its_size() {
+        let (mut bucket, start) = (Bucket::new(2.0, 10.0), Instant::now());
+        assert_eq!([bucket.take(start, 1.0), bucket.take(start, 1.0)], [Ok(1), Ok(0)]);
+        assert_eq!(bucket.take(start, 1.0), Err(Duration::from_millis(100)));
+        assert_eq!(bucket.take(start + Duration::from_millis(100), 1.0), Ok(0));
+        assert_eq!(bucket.take(start + Duration::from_secs(100), 1.0), Ok(1));
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up() {
+        assert_eq!(retry_after(Duration::from_millis(1)), "1");
+        assert_eq!(retry_after(Duration::from_millis(35_001)), "36");
+        assert_eq!(retry_after(Duration::from_secs(35)), "35");
+    }
+}

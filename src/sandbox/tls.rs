@@ -29,12 +29,10 @@ impl Identity {
         authority.distinguished_name.push(DnType::CommonName, "cnamed sandbox authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issuer =
-            CertifiedIssuer::self_signed(authority, KeyPair::generate().map_err(io::Error::other)?)
-                .map_err(io::Error::other)?;
+        let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate().map_err(io::Error::other)?)
+            .map_err(io::Error::other)?;
 
-        let mut leaf =
-            CertificateParams::new(HOSTS.map(str::to_owned).to_vec()).map_err(io::Error::other)?;
+        let mut leaf = CertificateParams::new(HOSTS.map(str::to_owned).to_vec()).map_err(io::Error::other)?;
         leaf.distinguished_name.push(DnType::CommonName, "cnamed sandbox");
         leaf.subject_alt_names.extend([
             SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -60,4 +58,5 @@ impl Identity {
 }
 
 /// The names under which clients with fixed host names look for the services, beside loopback itself.
-const HOSTS: [&str; 4] = ["localhost", "management.azure.com", "login.microsoftonline.com", "api.cloudflare.com"];
+const HOSTS: [&str; 4] =
+    ["localhost", "management.azure.com", "login.microsoftonline.com", "api.cloudflare.com"];

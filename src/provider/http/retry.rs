@@ -45,17 +45,13 @@ pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
 
 /// Whether a handshake failed for a reason that the next one will meet again.
 pub(super) fn is_refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut link = Some(error);
-    while let Some(cause) = link {
-        // The TLS error travels inside an `io::Error`, whose `source` skips it.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| cause.downcast_ref());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
-        }
-        link = cause.source();
+    if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+        return true;
     }
-    false
+    // An `io::Error` gives its cause's cause as its source; the TLS error is the cause itself, two deep.
+    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let cause = inside.map(|inside| inside as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    cause.is_some_and(is_refused_certificate)
 }
 
 /// Rounded up, so that what is said is never less than what is asked.

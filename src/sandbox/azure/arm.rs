@@ -100,7 +100,10 @@ pub(crate) fn authenticate(world: &World, request: &Request) -> Result<Principal
         Err(error(401, code, message).with("www-authenticate", challenge))
     };
     let Some(header) = request.header("authorization") else {
-        return refuse("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.");
+        return refuse(
+            "AuthenticationFailed",
+            "Authentication failed. The 'Authorization' header is missing.",
+        );
     };
     let Some(token) = header.strip_prefix("Bearer ").or_else(|| header.strip_prefix("bearer ")) else {
         let message = "Authentication failed. The 'Authorization' header is provided in an invalid format.";
@@ -110,9 +113,8 @@ pub(crate) fn authenticate(world: &World, request: &Request) -> Result<Principal
         Bearer::Good(principal) => Ok(principal),
         Bearer::Expired => {
             let at = timestamp(calendar());
-            let message = format!(
-                "The access token expiry UTC time '{at}' is earlier than current UTC time '{at}'."
-            );
+            let message =
+                format!("The access token expiry UTC time '{at}' is earlier than current UTC time '{at}'.");
             refuse("ExpiredAuthenticationToken", &message)
         }
         Bearer::Unknown => refuse("InvalidAuthenticationToken", "The access token is invalid."),
@@ -160,7 +162,8 @@ pub(crate) fn admit(
     if lower.contains("/providers/microsoft.network/") && !lower.contains("/dnszones") {
         let window = if verb == Verb::Reads { &mut rates.network_reads } else { &mut rates.network_writes };
         if let Err(wait) = window.take(now, scale) {
-            let message = "Number of requests for subscription has exceeded the limit; please try again later.";
+            let message =
+                "Number of requests for subscription has exceeded the limit; please try again later.";
             return Err(error(429, "RetryableError", message).with("retry-after", retry_after(wait)));
         }
     }

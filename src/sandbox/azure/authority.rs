@@ -28,8 +28,8 @@ impl Principal {
         let scope = scope.to_ascii_lowercase();
         self.grants.iter().any(|(pattern, at)| {
             let at = at.to_ascii_lowercase();
-            let covered =
-                at == "/" || scope.strip_prefix(&at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let covered = at == "/"
+                || scope.strip_prefix(&at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             covered && glob(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
         })
     }
@@ -76,7 +76,13 @@ impl Directory {
     }
 
     /// A fresh token for `client_id`.
-    pub(crate) fn issue(&mut self, principal: &Principal, audience: &str, now: Instant, lifetime: Duration) -> String {
+    pub(crate) fn issue(
+        &mut self,
+        principal: &Principal,
+        audience: &str,
+        now: Instant,
+        lifetime: Duration,
+    ) -> String {
         let issued = calendar().unix_timestamp();
         let claims = json!({
             "aud": audience,
@@ -201,7 +207,8 @@ fn token(world: &mut World, tenant: &str, request: &Request) -> Response {
         return refusal(400, "unauthorized_client", 700_016, &text);
     };
     if field("client_secret").is_empty() {
-        let text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
+        let text =
+            "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
         return refusal(401, "invalid_client", 7_000_218, text);
     }
     if field("client_secret") != principal.secret {
@@ -213,14 +220,17 @@ fn token(world: &mut World, tenant: &str, request: &Request) -> Response {
     }
     let scope = field("scope");
     let Some(audience) = scope.split(' ').find_map(|s| s.strip_suffix("/.default")) else {
-        let text = format!("The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).");
+        let text = format!(
+            "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
+        );
         return refusal(400, "invalid_scope", 1_002_012, &text);
     };
     let addresses = &world.addresses;
     let known = [&addresses.resource_manager, &addresses.authority].map(String::as_str);
     let bare = audience.trim_end_matches('/');
     if !known.contains(&bare) && !AUDIENCES.contains(&bare) {
-        let text = format!("The resource principal named {audience} was not found in the tenant named sandbox.");
+        let text =
+            format!("The resource principal named {audience} was not found in the tenant named sandbox.");
         return refusal(400, "invalid_resource", 500_011, &text);
     }
     let (now, lifetime) = (world.now(), world.options.token_lifetime);
@@ -237,9 +247,10 @@ fn token(world: &mut World, tenant: &str, request: &Request) -> Response {
     .with("cache-control", "no-store, no-cache")
 }
 
-/// The ids of the only tenant; `organizations` and the like name no tenant that a principal could live in.
+/// The names of the only tenant; `organizations` and the like name no tenant that a principal could live in.
+/// `adfs` is what clients are told to say when they shall not ask Microsoft's own discovery first.
 fn is_tenant(tenant: &str) -> bool {
-    tenant.eq_ignore_ascii_case(TENANT) || tenant.eq_ignore_ascii_case("sandbox.onmicrosoft.com")
+    [TENANT, "sandbox.onmicrosoft.com", "adfs"].iter().any(|known| tenant.eq_ignore_ascii_case(known))
 }
 
 fn unknown_tenant(tenant: &str) -> Response {
@@ -277,7 +288,8 @@ fn glob(pattern: &str, text: &str) -> bool {
 fn base64url(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len().div_ceil(3) * 4);
     for chunk in octets.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, octet| word << 8 | u32::from(*octet)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0u32, |word, octet| word << 8 | u32::from(*octet)) << (8 * (3 - chunk.len()));
         for place in 0..=chunk.len() {
             let index = (word >> (18 - 6 * place)) & 63;
             text.push(char::from(ALPHABET[index as usize]));
@@ -296,7 +308,8 @@ mod tests {
 
     #[test]
     fn base64url_follows_the_test_vectors_of_rfc_4648() {
-        let vectors = [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE")];
+        let vectors =
+            [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE")];
         for (octets, text) in vectors {
             assert_eq!(base64url(octets.as_bytes()), text);
         }
@@ -309,10 +322,19 @@ mod tests {
             client_id: String::new(),
             secret: String::new(),
             object_id: String::new(),
-            grants: vec![("Microsoft.Network/dnszones/*/read".into(), "/subscriptions/s/resourceGroups/rg".into())],
+            grants: vec![(
+                "Microsoft.Network/dnszones/*/read".into(),
+                "/subscriptions/s/resourceGroups/rg".into(),
+            )],
         };
-        assert!(principal.may("microsoft.network/dnsZones/CNAME/read", "/subscriptions/s/resourcegroups/RG/x"));
-        assert!(!principal.may("Microsoft.Network/dnszones/CNAME/write", "/subscriptions/s/resourceGroups/rg/x"));
-        assert!(!principal.may("Microsoft.Network/dnszones/CNAME/read", "/subscriptions/s/resourceGroups/rg2/x"));
+        assert!(
+            principal.may("microsoft.network/dnsZones/CNAME/read", "/subscriptions/s/resourcegroups/RG/x")
+        );
+        assert!(
+            !principal.may("Microsoft.Network/dnszones/CNAME/write", "/subscriptions/s/resourceGroups/rg/x")
+        );
+        assert!(
+            !principal.may("Microsoft.Network/dnszones/CNAME/read", "/subscriptions/s/resourceGroups/rg2/x")
+        );
     }
 }

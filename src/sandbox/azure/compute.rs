@@ -78,7 +78,8 @@ pub(crate) fn list(world: &World, principal: &Principal, group: Option<&str>) ->
     if let Err(refusal) = arm::authorize(principal, "Microsoft.Compute/virtualMachines/read", &scope) {
         return refusal;
     }
-    let within = |machine: &&Machine| group.is_none_or(|group| machine.id.group().eq_ignore_ascii_case(group));
+    let within =
+        |machine: &&Machine| group.is_none_or(|group| machine.id.group().eq_ignore_ascii_case(group));
     let value: Vec<_> = world.azure.machines.values().filter(within).map(json).collect();
     Response::json(200, json!({"value": value}))
 }

@@ -112,7 +112,9 @@ fn one(world: &mut World, request: &Request, name: &str) -> Result<Response, Res
             exists(world, spelled)?;
             let busy = world.azure.network.values().any(|r| r.id.group().eq_ignore_ascii_case(name));
             if busy {
-                let message = format!("The resource group '{spelled}' still has resources; the sandbox does not delete those.");
+                let message = format!(
+                    "The resource group '{spelled}' still has resources; the sandbox does not delete those."
+                );
                 return Err(arm::error(409, "ResourceGroupDeletionBlocked", &message));
             }
             world.azure.groups.remove(name);
@@ -120,7 +122,12 @@ fn one(world: &mut World, request: &Request, name: &str) -> Result<Response, Res
         }
         _ => {
             exists(world, spelled)?;
-            world.azure.groups.get(name).map(|group| Response::json(200, group.json())).ok_or(Response::empty(404))
+            world
+                .azure
+                .groups
+                .get(name)
+                .map(|group| Response::json(200, group.json()))
+                .ok_or(Response::empty(404))
         }
     }
 }
@@ -128,7 +135,9 @@ fn one(world: &mut World, request: &Request, name: &str) -> Result<Response, Res
 /// The generic list: no properties, every type.
 pub(crate) fn resources(world: &World, principal: &Principal, group: Option<&str>) -> Response {
     let scope = format!("/subscriptions/{SUBSCRIPTION}");
-    if let Err(refusal) = arm::authorize(principal, "Microsoft.Resources/subscriptions/resources/read", &scope) {
+    if let Err(refusal) =
+        arm::authorize(principal, "Microsoft.Resources/subscriptions/resources/read", &scope)
+    {
         return refusal;
     }
     let within = |id: &Id| group.is_none_or(|group| id.group().eq_ignore_ascii_case(group));

@@ -57,7 +57,12 @@ impl Labels {
 }
 
 /// Checks a label as the network provider does, and gives the name that it would have.
-pub(crate) fn name(label: &str, scope: Option<&str>, location: &str, group: &str) -> Result<String, Response> {
+pub(crate) fn name(
+    label: &str,
+    scope: Option<&str>,
+    location: &str,
+    group: &str,
+) -> Result<String, Response> {
     if DnsLabel::parse(label).is_err() {
         let message = format!(
             "The domain name label {label} is invalid. It must conform to the following regular expression: \
@@ -66,8 +71,9 @@ pub(crate) fn name(label: &str, scope: Option<&str>, location: &str, group: &str
         return Err(arm::error(400, "InvalidDomainNameLabel", &message));
     }
     if let Some(word) = RESERVED_WORDS.iter().find(|word| label.contains(**word)) {
-        let message =
-            format!("The domain name label {label} is invalid. It contains a reserved word or trademark: {word}.");
+        let message = format!(
+            "The domain name label {label} is invalid. It contains a reserved word or trademark: {word}."
+        );
         return Err(arm::error(400, "DomainNameLabelReserved", &message));
     }
     let hash = match scope {
@@ -147,7 +153,8 @@ mod tests {
         assert_eq!(of("TenantReuse"), of("TenantReuse"));
         assert_ne!(of("TenantReuse"), of("SubscriptionReuse"));
         assert_ne!(of("NoReuse"), of("NoReuse"));
-        let elsewhere = name("contoso", Some("ResourceGroupReuse"), "westeurope", "other").unwrap_or_default();
+        let elsewhere =
+            name("contoso", Some("ResourceGroupReuse"), "westeurope", "other").unwrap_or_default();
         assert_ne!(of("ResourceGroupReuse"), elsewhere);
     }
 }

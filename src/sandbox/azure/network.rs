@@ -22,7 +22,9 @@ use crate::sandbox::world::World;
 pub(crate) fn kind(collection: &str) -> Option<&'static Kind> {
     const KINDS: [&Kind; 5] =
         [&public_ip::KIND, &VIRTUAL_NETWORK, &security_group::KIND, &nic::KIND, &load_balancer::KIND];
-    KINDS.into_iter().find(|kind| kind.name.rsplit('/').next().is_some_and(|n| n.eq_ignore_ascii_case(collection)))
+    KINDS
+        .into_iter()
+        .find(|kind| kind.name.rsplit('/').next().is_some_and(|n| n.eq_ignore_ascii_case(collection)))
 }
 
 /// `Microsoft.Network/virtualNetworks`.
@@ -33,7 +35,11 @@ const VIRTUAL_NETWORK: Kind = Kind {
     removable: virtual_network_removable,
 };
 
-fn prepare_virtual_network(_: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<String, Value>, Response> {
+fn prepare_virtual_network(
+    _: &mut World,
+    _: &Principal,
+    proposal: &Proposal,
+) -> Result<Map<String, Value>, Response> {
     let mut document = proposal.document.clone();
     children::strip(&mut document);
     Ok(document)
@@ -111,7 +117,8 @@ fn users(world: &World) -> impl Iterator<Item = (String, Id)> {
 pub(crate) fn is_running(world: &World, user: &str) -> bool {
     let owner = user.to_ascii_lowercase();
     let owner = owner.rsplitn(3, '/').nth(2).unwrap_or_default().to_owned();
-    let powered = |nic: &Id| world.azure.machines.values().any(|machine| machine.running && machine.nic == *nic);
+    let powered =
+        |nic: &Id| world.azure.machines.values().any(|machine| machine.running && machine.nic == *nic);
     if owner.contains("/networkinterfaces/") {
         return powered(&Id::new(owner));
     }
@@ -128,8 +135,7 @@ pub(crate) fn is_running(world: &World, user: &str) -> bool {
 
 /// Brings every public address in line with its user.
 pub(crate) fn assign_all(world: &mut World) {
-    let ids: Vec<Id> =
-        world.azure.network.values().map(|r| r.id.clone()).filter(public_ip::is_one).collect();
+    let ids: Vec<Id> = world.azure.network.values().map(|r| r.id.clone()).filter(public_ip::is_one).collect();
     for id in ids {
         public_ip::assign(world, &id);
     }
@@ -138,7 +144,11 @@ pub(crate) fn assign_all(world: &mut World) {
 /// Attaches a public IP to an interface's first configuration, or detaches what is there.
 pub(crate) fn attach(world: &mut World, nic: &Id, public_ip: Option<&Id>) {
     let Some(nic) = world.azure.network.get_mut(&nic.key()) else { return };
-    let first = nic.document.get_mut("properties").and_then(|p| p.get_mut("ipConfigurations")).and_then(|c| c.get_mut(0));
+    let first = nic
+        .document
+        .get_mut("properties")
+        .and_then(|p| p.get_mut("ipConfigurations"))
+        .and_then(|c| c.get_mut(0));
     if let Some(properties) = first.and_then(|c| c.get_mut("properties")).and_then(Value::as_object_mut) {
         match public_ip {
             Some(id) => properties.insert("publicIPAddress".into(), json!({"id": id.as_str()})),
@@ -164,24 +174,41 @@ fn references(properties: &Value, key: &str) -> impl Iterator<Item = Id> {
     listed.into_iter().flatten().filter_map(|one| one.get("id")?.as_str().map(Id::new))
 }
 
-/// Refuses a reference to what is not there: a resource, or an entry of one of its collections.
+/// Refuses a reference to what is not there, or not ready: a resource, or an entry of one of its collections.
 fn must_exist(world: &World, from: &Id, to: &Id) -> Result<(), Response> {
     let key = to.key();
     let as_child = || {
         let mut parts = key.rsplitn(3, '/');
         let (name, collection, parent) = (parts.next()?, parts.next()?, parts.next()?);
         let parent = world.azure.network.get(parent)?;
-        let found = children::entries_any_case(&parent.document, collection).any(|at| at.eq_ignore_ascii_case(name));
-        found.then_some(())
+        let mut names = children::entries_any_case(&parent.document, collection);
+        names.any(|at| at.eq_ignore_ascii_case(name)).then_some(parent)
     };
-    if world.azure.network.contains_key(&key) || as_child().is_some() {
+    let Some(found) = world.azure.network.get(&key).or_else(as_child) else {
+        let message = format!(
+            "Resource {to} referenced by resource {from} was not found. Please make sure that the referenced resource \
+             exists, and that both resources are in the same region."
+        );
+        return Err(arm::error(400, "InvalidResourceReference", &message));
+    };
+    // A resource may refer to entries of its own while it is being written.
+    if found.state == "Succeeded" || found.id == *from {
         return Ok(());
     }
-    let message = format!(
-        "Resource {to} referenced by resource {from} was not found. Please make sure that the referenced resource \
-         exists, and that both resources are in the same region."
+    let detail = format!(
+        "Cannot proceed with operation since resource {} used by resource {from} is not in Succeeded state. Resource \
+         is in {} state.",
+        found.id, found.state
     );
-    Err(arm::error(400, "InvalidResourceReference", &message))
+    Err(Response::json(
+        429,
+        json!({"error": {
+            "code": "RetryableError",
+            "message": "A retryable error occurred.",
+            "details": [{"code": "ReferencedResourceNotProvisioned", "message": detail}],
+        }}),
+    )
+    .with("retry-after", "10"))
 }
 
 /// A public IP serves one configuration at a time.

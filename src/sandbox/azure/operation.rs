@@ -50,7 +50,8 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn json(&self) -> Value {
-        let details: Vec<_> = self.details.iter().map(|(code, text)| json!({"code": code, "message": text})).collect();
+        let details: Vec<_> =
+            self.details.iter().map(|(code, text)| json!({"code": code, "message": text})).collect();
         json!({"code": self.code, "message": self.message, "details": details})
     }
 }

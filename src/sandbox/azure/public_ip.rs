@@ -31,7 +31,8 @@ fn prepare(world: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<
         return Err(arm::error(400, "InvalidIdleTimeoutInMinutes", &message));
     }
 
-    let settings = |key| property(&document, &["dnsSettings", key]).and_then(Value::as_str).map(str::to_owned);
+    let settings =
+        |key| property(&document, &["dnsSettings", key]).and_then(Value::as_str).map(str::to_owned);
     let (label, scope, reverse) =
         (settings("domainNameLabel"), settings("domainNameLabelScope"), settings("reverseFqdn"));
     let held = before.as_ref().and_then(|b| b.lease.fqdn.clone());
@@ -72,7 +73,8 @@ fn prepare(world: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<
     resource.lease.fqdn = fqdn;
 
     let name = sku(&document).to_owned();
-    let tier = document.get("sku").and_then(|sku| sku.get("tier")).cloned().unwrap_or_else(|| json!("Regional"));
+    let tier =
+        document.get("sku").and_then(|sku| sku.get("tier")).cloned().unwrap_or_else(|| json!("Regional"));
     document.insert("sku".into(), json!({"name": name, "tier": tier}));
     if let Some(properties) = document.get_mut("properties").and_then(Value::as_object_mut) {
         for read_only in ["ipAddress", "ipConfiguration", "natGateway"] {
@@ -97,12 +99,14 @@ fn prepare(world: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<
 /// What Azure sells: Standard and StandardV2, Static. Basic remains where it was made before.
 fn sellable(id: &Id, before: Option<&Resource>, document: &Map<String, Value>) -> Result<(), Response> {
     let sku = sku(document);
-    let method = property(document, &["publicIPAllocationMethod"]).and_then(Value::as_str).unwrap_or("Dynamic");
+    let method =
+        property(document, &["publicIPAllocationMethod"]).and_then(Value::as_str).unwrap_or("Dynamic");
     match sku {
         "Basic" => {
             if document.get("zones").and_then(Value::as_array).is_some_and(|zones| !zones.is_empty()) {
-                let message =
-                    format!("Request for resource {id} is invalid as the Basic sku does not support availability zones.");
+                let message = format!(
+                    "Request for resource {id} is invalid as the Basic sku does not support availability zones."
+                );
                 return Err(arm::error(400, "ZonesNotAllowedInBasicSkuResource", &message));
             }
             if before.is_none() {
@@ -118,7 +122,9 @@ fn sellable(id: &Id, before: Option<&Resource>, document: &Map<String, Value>) -
             }
         }
         other => {
-            let message = format!("Error converting value \"{other}\" to type 'PublicIPAddressSkuName'. Path 'sku.name'.");
+            let message = format!(
+                "Error converting value \"{other}\" to type 'PublicIPAddressSkuName'. Path 'sku.name'."
+            );
             return Err(invalid_format("InvalidJson", &message));
         }
     }
@@ -135,11 +141,12 @@ fn unchangeable(id: &Id, before: Option<&Resource>, document: &Map<String, Value
     let upgrade = before.sku() == "Basic" && sku(document) == "Standard";
     if before.sku() != sku(document) && !upgrade {
         let message = format!(
-            "Sku cannot be changed on update for resource {id} from {} to {}.",
+            "Sku property is set at creation time and cannot be changed from {} to {} on resource update for \
+             resource {id}.",
             before.sku(),
             sku(document)
         );
-        return Err(arm::error(400, "ResourceSkuCannotBeChanged", &message));
+        return Err(arm::error(400, "SkuCannotBeChangedOnUpdate", &message));
     }
     if upgrade {
         let is_static = before.property(&["publicIPAllocationMethod"]) == Some(&json!("Static"));
@@ -175,7 +182,9 @@ fn unchangeable(id: &Id, before: Option<&Resource>, document: &Map<String, Value
     let (old, new) = (scope(&before.document), scope(document));
     let has_label = property(document, &["dnsSettings", "domainNameLabel"]).is_some();
     if before.lease.fqdn.is_some() && has_label && old != new {
-        let message = format!("The property 'domainNameLabelScope' of public IP address {id} can only be specified at creation.");
+        let message = format!(
+            "The property 'domainNameLabelScope' of public IP address {id} can only be specified at creation."
+        );
         return Err(arm::error(400, "DomainNameLabelScopeCannotBeChanged", &message));
     }
     Ok(())
@@ -186,8 +195,9 @@ fn unchangeable(id: &Id, before: Option<&Resource>, document: &Map<String, Value
 fn may_reverse(world: &World, id: &Id, own: Option<&str>, reverse: &str) -> Result<(), Response> {
     let name = reverse.trim_end_matches('.').to_ascii_lowercase();
     let here = world.azure.network.get(&id.key());
-    let unchanged =
-        here.is_some_and(|r| r.property(&["dnsSettings", "reverseFqdn"]).and_then(Value::as_str) == Some(reverse));
+    let unchanged = here.is_some_and(|r| {
+        r.property(&["dnsSettings", "reverseFqdn"]).and_then(Value::as_str) == Some(reverse)
+    });
     let known = own == Some(name.as_str())
         || world.azure.network.values().any(|r| r.id != *id && r.lease.fqdn.as_deref() == Some(&name));
     let vanity = || {
@@ -287,7 +297,11 @@ pub(crate) fn fresh_address(world: &mut World, six: bool) -> IpAddr {
         return Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, high, low).into();
     }
     // 198.18.0.0/15 follows (RFC 2544) once the 254 of 203.0.113.0/24 are used up.
-    let base = if n < 255 { u32::from(Ipv4Addr::new(203, 0, 113, 0)) } else { u32::from(Ipv4Addr::new(198, 18, 0, 0)) };
+    let base = if n < 255 {
+        u32::from(Ipv4Addr::new(203, 0, 113, 0))
+    } else {
+        u32::from(Ipv4Addr::new(198, 18, 0, 0))
+    };
     Ipv4Addr::from(base + n).into()
 }
 

@@ -29,7 +29,11 @@ impl RecordSet {
     }
 
     pub(crate) fn ttl(&self) -> u32 {
-        self.properties.get("TTL").and_then(Value::as_u64).and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(3600)
+        self.properties
+            .get("TTL")
+            .and_then(Value::as_u64)
+            .and_then(|ttl| u32::try_from(ttl).ok())
+            .unwrap_or(3600)
     }
 
     /// The resource that an alias set follows.
@@ -39,7 +43,11 @@ impl RecordSet {
 
     fn json(&self, zone: &Zone) -> Value {
         let mut properties = self.properties.clone();
-        let fqdn = if self.name == "@" { format!("{}.", zone.name) } else { format!("{}.{}.", self.name, zone.name) };
+        let fqdn = if self.name == "@" {
+            format!("{}.", zone.name)
+        } else {
+            format!("{}.{}.", self.name, zone.name)
+        };
         properties.insert("fqdn".into(), json!(fqdn));
         properties.insert("provisioningState".into(), json!("Succeeded"));
         // Every set shows the member, empty where the set is no alias.
@@ -143,7 +151,13 @@ fn one(
 }
 
 /// `…/dnsZones/{zone}/{type}`, `…/recordsets` and `…/all`: pages of 100, 1,000 at most.
-pub(crate) fn list(world: &mut World, principal: &Principal, request: &Request, zone: &Id, what: &str) -> Response {
+pub(crate) fn list(
+    world: &mut World,
+    principal: &Principal,
+    request: &Request,
+    zone: &Id,
+    what: &str,
+) -> Response {
     pages(world, principal, request, zone, what).unwrap_or_else(|refusal| refusal)
 }
 
@@ -190,7 +204,8 @@ fn pages(
     let mut page = json!({"value": value});
     if found.next().is_some() {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in request.pairs.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("$skiptoken")) {
+        for (name, value) in request.pairs.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("$skiptoken"))
+        {
             query.append_pair(name, value);
         }
         query.append_pair("$skiptoken", &last);
@@ -212,7 +227,8 @@ fn settable(kind: &str, mut document: Map<String, Value>) -> Result<Map<String, 
     let member = rdata::member(kind).unwrap_or_default();
     let mut properties = Map::new();
     for (key, value) in given {
-        let key = ["TTL", "metadata", "targetResource", member].into_iter().find(|k| key.eq_ignore_ascii_case(k));
+        let key =
+            ["TTL", "metadata", "targetResource", member].into_iter().find(|k| key.eq_ignore_ascii_case(k));
         if let Some(key) = key.filter(|_| !value.is_null()) {
             properties.insert(key.to_owned(), value);
         }
@@ -221,7 +237,11 @@ fn settable(kind: &str, mut document: Map<String, Value>) -> Result<Map<String, 
         // Reported for the service itself: such keys vanish while the call succeeds.
         metadata.retain(|key, _| !key.contains(' '));
         if let Some(key) = metadata.iter().find(|(_, value)| !value.is_string()).map(|(key, _)| key) {
-            return Err(error(400, "BadRequest", &format!("The metadata value of '{key}' must be a string.")));
+            return Err(error(
+                400,
+                "BadRequest",
+                &format!("The metadata value of '{key}' must be a string."),
+            ));
         }
     }
     if target(&properties).is_none() {
@@ -230,7 +250,13 @@ fn settable(kind: &str, mut document: Map<String, Value>) -> Result<Map<String, 
     Ok(properties)
 }
 
-fn check(world: &World, zone: &Id, kind: &str, name: &str, properties: &Map<String, Value>) -> Result<(), Response> {
+fn check(
+    world: &World,
+    zone: &Id,
+    kind: &str,
+    name: &str,
+    properties: &Map<String, Value>,
+) -> Result<(), Response> {
     let bad = |message: String| Err(error(400, "BadRequest", &message));
     let Some(held) = world.azure.zones.get(&zone.key()) else { return Ok(()) };
     let fqdn = if name == "@" { held.name.clone() } else { format!("{name}.{}", held.name) };
@@ -268,19 +294,19 @@ fn check(world: &World, zone: &Id, kind: &str, name: &str, properties: &Map<Stri
     }
     let texts = rdata::values(kind, properties);
     if kind == "TXT" && texts.iter().map(String::len).sum::<usize>() > 4096 {
-        return bad("The total length of all records in the TXT record set exceeds 4096 characters.".to_owned());
+        return bad(
+            "The total length of all records in the TXT record set exceeds 4096 characters.".to_owned()
+        );
     }
 
     let lower = name.to_ascii_lowercase();
     let mut others = held.sets.keys().filter(|(at, of)| *at == lower && of != kind);
     if kind == "CNAME" && others.clone().next().is_some() {
-        let message =
-            "The CNAME record could not be created because another record with the same name already exists in this zone.";
+        let message = "The CNAME record could not be created because another record with the same name already exists in this zone.";
         return Err(error(409, "Conflict", message));
     }
     if kind != "CNAME" && others.any(|(_, of)| of == "CNAME") {
-        let message =
-            "The record could not be created because a CNAME record with the same name already exists in this zone.";
+        let message = "The record could not be created because a CNAME record with the same name already exists in this zone.";
         return Err(error(409, "Conflict", message));
     }
     if held.sets.len() >= MAX_RECORD_SETS && !held.sets.contains_key(&(lower, kind.to_owned())) {
@@ -298,15 +324,23 @@ fn alias(world: &World, zone: &Id, kind: &str, name: &str, target: &str) -> Resu
     let id = Id::new(target);
     let in_zone = format!("{}/{}/", zone.key(), kind.to_ascii_lowercase());
     if let Some(set) = id.key().strip_prefix(&in_zone) {
-        let known = world.azure.zones.get(&zone.key()).is_some_and(|zone| {
-            zone.sets.contains_key(&(set.to_owned(), kind.to_owned()))
-        });
+        let known = world
+            .azure
+            .zones
+            .get(&zone.key())
+            .is_some_and(|zone| zone.sets.contains_key(&(set.to_owned(), kind.to_owned())));
         // Reported: an alias on the apex set of the same zone is refused (azure-docs #114848).
-        return if known && set != "@" { Ok(()) } else { bad(format!("The target resource '{target}' does not exist.")) };
+        return if known && set != "@" {
+            Ok(())
+        } else {
+            bad(format!("The target resource '{target}' does not exist."))
+        };
     }
     let is_public_ip = id.key().contains("/providers/microsoft.network/publicipaddresses/");
     if !is_public_ip || kind == "CNAME" {
-        return bad(format!("The resource '{target}' cannot be the target of an alias record set of type {kind}."));
+        return bad(format!(
+            "The resource '{target}' cannot be the target of an alias record set of type {kind}."
+        ));
     }
     let Some(resource) = world.azure.network.get(&id.key()) else {
         return bad(format!("The target resource '{target}' does not exist."));
@@ -328,7 +362,9 @@ fn alias(world: &World, zone: &Id, kind: &str, name: &str, target: &str) -> Resu
 fn known(kind: &str) -> Result<&'static str, Response> {
     let found = rdata::TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(kind));
     found.map(|(name, _)| *name).ok_or_else(|| {
-        let message = format!("The resource type '{kind}' could not be found in the namespace 'Microsoft.Network/dnszones'.");
+        let message = format!(
+            "The resource type '{kind}' could not be found in the namespace 'Microsoft.Network/dnszones'."
+        );
         arm::error(404, "InvalidResourceType", &message)
     })
 }
@@ -338,8 +374,8 @@ fn parent(world: &World, zone: &Id) -> Result<(), Response> {
         return Ok(());
     }
     let message = format!(
-        "Failed to perform '{}' on resource(s) of type 'dnszones', because the parent resource '{zone}' could not be found.",
-        "requested operation"
+        "Can not perform requested operation on nested resource. Parent resource '{}' not found.",
+        zone.name()
     );
     Err(arm::error(404, "ParentResourceNotFound", &message))
 }
@@ -350,7 +386,12 @@ fn shown(world: &World, zone: &Id, status: u16, set: &RecordSet) -> Response {
 }
 
 /// What a person writes in the portal: the set as it stands, replaced whole, checked like any other.
-pub(crate) fn put_by_hand(world: &mut World, fqdn: &str, kind: &str, properties: &Value) -> Result<(), String> {
+pub(crate) fn put_by_hand(
+    world: &mut World,
+    fqdn: &str,
+    kind: &str,
+    properties: &Value,
+) -> Result<(), String> {
     let (zone, name) = place(world, fqdn)?;
     let kind = known(kind).map_err(|_| format!("Azure DNS has no type {kind}"))?;
     let document = Map::from_iter([("properties".to_owned(), properties.clone())]);

@@ -74,12 +74,15 @@ pub(crate) struct Kind {
     /// Such as `Microsoft.Network/publicIPAddresses`.
     pub(crate) name: &'static str,
     /// Checks a PUT and completes the document; `None` is the resource before, if there was one.
-    pub(crate) prepare: fn(&mut World, &Principal, &Proposal) -> Result<Map<String, Value>, Response>,
+    pub(crate) prepare: Prepare,
     /// The type's own members of `properties`, beside what was set.
     pub(crate) render: fn(&World, &Resource, &mut Value),
     /// Whether the resource may go.
     pub(crate) removable: fn(&World, &Resource) -> Result<(), Response>,
 }
+
+/// See [`Kind::prepare`].
+type Prepare = fn(&mut World, &Principal, &Proposal) -> Result<Map<String, Value>, Response>;
 
 /// A PUT before it is accepted.
 pub(crate) struct Proposal {
@@ -100,7 +103,13 @@ pub(crate) fn sku(document: &Map<String, Value>) -> &str {
 }
 
 /// PUT: replaces the whole resource.
-pub(crate) fn put(world: &mut World, principal: &Principal, request: &Request, id: Id, kind: &Kind) -> Response {
+pub(crate) fn put(
+    world: &mut World,
+    principal: &Principal,
+    request: &Request,
+    id: Id,
+    kind: &Kind,
+) -> Response {
     try_put(world, principal, request, id, kind).unwrap_or_else(|refusal| refusal)
 }
 
@@ -115,7 +124,8 @@ fn try_put(
     super::group::exists(world, id.group())?;
     let mut document = body(request)?;
     let before = world.azure.network.get(&id.key()).cloned();
-    arm::precondition(request, before.as_ref().map(|r| r.etag.as_str())).map_err(|_| precondition_failed())?;
+    arm::precondition(request, before.as_ref().map(|r| r.etag.as_str()))
+        .map_err(|_| precondition_failed())?;
     if let Some(busy) = operation::busy(world, &id) {
         return Err(busy);
     }
@@ -152,11 +162,24 @@ fn try_put(
     resource.document = document;
     resource.touch("Updating");
     let shown = render_by_id(world, &id, kind);
-    Ok(operation::start(world, &id, "Microsoft.Network", &location, Effect::Write, Response::json(status, shown)))
+    Ok(operation::start(
+        world,
+        &id,
+        "Microsoft.Network",
+        &location,
+        Effect::Write,
+        Response::json(status, shown),
+    ))
 }
 
 /// PATCH: tags, nothing else.
-pub(crate) fn patch(world: &mut World, principal: &Principal, request: &Request, id: &Id, kind: &Kind) -> Response {
+pub(crate) fn patch(
+    world: &mut World,
+    principal: &Principal,
+    request: &Request,
+    id: &Id,
+    kind: &Kind,
+) -> Response {
     try_patch(world, principal, request, id, kind).unwrap_or_else(|refusal| refusal)
 }
 
@@ -196,7 +219,13 @@ pub(crate) fn get(world: &World, principal: &Principal, id: &Id, kind: &Kind) ->
 }
 
 /// DELETE.
-pub(crate) fn delete(world: &mut World, principal: &Principal, request: &Request, id: &Id, kind: &Kind) -> Response {
+pub(crate) fn delete(
+    world: &mut World,
+    principal: &Principal,
+    request: &Request,
+    id: &Id,
+    kind: &Kind,
+) -> Response {
     if let Err(refusal) = arm::authorize(principal, &format!("{}/delete", kind.name), id.as_str()) {
         return refusal;
     }
@@ -219,7 +248,13 @@ pub(crate) fn delete(world: &mut World, principal: &Principal, request: &Request
 }
 
 /// The list of a group, or of the subscription.
-pub(crate) fn list(world: &World, principal: &Principal, scope: &str, group: Option<&str>, kind: &Kind) -> Response {
+pub(crate) fn list(
+    world: &World,
+    principal: &Principal,
+    scope: &str,
+    group: Option<&str>,
+    kind: &Kind,
+) -> Response {
     if let Err(refusal) = arm::authorize(principal, &format!("{}/read", kind.name), scope) {
         return refusal;
     }
@@ -289,7 +324,8 @@ pub(crate) fn not_found(id: &Id, kind: &Kind) -> Response {
 }
 
 pub(crate) fn precondition_failed() -> Response {
-    let message = "Precondition failed. The etag provided in the If-Match or If-None-Match header does not match.";
+    let message =
+        "Precondition failed. The etag provided in the If-Match or If-None-Match header does not match.";
     arm::error(412, "PreconditionFailed", message)
 }
 

@@ -91,7 +91,11 @@ impl Zone {
 pub(crate) fn seeded() -> BTreeMap<String, Zone> {
     let mut zone = Zone::new(Id::of(DNS_GROUP, "Microsoft.Network/dnszones", ZONE));
     zone.seed("www", "A", json!({"TTL": 3600, "ARecords": [{"ipv4Address": "192.0.2.80"}]}));
-    zone.seed("@", "MX", json!({"TTL": 3600, "MXRecords": [{"preference": 10, "exchange": "mail.example.com."}]}));
+    zone.seed(
+        "@",
+        "MX",
+        json!({"TTL": 3600, "MXRecords": [{"preference": 10, "exchange": "mail.example.com."}]}),
+    );
     zone.seed("mail", "A", json!({"TTL": 3600, "ARecords": [{"ipv4Address": "192.0.2.25"}]}));
     let spf = "v=spf1 mx -all";
     let metadata = json!({"contact": "mail team"});
@@ -143,7 +147,9 @@ fn one(world: &mut World, principal: &Principal, request: &Request, id: &Id) -> 
         condition(request, etag.as_deref())?;
     }
     match request.method.as_str() {
-        "GET" => world.azure.zones.get(&id.key()).map(|z| Response::json(200, z.json())).ok_or_else(|| missing(id)),
+        "GET" => {
+            world.azure.zones.get(&id.key()).map(|z| Response::json(200, z.json())).ok_or_else(|| missing(id))
+        }
         "PUT" => put(world, request, id),
         "PATCH" => {
             let tags = body(request)?.remove("tags").unwrap_or_else(|| json!({}));
@@ -166,7 +172,8 @@ fn put(world: &mut World, request: &Request, id: &Id) -> Result<Response, Respon
         return Err(error(400, "BadRequest", &format!("The domain name '{}' is invalid.", id.name())));
     }
     if document.get("location").and_then(Value::as_str) != Some("global") {
-        let message = "The location property must be 'global' for resources of type 'Microsoft.Network/dnsZones'.";
+        let message =
+            "The location property must be 'global' for resources of type 'Microsoft.Network/dnsZones'.";
         return Err(arm::error(400, "LocationNotAvailableForResourceType", message));
     }
     let status = if world.azure.zones.contains_key(&id.key()) { 200 } else { 201 };
@@ -197,7 +204,8 @@ pub(crate) fn served(world: &World, zone: &str, name: &str) -> Option<Vec<Served
     let zone = world.azure.zones.values().find(|z| z.name == zone)?;
     let relative = zone.relative(name)?;
     let below = format!(".{relative}");
-    let exists = relative == "@" || zone.sets.keys().any(|(name, _)| *name == relative || name.ends_with(&below));
+    let exists =
+        relative == "@" || zone.sets.keys().any(|(name, _)| *name == relative || name.ends_with(&below));
     if !exists {
         return None;
     }

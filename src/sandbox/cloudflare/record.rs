@@ -4,12 +4,12 @@
 
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::content::{self, Body};
 use super::error::ApiError;
 use crate::model::name::ZoneName;
 use crate::sandbox::CloudflarePlan;
-use crate::sandbox::world::timestamp;
 
 /// A stored record; everything in it has passed the service's checks.
 #[derive(Clone, Debug)]
@@ -137,6 +137,11 @@ impl Record {
 /// An identifier as the service makes them: 32 hexadecimal digits.
 pub(crate) fn new_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// A moment as the service prints it: UTC, to the microsecond, so that two changes within a second differ.
+pub(crate) fn timestamp(at: OffsetDateTime) -> String {
+    at.replace_microsecond(at.microsecond()).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
 }
 
 fn parsed(

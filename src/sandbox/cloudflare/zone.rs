@@ -4,10 +4,9 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::error::ApiError;
-use super::record::{self, Record};
+use super::record::{self, Record, timestamp};
 use crate::model::name::ZoneName;
 use crate::sandbox::CloudflarePlan;
-use crate::sandbox::world::timestamp;
 
 /// A zone.
 #[derive(Clone, Debug)]
@@ -220,11 +219,16 @@ impl Zone {
     fn check(&self, record: &Record) -> Result<(), ApiError> {
         let is_cut = record.kind == "NS" && record.name != self.name.apex().as_str();
         let is_address = |kind: &str| matches!(kind, "A" | "AAAA");
+        // A delegation may be signed (RFC 4035, 2.4); nothing else stands beside it.
+        let signs = |one: &str, other: &str| one == "DS" && other == "NS";
         let beside = self.records.iter().filter(|held| held.id != record.id && held.name == record.name);
         for held in beside {
             if held.kind == record.kind && held.content == record.content && held.priority == record.priority
             {
                 return Err(ApiError::identical());
+            }
+            if signs(&record.kind, &held.kind) || signs(&held.kind, &record.kind) {
+                continue;
             }
             let host = is_address(&held.kind) || held.kind == "CNAME";
             if record.kind == "CNAME" && host {

@@ -44,7 +44,10 @@ async fn answer(cloud: &Cloud, request: &Request) -> Response {
                 .iter()
                 .map(|(verb, body)| json!({"verb": verb, "body": body, "path": format!("/control/{verb}")}))
                 .collect();
-            Response::json(200, json!({"verbs": verbs, "addresses": cloud.with(|world| json!(world.addresses))}))
+            Response::json(
+                200,
+                json!({"verbs": verbs, "addresses": cloud.with(|world| json!(world.addresses))}),
+            )
         }
         ("GET", ["requests"]) => Response::json(200, cloud.with(|world| json!(world.log.entries()))),
         ("DELETE", ["requests"]) => {
@@ -66,7 +69,11 @@ fn parse(verb: &str, request: &Request) -> Result<Verb, String> {
     if !VERBS.iter().any(|(known, _)| *known == verb) {
         return Err(format!("there is no verb {verb}; see GET /control"));
     }
-    let body = if request.body.is_empty() { Value::Object(Map::new()) } else { request.json().map_err(|e| e.to_string())? };
+    let body = if request.body.is_empty() {
+        Value::Object(Map::new())
+    } else {
+        request.json().map_err(|e| e.to_string())?
+    };
     let Value::Object(body) = body else { return Err("the body is a JSON object".to_owned()) };
     // A verb without fields is a plain text to serde.
     let value = if UNITS.contains(&verb) { json!(verb) } else { json!({verb: body}) };
@@ -78,32 +85,78 @@ fn parse(verb: &str, request: &Request) -> Result<Verb, String> {
 enum Verb {
     StartVm,
     DeallocateVm,
-    RecreatePublicIp { name: String },
-    DeletePublicIp { name: String },
+    RecreatePublicIp {
+        name: String,
+    },
+    DeletePublicIp {
+        name: String,
+    },
     CreateLegacyPublicIp(LegacyPublicIp),
-    Relabel { name: String, label: Option<String> },
-    EditPublicIp { name: String, changes: Value },
-    ShowPublicIp { name: String },
-    StrangerTakesLabel { label: String },
-    StrangerReleasesLabel { label: String },
+    Relabel {
+        name: String,
+        label: Option<String>,
+    },
+    EditPublicIp {
+        name: String,
+        changes: Value,
+    },
+    ShowPublicIp {
+        name: String,
+    },
+    StrangerTakesLabel {
+        label: String,
+    },
+    StrangerReleasesLabel {
+        label: String,
+    },
     SetRecordAzure(RecordAtAzure),
-    DeleteRecordAzure { name: String, r#type: String },
+    DeleteRecordAzure {
+        name: String,
+        r#type: String,
+    },
     SetRecordCloudflare(Value),
-    DeleteRecordCloudflare { name: String, r#type: String },
-    Proxy { name: String, proxied: bool },
-    Delegate { to: Delegation },
+    DeleteRecordCloudflare {
+        name: String,
+        r#type: String,
+    },
+    Proxy {
+        name: String,
+        proxied: bool,
+    },
+    Delegate {
+        to: Delegation,
+    },
     Fault(Fault),
-    DnsFault { server: NameServer, fault: Option<DnsFault> },
+    DnsFault {
+        server: NameServer,
+        fault: Option<DnsFault>,
+    },
     ClearFaults,
     ClearCache,
-    HoldAt { n: u32, #[serde(default)] mutations_only: bool, #[serde(default = "before")] point: HoldPoint },
+    HoldAt {
+        n: u32,
+        #[serde(default)]
+        mutations_only: bool,
+        #[serde(default = "before")]
+        point: HoldPoint,
+    },
     WaitUntilHeld,
     Release,
     ExpireTokens,
-    Grant { client_id: String, actions: Vec<String>, scope: String },
-    ThrottleScale { scale: f64 },
-    OperationDelay { milliseconds: u64 },
-    LabelReservation { milliseconds: u64 },
+    Grant {
+        client_id: String,
+        actions: Vec<String>,
+        scope: String,
+    },
+    ThrottleScale {
+        scale: f64,
+    },
+    OperationDelay {
+        milliseconds: u64,
+    },
+    LabelReservation {
+        milliseconds: u64,
+    },
     Reset,
 }
 
@@ -123,7 +176,9 @@ impl Verb {
             Self::SetRecordAzure(record) => control.set_record_azure(&record)?,
             Self::DeleteRecordAzure { name, r#type } => control.delete_record_azure(&name, &r#type)?,
             Self::SetRecordCloudflare(record) => control.set_record_cloudflare(&record)?,
-            Self::DeleteRecordCloudflare { name, r#type } => control.delete_record_cloudflare(&name, &r#type)?,
+            Self::DeleteRecordCloudflare { name, r#type } => {
+                control.delete_record_cloudflare(&name, &r#type)?
+            }
             Self::Proxy { name, proxied } => control.proxy(&name, proxied)?,
             Self::Delegate { to } => control.delegate(to),
             Self::Fault(fault) => control.fault(fault),
@@ -139,7 +194,9 @@ impl Verb {
                 control.grant(&client_id, &actions, &scope)?;
             }
             Self::ThrottleScale { scale } => control.throttle_scale(scale),
-            Self::OperationDelay { milliseconds } => control.operation_delay(Duration::from_millis(milliseconds)),
+            Self::OperationDelay { milliseconds } => {
+                control.operation_delay(Duration::from_millis(milliseconds))
+            }
             Self::LabelReservation { milliseconds } => {
                 control.label_reservation(Duration::from_millis(milliseconds));
             }
@@ -171,8 +228,14 @@ const VERBS: [(&str, &str); 29] = [
     ("delete-record-cloudflare", "name type"),
     ("proxy", "name proxied"),
     ("delegate", "to: both | azure | cloudflare"),
-    ("fault", "service? method? path? nth? times? action: {kind: status | html | truncated | reset | lost-answer | hang | latency | operation-fails, …}"),
-    ("dns-fault", "server: azure1 | azure2 | cloudflare1 | cloudflare2 | label | recursive; fault?: silent | serv-fail | refused | stale"),
+    (
+        "fault",
+        "service? method? path? nth? times? action: {kind: status | html | truncated | reset | lost-answer | hang | latency | operation-fails, …}",
+    ),
+    (
+        "dns-fault",
+        "server: azure1 | azure2 | cloudflare1 | cloudflare2 | label | recursive; fault?: silent | serv-fail | refused | stale",
+    ),
     ("clear-faults", ""),
     ("clear-cache", ""),
     ("hold-at", "n mutations_only? point?: before | after"),

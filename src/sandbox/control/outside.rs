@@ -141,7 +141,9 @@ fn claim(world: &mut World, id: &Id, label: &str) -> Result<String, String> {
 }
 
 fn set_label(resource: &mut Resource, label: Option<&str>) {
-    let Some(properties) = resource.document.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    let Some(properties) = resource.document.get_mut("properties").and_then(Value::as_object_mut) else {
+        return;
+    };
     match label {
         Some(label) => properties.insert("dnsSettings".into(), json!({"domainNameLabel": label})),
         None => properties.remove("dnsSettings"),
@@ -149,7 +151,11 @@ fn set_label(resource: &mut Resource, label: Option<&str>) {
 }
 
 fn whole(label: &str) -> String {
-    if label.contains('.') { label.to_ascii_lowercase() } else { format!("{label}.{LOCATION}.{}", azure::LABEL_SUFFIX) }
+    if label.contains('.') {
+        label.to_ascii_lowercase()
+    } else {
+        format!("{label}.{LOCATION}.{}", azure::LABEL_SUFFIX)
+    }
 }
 
 fn into_object(value: Value) -> Map<String, Value> {

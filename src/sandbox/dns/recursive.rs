@@ -235,4 +235,5 @@ fn root_soa() -> Vec<Record> {
 // RFC 1034 names no number; this is what hickory-resolver follows.
 const MAX_CHAIN: usize = 8;
 const MAX_REFERRALS: usize = 4;
-const PATIENCE: Duration = Duration::from_millis(400);
+// Four silent servers are found out before a client's usual five seconds are over.
+const PATIENCE: Duration = Duration::from_millis(800);

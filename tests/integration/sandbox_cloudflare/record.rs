@@ -48,6 +48,7 @@ async fn patch_keeps_what_it_does_not_name_and_put_loses_it() {
     let rest = format!("/{}", made["id"].as_str().expect("an id"));
 
     let patched = api.records("PATCH", &rest, json!({ "content": "b.example.net" })).await.result().clone();
+    assert_ne!(patched["modified_on"], made["modified_on"], "two changes within a second differ");
     for kept in ["id", "comment", "tags", "settings", "ttl", "name", "created_on", "comment_modified_on"] {
         assert_eq!(patched[kept], made[kept], "PATCH keeps {kept}");
     }
@@ -102,7 +103,9 @@ async fn names_that_cannot_stand_together_are_refused_by_the_codes_of_the_servic
         let answer = api.records("POST", "", json!({ "type": kind, "name": name, "content": content })).await;
         assert_eq!(answer.refusal(), (400, code), "{kind} {name} {content}: {}", answer.message());
     }
-    // What may stand together: a second address, a text beside a CNAME.
+    // What may stand together: a second address, a text beside a CNAME, the signature of a delegation.
+    let data = json!({ "key_tag": 1, "algorithm": 13, "digest_type": 2, "digest": "00".repeat(32) });
+    api.create(json!({ "type": "DS", "name": "sub.example.com", "data": data })).await;
     api.create(json!({ "type": "A", "name": "a.example.com", "content": "192.0.2.2" })).await;
     api.create(json!({ "type": "TXT", "name": "c.example.com", "content": "text" })).await;
 }
@@ -204,4 +207,31 @@ async fn a_body_that_is_not_a_record_is_refused_without_a_trace() {
         assert_eq!(answer.refusal(), (400, code), "{body}");
     }
     assert_eq!(api.records("GET", "/usage", Value::Null).await.result()["record_usage"], before);
+}
+
+#[tokio::test]
+async fn a_person_edits_a_record_in_place_and_cannot_break_the_rules_either() {
+    let api = Api::start().await;
+    let control = api.sandbox.control();
+    let made = api
+        .create(json!({ "type": "CNAME", "name": "jump.example.com", "content": "a.example.net", "comment": "ours" }))
+        .await;
+    let edit = json!({ "type": "CNAME", "name": "jump.example.com", "content": "b.example.net", "ttl": 300 });
+    control.set_record_cloudflare(&edit).expect("legal");
+    let rest = format!("/{}", made["id"].as_str().expect("an id"));
+    let now = api.records("GET", &rest, Value::Null).await.result().clone();
+    assert_eq!(
+        (&now["content"], &now["comment"]),
+        (&json!("b.example.net"), &Value::Null),
+        "no mark is kept"
+    );
+    let address = json!({ "type": "A", "name": "jump.example.com", "content": "192.0.2.1" });
+    let refused = control.set_record_cloudflare(&address).expect_err("a CNAME is there");
+    assert!(refused.to_string().contains("CNAME record with that host already exists"), "{refused}");
+    control.delete_record_cloudflare("jump.example.com", "CNAME").expect("it is there");
+    control.set_record_cloudflare(&address).expect("and now it is free");
+    control.delete_record_cloudflare("jump.example.com", "CNAME").expect_err("gone");
+    control
+        .set_record_cloudflare(&json!({ "type": "A", "name": "a.example.org" }))
+        .expect_err("not our zone");
 }

@@ -16,7 +16,10 @@ pub(super) fn entries<'d>(
     collection: &str,
 ) -> impl Iterator<Item = (&'d str, &'d Value)> {
     let listed = resource::property(document, &[collection]).and_then(Value::as_array);
-    listed.into_iter().flatten().filter_map(|entry| Some((entry.get("name")?.as_str()?, entry.get("properties")?)))
+    listed
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some((entry.get("name")?.as_str()?, entry.get("properties")?)))
 }
 
 /// The names in one collection, whose own name is compared without case.
@@ -24,7 +27,8 @@ pub(super) fn entries_any_case<'d>(
     document: &'d Map<String, Value>,
     collection: &str,
 ) -> impl Iterator<Item = &'d str> {
-    let known = COLLECTIONS.iter().find(|name| name.eq_ignore_ascii_case(collection)).copied().unwrap_or_default();
+    let known =
+        COLLECTIONS.iter().find(|name| name.eq_ignore_ascii_case(collection)).copied().unwrap_or_default();
     entries(document, known).map(|(name, _)| name)
 }
 
@@ -125,10 +129,14 @@ fn handle(
     let scope = format!("{parent}/{collection}/{}", name.unwrap_or_default());
     arm::authorize(principal, &format!("{}/{collection}/{verb}", kind.name), &scope)?;
     super::super::group::exists(world, parent.group())?;
-    let before = world.azure.network.get(&parent.key()).cloned().ok_or_else(|| resource::not_found(parent, kind))?;
+    let before =
+        world.azure.network.get(&parent.key()).cloned().ok_or_else(|| resource::not_found(parent, kind))?;
     let Some(name) = name else {
         let shown = resource::render(world, &before, kind);
-        return Ok(Response::json(200, json!({"value": shown["properties"].get(collection).cloned().unwrap_or(json!([]))})));
+        return Ok(Response::json(
+            200,
+            json!({"value": shown["properties"].get(collection).cloned().unwrap_or(json!([]))}),
+        ));
     };
     let position = entries(&before.document, collection).position(|(at, _)| at.eq_ignore_ascii_case(name));
     match (verb, position) {
@@ -137,7 +145,8 @@ fn handle(
         ("delete", None) => return Ok(Response::empty(204)),
         _ => {}
     }
-    arm::precondition(request, position.map(|_| before.etag.as_str())).map_err(|_| resource::precondition_failed())?;
+    arm::precondition(request, position.map(|_| before.etag.as_str()))
+        .map_err(|_| resource::precondition_failed())?;
     if let Some(busy) = operation::busy(world, parent) {
         return Err(busy);
     }
@@ -163,13 +172,18 @@ fn handle(
         }
     };
     let location = before.location().to_owned();
-    let proposal = Proposal { id: parent.clone(), before: Some(before), document, location: location.clone() };
+    let proposal =
+        Proposal { id: parent.clone(), before: Some(before), document, location: location.clone() };
     let document = (kind.prepare)(world, principal, &proposal)?;
     if let Some(resource) = world.azure.network.get_mut(&parent.key()) {
         resource.document = document;
         resource.touch("Updating");
     }
-    let response = if status == 202 { effect } else { Response::json(status, shown(world, parent, kind, collection, name)) };
+    let response = if status == 202 {
+        effect
+    } else {
+        Response::json(status, shown(world, parent, kind, collection, name))
+    };
     // The whole parent is busy meanwhile, as in the service; its removal is not meant, hence always a write.
     Ok(operation::start(world, parent, "Microsoft.Network", &location, Effect::Write, response))
 }
@@ -178,7 +192,9 @@ fn shown(world: &World, parent: &Id, kind: &Kind, collection: &str, name: &str) 
     let Some(parent) = world.azure.network.get(&parent.key()) else { return Value::Null };
     let whole = resource::render(world, parent, kind);
     let listed = whole["properties"].get(collection).and_then(Value::as_array);
-    let named = |entry: &&Value| entry.get("name").and_then(Value::as_str).is_some_and(|n| n.eq_ignore_ascii_case(name));
+    let named = |entry: &&Value| {
+        entry.get("name").and_then(Value::as_str).is_some_and(|n| n.eq_ignore_ascii_case(name))
+    };
     listed.into_iter().flatten().find(named).cloned().unwrap_or(Value::Null)
 }
 
@@ -199,5 +215,10 @@ const COLLECTIONS: [&str; 10] = [
     "outboundRules",
     "inboundNatPools",
 ];
-const READ_ONLY: [&str; 5] =
-    ["provisioningState", "resourceGuid", "backendIPConfiguration", "backendIPConfigurations", "defaultSecurityRules"];
+const READ_ONLY: [&str; 5] = [
+    "provisioningState",
+    "resourceGuid",
+    "backendIPConfiguration",
+    "backendIPConfigurations",
+    "defaultSecurityRules",
+];

@@ -14,7 +14,11 @@ use crate::sandbox::world::World;
 /// `Microsoft.Network/loadBalancers`.
 pub(super) const KIND: Kind = Kind { name: NAME, prepare, render, removable };
 
-fn prepare(world: &mut World, principal: &Principal, proposal: &Proposal) -> Result<Map<String, Value>, Response> {
+fn prepare(
+    world: &mut World,
+    principal: &Principal,
+    proposal: &Proposal,
+) -> Result<Map<String, Value>, Response> {
     let id = &proposal.id;
     let mut document = proposal.document.clone();
     children::strip(&mut document);
@@ -113,9 +117,11 @@ fn render(world: &World, resource: &Resource, properties: &mut Value) {
     let rules = properties["inboundNatRules"].clone();
     for frontend in properties["frontendIPConfigurations"].as_array_mut().into_iter().flatten() {
         let id = frontend["id"].as_str().map(Id::new);
-        let on_it = rules.as_array().into_iter().flatten().filter(|rule| {
-            reference(&rule["properties"], "frontendIPConfiguration") == id
-        });
+        let on_it = rules
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|rule| reference(&rule["properties"], "frontendIPConfiguration") == id);
         let ids: Vec<_> = on_it.map(|rule| json!({"id": rule["id"]})).collect();
         if !ids.is_empty() {
             frontend["properties"]["inboundNatRules"] = json!(ids);

@@ -12,7 +12,11 @@ use crate::sandbox::world::World;
 /// `Microsoft.Network/networkInterfaces`.
 pub(super) const KIND: Kind = Kind { name: NAME, prepare, render, removable };
 
-fn prepare(world: &mut World, principal: &Principal, proposal: &Proposal) -> Result<Map<String, Value>, Response> {
+fn prepare(
+    world: &mut World,
+    principal: &Principal,
+    proposal: &Proposal,
+) -> Result<Map<String, Value>, Response> {
     let id = &proposal.id;
     let mut document = proposal.document.clone();
     children::strip(&mut document);
@@ -29,7 +33,8 @@ fn prepare(world: &mut World, principal: &Principal, proposal: &Proposal) -> Res
     for (name, properties) in children::entries(&document, "ipConfigurations") {
         any = true;
         let Some(subnet) = reference(properties, "subnet") else {
-            let message = format!("Subnet reference is required for ipconfiguration {id}/ipConfigurations/{name}.");
+            let message =
+                format!("Subnet reference is required for ipconfiguration {id}/ipConfigurations/{name}.");
             return Err(arm::error(400, "SubnetIsRequired", &message));
         };
         must_exist(world, id, &subnet)?;
@@ -53,7 +58,9 @@ fn prepare(world: &mut World, principal: &Principal, proposal: &Proposal) -> Res
         return Err(arm::error(400, "NetworkInterfaceMustHaveAtLeastOneIpConfiguration", &message));
     }
     let taken = nics(world).count();
-    let Some(properties) = document.get_mut("properties").and_then(Value::as_object_mut) else { return Ok(document) };
+    let Some(properties) = document.get_mut("properties").and_then(Value::as_object_mut) else {
+        return Ok(document);
+    };
     properties.retain(|key, _| !matches!(key.as_str(), "virtualMachine" | "macAddress" | "primary"));
     let mut first = true;
     if let Some(listed) = properties.get_mut("ipConfigurations").and_then(Value::as_array_mut) {
@@ -79,7 +86,9 @@ fn render(world: &World, resource: &Resource, properties: &mut Value) {
 }
 
 fn removable(world: &World, resource: &Resource) -> Result<(), Response> {
-    let Some(machine) = world.azure.machines.values().find(|machine| machine.nic == resource.id) else { return Ok(()) };
+    let Some(machine) = world.azure.machines.values().find(|machine| machine.nic == resource.id) else {
+        return Ok(());
+    };
     let message = format!(
         "Network Interface {} is used by existing resource {}. In order to delete the network interface, it must be \
          dissociated from the resource. To learn more, see aka.ms/deletenic.",

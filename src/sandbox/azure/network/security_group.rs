@@ -21,7 +21,10 @@ fn prepare(_: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<Stri
     for (name, rule) in children::entries(&document, "securityRules") {
         let text = |key: &str| rule.get(key).and_then(Value::as_str);
         let missing = |key: &str| {
-            let message = format!("Required security rule parameters are missing for security rule with Id: {}/securityRules/{name}. Security rule must specify {key}.", proposal.id);
+            let message = format!(
+                "Required security rule parameters are missing for security rule with Id: {}/securityRules/{name}. Security rule must specify {key}.",
+                proposal.id
+            );
             arm::error(400, "SecurityRuleParameterNotSpecified", &message)
         };
         for key in ["access", "protocol"] {
@@ -35,7 +38,9 @@ fn prepare(_: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<Stri
             ["destinationPortRange", "destinationPortRanges"],
         ];
         for [one, many] in either {
-            let set = |key: &str| rule.get(key).is_some_and(|value| !matches!(value, Value::Null) && *value != json!([]));
+            let set = |key: &str| {
+                rule.get(key).is_some_and(|value| !matches!(value, Value::Null) && *value != json!([]))
+            };
             let groups = one.replace("AddressPrefix", "ApplicationSecurityGroups");
             if !set(one) && !set(many) && !set(&groups) {
                 return Err(missing(one));
@@ -43,7 +48,9 @@ fn prepare(_: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<Stri
         }
         let priority = rule.get("priority").and_then(Value::as_i64).ok_or_else(|| missing("priority"))?;
         if !(100..=4096).contains(&priority) {
-            let message = format!("Security rule has invalid Priority. Value provided: {priority} Allowed range 100-4096.");
+            let message = format!(
+                "Security rule has invalid Priority. Value provided: {priority} Allowed range 100-4096."
+            );
             return Err(arm::error(400, "SecurityRuleInvalidPriority", &message));
         }
         if text("description").is_some_and(|description| description.chars().count() > 140) {
@@ -51,7 +58,9 @@ fn prepare(_: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<Stri
             return Err(arm::error(400, "SecurityRuleDescriptionTooLong", &message));
         }
         if let Some(other) = taken.insert((direction.to_ascii_lowercase(), priority), name) {
-            let message = format!("Security rule {name} conflicts with rule {other}. Rules cannot have the same Priority and Direction.");
+            let message = format!(
+                "Security rule {name} conflicts with rule {other}. Rules cannot have the same Priority and Direction."
+            );
             return Err(arm::error(400, "SecurityRuleConflict", &message));
         }
     }
@@ -81,7 +90,8 @@ fn render(world: &World, resource: &Resource, properties: &mut Value) {
 
 fn removable(world: &World, resource: &Resource) -> Result<(), Response> {
     let user = nics(world).find(|nic| {
-        nic.document.get("properties").and_then(|p| reference(p, "networkSecurityGroup")).as_ref() == Some(&resource.id)
+        nic.document.get("properties").and_then(|p| reference(p, "networkSecurityGroup")).as_ref()
+            == Some(&resource.id)
     });
     let Some(user) = user else { return Ok(()) };
     let message = format!(

@@ -47,6 +47,8 @@ pub struct Options {
     /// How long a label stays reserved after its public IP was deleted. The service's own figure is not
     /// published; nothing by default.
     pub label_reservation: Duration,
+    /// How many public IPs the subscription may have in a region.
+    pub public_ip_quota: usize,
     /// The plan of the Cloudflare zone, which sets its limits.
     pub plan: CloudflarePlan,
     /// Multiplies every throttling period; 1 is the services' own pace.
@@ -62,6 +64,7 @@ impl Default for Options {
             operation_delay: Duration::from_millis(300),
             retry_after: None,
             label_reservation: Duration::ZERO,
+            public_ip_quota: 1000,
             plan: CloudflarePlan::Enterprise,
             throttle_scale: 1.0,
             token_lifetime: Duration::from_secs(3599),

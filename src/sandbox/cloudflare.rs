@@ -57,7 +57,7 @@ impl State {
     fn put(&mut self, record: &Value, now: OffsetDateTime) -> Result<(), String> {
         let body = record.as_object().ok_or("a record is a JSON object")?;
         let member = |key: &str| body.get(key).and_then(Value::as_str).ok_or(format!("{key} is missing"));
-        let (name, kind) = (member("name")?, member("type")?.to_ascii_uppercase());
+        let (name, kind) = (member("name")?.trim_end_matches('.'), member("type")?.to_ascii_uppercase());
         let zone = self.zone_of(name)?;
         let of_set = |held: &Record| held.name.eq_ignore_ascii_case(name) && held.kind == kind;
         let held: Vec<String> =

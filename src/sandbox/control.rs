@@ -311,6 +311,11 @@ impl Control {
         self.act(|world| world.options.label_reservation = reservation);
     }
 
+    /// How many public IPs the subscription may have in a region from here on.
+    pub fn public_ip_quota(&self, quota: usize) {
+        self.act(|world| world.options.public_ip_quota = quota);
+    }
+
     /// What a public IP is at present, as GET would show it.
     #[must_use]
     pub fn public_ip(&self, name: &str) -> Option<Value> {

@@ -8,8 +8,12 @@ mod azure_cloud;
 mod azure_dns;
 #[cfg(feature = "sandbox")]
 mod azure_network;
+#[cfg(feature = "sandbox")]
 mod cloudflare;
+#[cfg(feature = "sandbox")]
 mod sandbox_azure;
+#[cfg(feature = "sandbox")]
 mod sandbox_cloudflare;
+#[cfg(feature = "sandbox")]
 mod sandbox_dns;
 mod transport;

@@ -1,6 +1,11 @@
 //! The sandbox's Azure, asked over HTTPS as any client asks: what it gives, what it refuses and in which words.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test takes for granted may break it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what a test takes for granted may break it"
+)]
 
 mod client;
 mod control;

@@ -21,6 +21,9 @@ fn prepare(world: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<
     let Proposal { id, before, document, location } = proposal;
     let mut document = document.clone();
     sellable(id, before.as_ref(), &document)?;
+    if before.is_none() {
+        within_quota(world, location)?;
+    }
     unchangeable(id, before.as_ref(), &document)?;
     let minutes = property(&document, &["idleTimeoutInMinutes"]).map_or(Some(4), Value::as_i64);
     if !minutes.is_some_and(|minutes| (4..=30).contains(&minutes)) {
@@ -133,6 +136,18 @@ fn sellable(id: &Id, before: Option<&Resource>, document: &Map<String, Value>) -
         return Err(invalid_format("InvalidJson", &message));
     }
     Ok(())
+}
+
+/// The subscription's quota in the region.
+fn within_quota(world: &World, location: &str) -> Result<(), Response> {
+    let quota = world.options.public_ip_quota;
+    let held = world.azure.network.values().filter(|r| is_one(&r.id) && r.location() == location).count();
+    if held < quota {
+        return Ok(());
+    }
+    let message =
+        format!("Cannot create more than {quota} public IP addresses for this subscription in this region.");
+    Err(arm::error(400, "PublicIPCountLimitReached", &message))
 }
 
 /// What is fixed at creation.

@@ -154,6 +154,9 @@ enum Verb {
     OperationDelay {
         milliseconds: u64,
     },
+    PublicIpQuota {
+        quota: usize,
+    },
     LabelReservation {
         milliseconds: u64,
     },
@@ -197,6 +200,7 @@ impl Verb {
             Self::OperationDelay { milliseconds } => {
                 control.operation_delay(Duration::from_millis(milliseconds))
             }
+            Self::PublicIpQuota { quota } => control.public_ip_quota(quota),
             Self::LabelReservation { milliseconds } => {
                 control.label_reservation(Duration::from_millis(milliseconds));
             }
@@ -211,7 +215,7 @@ const fn before() -> HoldPoint {
 }
 
 /// The verbs and what their bodies hold; a question mark stands behind what may be left out.
-const VERBS: [(&str, &str); 29] = [
+const VERBS: [(&str, &str); 30] = [
     ("start-vm", ""),
     ("deallocate-vm", ""),
     ("recreate-public-ip", "name"),
@@ -245,6 +249,7 @@ const VERBS: [(&str, &str); 29] = [
     ("grant", "client_id actions scope"),
     ("throttle-scale", "scale"),
     ("operation-delay", "milliseconds"),
+    ("public-ip-quota", "quota"),
     ("label-reservation", "milliseconds"),
     ("reset", ""),
 ];

@@ -92,6 +92,7 @@ async fn every_verb_is_there_over_http() {
         "grant": {"client_id": AZURE_IDENTITY.reader_client_id, "actions": ["*"], "scope": "/"},
         "throttle-scale": {"scale": 0.5},
         "operation-delay": {"milliseconds": 5},
+        "public-ip-quota": {"quota": 5},
         "label-reservation": {"milliseconds": 5},
     });
     // In an order in which each finds what it needs; the rest has no body.
@@ -117,7 +118,9 @@ async fn holding_works_over_http() {
     verb(&azure, "hold-at", &json!({"n": 1, "mutations_only": true, "point": "after"})).await.ok(200);
     let (path, body) = (public_ip("pip-jump"), standard(None));
     let (answer, ()) = tokio::join!(azure.put(&path, &body), async {
-        let held = verb(&azure, "wait-until-held", &json!({})).await.ok(200);
+        let (name, none) = ("wait-until-held", json!({}));
+        let held =
+            tokio::time::timeout(Duration::from_secs(10), verb(&azure, name, &none)).await.unwrap().ok(200);
         assert!(held.body["number"].as_u64().unwrap() > 0);
         verb(&azure, "release", &json!({})).await.ok(200);
     });

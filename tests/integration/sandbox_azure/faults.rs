@@ -86,6 +86,14 @@ async fn latency_delays_and_a_hang_never_ends() {
     assert!(hung.is_err());
 }
 
+/// The number of the request that stands still, which must not take long.
+async fn held(azure: &Azure) -> usize {
+    let control = azure.sandbox.control();
+    tokio::time::timeout(Duration::from_secs(10), control.wait_until_held())
+        .await
+        .expect("a request stands still")
+}
+
 #[tokio::test]
 async fn a_request_stands_still_before_or_after_it_is_processed() {
     let azure = Azure::start().await;
@@ -98,9 +106,10 @@ async fn a_request_stands_still_before_or_after_it_is_processed() {
         azure.put("/resourceGroups/more", &json!({"location": "westeurope"})).await;
         let body = standard(None);
         let (answer, ()) = tokio::join!(azure.put(&path, &body), async {
-            let number = control.wait_until_held().await;
-            let held = azure.sandbox.requests().into_iter().find(|request| request.number == number).unwrap();
-            assert_eq!((held.method.as_str(), held.status), ("PUT", None));
+            let number = held(&azure).await;
+            let log = azure.sandbox.requests();
+            let request = log.iter().find(|request| request.number == number).unwrap();
+            assert_eq!((request.method.as_str(), request.status), ("PUT", None));
             assert_eq!(control.public_ip("pip-jump").is_some(), processed);
             control.release();
         });
@@ -117,7 +126,7 @@ async fn a_client_that_dies_while_it_is_held_leaves_the_service_alive() {
     let (path, body) = (public_ip("pip-jump"), standard(None));
     tokio::select! {
         _ = azure.put(&path, &body) => panic!("the request was not held"),
-        _ = control.wait_until_held() => {}
+        _ = held(&azure) => {}
     }
     control.release();
     azure.get(&public_ip("pip-jump")).await.ok(200);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cnamed::sandbox::LegacyPublicIp;
 use serde_json::{Value, json};
 
 use super::client::{Azure, network, public_ip, standard};
@@ -84,6 +85,32 @@ async fn one_address_has_one_user_of_its_own_sku() {
     missing["properties"]["frontendIPConfigurations"][0]["properties"]["publicIPAddress"]["id"] =
         json!("/x/y");
     azure.put(&network("loadBalancers", "lb-jump"), &missing).await.refused(400, "InvalidResourceReference");
+}
+
+#[tokio::test]
+async fn a_machine_does_not_mix_skus() {
+    let azure = Azure::start().await;
+    let balancer = gateway(&azure).await;
+    azure.sandbox.control().create_legacy_public_ip(&legacy("pip-basic")).unwrap();
+    let nic = network("networkInterfaces", "vm-jump-nic");
+    let mut body = azure.get(&nic).await.ok(200).body;
+    let configuration = &mut body["properties"]["ipConfigurations"][0]["properties"];
+    let pool = balancer["properties"]["backendAddressPools"][0]["id"].clone();
+    configuration["loadBalancerBackendAddressPools"] = json!([{"id": pool}]);
+    let code = "DifferentSkuLoadBalancersAndPublicIPAddressNotAllowed";
+    azure.put(&nic, &body).await.refused(400, code);
+    let configuration = &mut body["properties"]["ipConfigurations"][0]["properties"];
+    configuration.as_object_mut().unwrap().remove("publicIPAddress");
+    azure.made(&nic, &body).await;
+    let pool = azure.get(&network("loadBalancers", "lb-jump")).await.ok(200).body;
+    let members = &pool["properties"]["backendAddressPools"][0]["properties"]["backendIPConfigurations"];
+    assert_eq!(members.as_array().unwrap().len(), 1);
+    let released = azure.get(&public_ip("pip-basic")).await.ok(200).body;
+    assert!(released["properties"]["ipAddress"].is_null(), "a dynamic address goes with its user");
+}
+
+fn legacy(name: &str) -> LegacyPublicIp {
+    LegacyPublicIp { name: name.into(), label: None, ..LegacyPublicIp::default() }
 }
 
 #[tokio::test]

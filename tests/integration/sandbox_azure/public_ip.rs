@@ -98,6 +98,21 @@ async fn what_is_not_sold_any_more_is_refused_in_the_services_words() {
     azure.put(&elsewhere, &standard(None)).await.refused(404, "ResourceGroupNotFound");
     let text = azure.send(azure.ask("PUT", &public_ip("x")).header("content-type", "application/json")).await;
     text.refused(400, "InvalidRequestContent");
+    let mut untyped = azure.ask("PUT", &public_ip("x"));
+    untyped.body = standard(None).to_string().into_bytes();
+    azure.send(untyped).await.refused(415, "UnsupportedMediaType");
+}
+
+#[tokio::test]
+async fn a_region_has_a_quota() {
+    let azure = Azure::start().await;
+    azure.sandbox.control().public_ip_quota(1);
+    azure.made(&public_ip("pip-one"), &standard(None)).await;
+    azure.made(&public_ip("pip-one"), &standard(None)).await;
+    let refusal = azure.put(&public_ip("pip-two"), &standard(None)).await;
+    refusal.refused(400, "PublicIPCountLimitReached");
+    let text = "Cannot create more than 1 public IP addresses for this subscription in this region.";
+    assert_eq!(refusal.message(), text);
 }
 
 #[tokio::test]

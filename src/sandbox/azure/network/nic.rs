@@ -1,5 +1,7 @@
 //! Network interfaces: what they refer to must be there, and a public IP serves one of them at a time.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::super::arm;
@@ -57,6 +59,7 @@ fn prepare(
         let message = format!("Network interface {id} must have one or more IP configurations.");
         return Err(arm::error(400, "NetworkInterfaceMustHaveAtLeastOneIpConfiguration", &message));
     }
+    one_sku(world, id, &document)?;
     let taken = nics(world).count();
     let Some(properties) = document.get_mut("properties").and_then(Value::as_object_mut) else {
         return Ok(document);
@@ -74,6 +77,29 @@ fn prepare(
         }
     }
     Ok(document)
+}
+
+/// A machine's public IPs and load balancers are all Basic or all Standard.
+fn one_sku(world: &World, id: &arm::Id, document: &Map<String, Value>) -> Result<(), Response> {
+    let mut skus = BTreeSet::new();
+    for (_, properties) in children::entries(document, "ipConfigurations") {
+        let pools = references(properties, "loadBalancerBackendAddressPools");
+        let rules = references(properties, "loadBalancerInboundNatRules");
+        let balancers =
+            pools.chain(rules).filter_map(|entry| entry.key().rsplitn(3, '/').nth(2).map(str::to_owned));
+        let public_ip = reference(properties, "publicIPAddress").map(|public_ip| public_ip.key());
+        for key in balancers.chain(public_ip) {
+            skus.extend(world.azure.network.get(&key).map(Resource::sku));
+        }
+    }
+    if skus.len() < 2 {
+        return Ok(());
+    }
+    let message = format!(
+        "Different basic sku and standard sku load balancer or public Ip resources are not allowed on network \
+         interface {id}."
+    );
+    Err(arm::error(400, "DifferentSkuLoadBalancersAndPublicIPAddressNotAllowed", &message))
 }
 
 fn render(world: &World, resource: &Resource, properties: &mut Value) {

@@ -146,6 +146,7 @@ async fn a_chain_that_leads_nowhere_tells_every_link() {
     ] {
         assert!(reason.contains(link), "{link} is missing from {reason}");
     }
+    assert!(!reason.contains("non-transport"), "{reason}");
 }
 
 #[tokio::test]

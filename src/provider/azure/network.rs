@@ -109,6 +109,7 @@ impl AzureNetwork {
         let write = Write {
             operation: "create",
             method: Method::PUT,
+            name: &spec.name,
             id: &id,
             api_version: API_VERSION,
             body: Some(&body),
@@ -141,6 +142,7 @@ impl AzureNetwork {
         let write = Write {
             operation: if labelled { "repair" } else { "relabel" },
             method: Method::PUT,
+            name: &spec.name,
             id: &ip.id,
             api_version: API_VERSION,
             body: Some(&resource),
@@ -166,6 +168,7 @@ impl AzureNetwork {
         let write = Write {
             operation: "delete",
             method: Method::DELETE,
+            name: &spec.name,
             id: &ip.id,
             api_version: API_VERSION,
             body: None,
@@ -179,7 +182,7 @@ impl AzureNetwork {
     async fn written(&self, write: &Write<'_>) -> Result<PublicIp, Error> {
         match self.arm.write(write).await? {
             Some(resource) => known(&resource, write.operation),
-            None => Err(Error::new(Kind::Missing, write.operation, super::shown(write.id))),
+            None => Err(Error::new(Kind::Missing, write.operation, write.name)),
         }
     }
 

@@ -28,9 +28,8 @@ pub use dns::AzureDns;
 pub use network::AzureNetwork;
 
 use self::auth::Credential;
-use self::error::Refusal;
 use self::transport::{StandIn, Transport, Trouble};
-use super::http::{Budget, Http, Response};
+use super::http::{Budget, Http};
 use super::{Error, Kind};
 
 /// Where and as whom to work.
@@ -235,11 +234,6 @@ fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
 /// A text in a JSON document, by its path; an empty one is none.
 fn text_at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v str> {
     at(value, path)?.as_str().filter(|text| !text.is_empty())
-}
-
-/// What an answer that refuses says.
-fn refusal(response: &Response) -> Refusal {
-    Refusal::of(response)
 }
 
 /// The limit of one operation: a load balancer may take minutes, nothing of ours takes ten.

@@ -104,11 +104,12 @@ impl AzureNetwork {
             let made = wanted(&resource) && ip.provisioning == Provisioning::Succeeded;
             return if made { Ok(ip) } else { Err(Error::new(Kind::Stale, "create", &spec.name)) };
         }
-        let body = serde_json::to_value(new(owner, spec)?)
+        let body = serde_json::to_value(new(owner, spec))
             .map_err(|error| Error::new(Kind::Rejected, "create", &spec.name).because(error))?;
         let write = Write {
             operation: "create",
             method: Method::PUT,
+            name: &spec.name,
             id: &id,
             api_version: API_VERSION,
             body: Some(&body),
@@ -141,6 +142,7 @@ impl AzureNetwork {
         let write = Write {
             operation: if labelled { "repair" } else { "relabel" },
             method: Method::PUT,
+            name: &spec.name,
             id: &ip.id,
             api_version: API_VERSION,
             body: Some(&resource),
@@ -166,6 +168,7 @@ impl AzureNetwork {
         let write = Write {
             operation: "delete",
             method: Method::DELETE,
+            name: &spec.name,
             id: &ip.id,
             api_version: API_VERSION,
             body: None,
@@ -179,7 +182,7 @@ impl AzureNetwork {
     async fn written(&self, write: &Write<'_>) -> Result<PublicIp, Error> {
         match self.arm.write(write).await? {
             Some(resource) => known(&resource, write.operation),
-            None => Err(Error::new(Kind::Missing, write.operation, super::shown(write.id))),
+            None => Err(Error::new(Kind::Missing, write.operation, write.name)),
         }
     }
 
@@ -240,7 +243,7 @@ fn etag<'i>(ip: &'i PublicIp, operation: &'static str) -> Result<&'i str, Error>
 }
 
 /// The body of a creation.
-fn new(owner: &Owner, spec: &PublicIpSpec) -> Result<models::PublicIpAddress, Error> {
+fn new(owner: &Owner, spec: &PublicIpSpec) -> models::PublicIpAddress {
     use models::public_ip_address_dns_settings::DomainNameLabelScope;
 
     let scope = spec.label_scope.map(|scope| match scope {
@@ -267,7 +270,7 @@ fn new(owner: &Owner, spec: &PublicIpSpec) -> Result<models::PublicIpAddress, Er
         ..Default::default()
     });
     ip.properties = Some(Box::new(properties));
-    Ok(ip)
+    ip
 }
 
 /// Puts `label` into the JSON of a public IP, and leaves the rest as it is.

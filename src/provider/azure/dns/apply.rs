@@ -161,6 +161,7 @@ impl AzureDns {
         let write = Write {
             operation: put.operation,
             method: Method::PUT,
+            name: put.name.as_str(),
             id: &id(put.zone, put.rtype, put.name),
             api_version: API_VERSION,
             body: Some(document),
@@ -190,6 +191,7 @@ impl AzureDns {
         let write = Write {
             operation: "delete",
             method: Method::DELETE,
+            name: set.name.as_str(),
             id: &id(zone, &rtype, &set.name),
             api_version: API_VERSION,
             body: None,

@@ -232,6 +232,23 @@ fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
 }
 
 /// A text in a JSON document, by its path; an empty one is none.
+/// `document` less the members that Azure alone sets, which its documents forbid in a request. Everything else
+/// that was read is written back, known to us or not.
+fn settable(document: &Value, read_only: &[&str]) -> Value {
+    let mut settable = document.clone();
+    for path in read_only {
+        let (parents, last) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = match parents {
+            "" => Some(&mut settable),
+            parents => settable.pointer_mut(&format!("/{parents}")),
+        };
+        if let Some(members) = parent.and_then(Value::as_object_mut) {
+            members.retain(|name, _| !name.eq_ignore_ascii_case(last));
+        }
+    }
+    settable
+}
+
 fn text_at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v str> {
     at(value, path)?.as_str().filter(|text| !text.is_empty())
 }

@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::operation::{Condition, Write};
-use super::{Arm, at, implausible, text_at};
+use super::{Arm, at, implausible, settable, text_at};
 use crate::model::endpoint::{Allocation, Endpoint, LabelScope, Provisioning, PublicIp, PublicIpSpec};
 use crate::model::name::DnsLabel;
 use crate::model::plan::NetworkChange;
@@ -139,13 +139,14 @@ impl AzureNetwork {
             public_ip::parse(resource).is_ok_and(|ip| ip.label.as_ref() == Some(&spec.label))
         };
         let etag = etag(&ip, "update")?;
+        let body = settable(&resource, READ_ONLY);
         let write = Write {
             operation: if labelled { "repair" } else { "relabel" },
             method: Method::PUT,
             name: &spec.name,
             id: &ip.id,
             api_version: API_VERSION,
-            body: Some(&resource),
+            body: Some(&body),
             condition: Condition::Unchanged(etag),
             budget: self.arm.budget(),
             holds: &wanted,
@@ -294,6 +295,19 @@ fn relabel(resource: &mut Value, label: &DnsLabel) -> Result<(), Error> {
 fn region(location: &str) -> String {
     location.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase()
 }
+
+/// What the specification of public IPs marks as read-only (publicIpAddress.json, network.json).
+const READ_ONLY: &[&str] = &[
+    "name",
+    "type",
+    "etag",
+    "properties/provisioningState",
+    "properties/resourceGuid",
+    "properties/ipConfiguration",
+    "properties/natGateway/name",
+    "properties/natGateway/type",
+    "properties/natGateway/etag",
+];
 
 /// The version that the generated client speaks.
 const API_VERSION: &str = "2024-03-01";

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::super::operation::{Condition, Write};
+use super::super::settable;
 use super::{API_VERSION, AzureDns, record_set};
 use crate::model::name::Fqdn;
 use crate::model::plan::RecordChange;
@@ -164,7 +165,7 @@ impl AzureDns {
             name: put.name.as_str(),
             id: &id(put.zone, put.rtype, put.name),
             api_version: API_VERSION,
-            body: Some(document),
+            body: Some(&settable(document, record_set::READ_ONLY)),
             condition,
             budget: &self.writes(put.zone),
             holds: &holds,

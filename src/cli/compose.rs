@@ -1,7 +1,7 @@
 //! The composition root: from a configuration to what a round runs on. A new DNS provider is one line here.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +62,9 @@ impl Composition {
         let verify = &config.verify;
         let resolver = Hickory::new(&hickory::Settings {
             resolvers: verify.resolvers.iter().map(ToString::to_string).collect(),
-            ..hickory::Settings::default()
+            // A silent server is not waited for longer than agreement is.
+            timeout: usual.timeout.min(verify.timeout / u32::from(usual.attempts)),
+            ..usual
         });
         let reconciler = Reconciler {
             accounts,
@@ -199,6 +201,13 @@ impl Builder<'_> {
     }
 }
 
-fn told(error: impl Display) -> String {
-    error.to_string()
+/// The whole chain on one line.
+fn told(error: impl Error) -> String {
+    let mut text = error.to_string();
+    let mut link = error.source();
+    while let Some(cause) = link {
+        text.push_str(&format!(": {cause}"));
+        link = cause.source();
+    }
+    text
 }

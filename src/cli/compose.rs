@@ -20,8 +20,6 @@ use crate::provider::http::{self, Http};
 use crate::reconcile::{Reconciler, Verification};
 use crate::resolver::hickory::{self, Hickory};
 
-/// How long one attempt of a request may take.
-const ATTEMPT: Duration = Duration::from_secs(20);
 /// How long a request may take with all its retries and waits, or an operation of Azure's to its end.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -50,8 +48,12 @@ impl Composition {
                 }
                 None => None,
             };
-        let http =
-            Http::new(&http::Settings { extra_ca, attempt: ATTEMPT, deadline: DEADLINE }).map_err(told)?;
+        let http = Http::new(&http::Settings {
+            extra_ca,
+            attempt: config.limits.request_timeout,
+            deadline: DEADLINE,
+        })
+        .map_err(told)?;
         let azure = &config.azure;
         let builder = Builder { environment, azure };
         let arm = Arc::new(Arm::new(&http, &builder.settings()?).map_err(told)?);

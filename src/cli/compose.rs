@@ -62,6 +62,7 @@ impl Composition {
             accounts.insert(account.name.clone(), builder.account(account, &arm, &http)?);
         }
         let verify = &config.verify;
+        let usual = hickory::Settings::default();
         let resolver = Hickory::new(&hickory::Settings {
             resolvers: verify.resolvers.iter().map(ToString::to_string).collect(),
             // A silent server is not waited for longer than agreement is.

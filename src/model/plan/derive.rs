@@ -81,13 +81,22 @@ impl<'p> Planner<'p> {
 
     /// Nothing that depends on an unknown changes; a withdrawal that was asked for depends on nothing.
     fn freeze(&mut self, endpoint: &'p Endpoint, waits_for: &str) {
-        self.block(Subject::PublicIp(endpoint.name.clone()), waits_for, false);
+        self.miss(endpoint, waits_for);
         for (key, wanted) in self.followers_of(&endpoint.name) {
             if wanted.withdraw {
                 self.withdraw(key, wanted, REMOVED);
             } else {
                 self.block(Subject::Record(key.clone()), waits_for, false);
             }
+        }
+    }
+
+    /// The public IP waits, unless it is only watched and every name that follows it goes away.
+    fn miss(&mut self, endpoint: &Endpoint, waits_for: &str) {
+        let followers = self.followers_of(&endpoint.name);
+        let gone = !followers.is_empty() && followers.iter().all(|(_, wanted)| wanted.withdraw);
+        if endpoint.intent != Intent::Watch || !gone {
+            self.block(Subject::PublicIp(endpoint.name.clone()), waits_for, false);
         }
     }
 
@@ -116,7 +125,7 @@ impl<'p> Planner<'p> {
     /// The watched public IP is gone: a name of ours whose label anybody may now claim is withdrawn.
     fn lost(&mut self, endpoint: &'p Endpoint, state: &EndpointState) {
         let waits_for = format!("the public IP {}, which does not exist", endpoint.public_ip.name);
-        self.block(Subject::PublicIp(endpoint.name.clone()), &waits_for, false);
+        self.miss(endpoint, &waits_for);
         for (key, wanted) in self.followers_of(&endpoint.name) {
             if wanted.withdraw {
                 self.withdraw(key, wanted, REMOVED);

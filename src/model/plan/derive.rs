@@ -117,8 +117,19 @@ impl<'p> Planner<'p> {
             if wanted.withdraw {
                 self.withdraw(key, wanted, REMOVED);
             } else {
-                self.block(Subject::Record(key.clone()), NEW_NAME, true);
+                self.block(Subject::Record(key.clone()), &self.new_name(key), true);
             }
+        }
+    }
+
+    /// What `key` waits for until the label has a name, and what it then takes from others: whoever agrees to that
+    /// agrees now.
+    fn new_name(&self, key: &RecordKey) -> String {
+        let others = |set: &&RecordSet| !set.is_ours(&self.desired.owner);
+        let taken = self.desired.consents.adopt.contains_key(&key.name);
+        match sorted(self.observed.sets(key).iter().filter(others)).first() {
+            Some(first) if taken => format!("{NEW_NAME}, then takes over {first}"),
+            _ => NEW_NAME.to_owned(),
         }
     }
 

@@ -354,8 +354,12 @@ pub struct Content {
 
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  ttl {}", self.data, self.ttl)?;
-        if self.proxied { f.write_str("  proxied") } else { Ok(()) }
+        // Cloudflare keeps what it proxies on a TTL of its own.
+        if self.proxied {
+            write!(f, "{}  proxied", self.data)
+        } else {
+            write!(f, "{}  ttl {}", self.data, self.ttl)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::apply::ASK_AGAIN;
 use super::round::RecordReport;
 use super::{Event, Reconciler, Watch};
 use crate::model::plan;
-use crate::model::record::{Content, Data, RecordType, Ttl};
+use crate::model::record::{Content, Data, Policy, RecordType, Ttl};
 use crate::model::state::{Desired, Observed, RecordKey, Wanted, Zone};
 use crate::model::verify::{Expected, Finding, Verdict, judge, seen_by_resolvers};
 use crate::resolver::{Question, Via};
@@ -115,7 +115,12 @@ fn promise<'p>(
         return None;
     }
     let ip = observed.public_ip(&wanted.endpoint)?;
-    let Content { data, ttl, proxied } = plan::content(key, wanted, zone, ip)?;
+    let held = sets.iter().find(|set| set.is_ours(&desired.owner) && !changed);
+    let Content { data, ttl, proxied } = match held {
+        // Its policy lets it stay as it is, so as it is it shall be served.
+        Some(held) if wanted.policy == Policy::CreateOnly => held.content.clone(),
+        _ => plan::content(key, wanted, zone, ip)?,
+    };
     let question = |rtype| Question { name: key.name.clone(), rtype };
     let address_type = match ip.address {
         Some(address) if address.is_ipv6() => RecordType::Aaaa,

@@ -42,6 +42,10 @@ pub(crate) fn round(round: &Round) -> String {
     for unknown in &round.unknown {
         out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
     }
+    if round.outcome == Outcome::Unverified {
+        let next = "the changes stand; ask the servers again with: cnamed status";
+        out.push_str(&format!("\n{} {next}\n", Tone::Faint.paint("next:")));
+    }
     for refusal in &round.refused {
         let place = place(refusal.kind, &refusal.name, refusal.account.as_ref().map(|a| a.as_str()));
         out.push_str(&problem(&format!("refused ({})", refusal.rule), &place, &refusal.reason));

@@ -89,7 +89,8 @@ async fn what_is_no_longer_named_is_withdrawn_within_the_limit() {
     nothing_written(&cloud);
 
     control.delete_record_azure("old3.example.com", "CNAME").unwrap();
-    cloud.run(&["sync"]).await.exits(0).says("the configuration does not name it");
+    let run = cloud.run(&["sync"]).await.exits(0).says("the configuration does not name it");
+    assert_eq!(run.out.matches("2 name servers say that there is nothing").count(), 3, "{}", run.out);
     assert_eq!(written(&cloud).len(), 3, "{:?}", written(&cloud));
     settled(&cloud).await;
 

@@ -2,7 +2,7 @@
 
 use cnamed::sandbox::{DnsFault, NameServer};
 
-use crate::foreign::settled;
+use crate::foreign::{LABEL, cname, settled};
 use crate::support::Cloud;
 
 async fn impatient() -> Cloud {
@@ -93,4 +93,18 @@ async fn a_resolver_that_is_silent_is_told_and_decides_nothing() {
         .await
         .exits(0)
         .says(&format!("{}: no answer within", address(&cloud, NameServer::Recursive)));
+}
+
+#[tokio::test]
+async fn a_pruned_name_that_a_server_still_gives_is_not_verified() {
+    let cloud = impatient().await;
+    cloud.run(&["sync"]).await.exits(0);
+    let control = cloud.sandbox.control();
+    control.set_record_azure(&cname("old.example.com", LABEL, 1, Some("demo"))).unwrap();
+    control.dns_fault(NameServer::Azure1, Some(DnsFault::Stale));
+    let run = cloud.run(&["sync"]).await.exits(5).says("old.example.com");
+    run.says(&format!("{} says CNAME", address(&cloud, NameServer::Azure1)));
+    assert_eq!(control.record_azure("old.example.com", "CNAME"), None);
+    control.clear_faults();
+    settled(&cloud).await;
 }

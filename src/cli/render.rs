@@ -79,6 +79,11 @@ fn headline(round: &Round) -> String {
         Outcome::Pending if planned > 0 => {
             (Tone::Warn, "Pending", format!("{} to make", changes_are(planned)))
         }
+        Outcome::Pending if applied > 0 => (
+            Tone::Warn,
+            "Pending",
+            format!("{} made; something waits that cannot be done here", changes_are(applied)),
+        ),
         Outcome::Pending => {
             (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned())
         }

@@ -389,6 +389,8 @@ pub struct VerifyConfig {
 pub struct LimitsConfig {
     /// Withdrawals of records that the file no longer names.
     pub deletes_per_round: usize,
+    /// One attempt at a request, from connecting to the last byte.
+    pub request_timeout: Duration,
 }
 
 /// Where the service keeps its journal.

@@ -16,6 +16,7 @@ pub mod cloudflare;
 pub mod http;
 pub mod memory;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -111,6 +112,28 @@ pub enum Kind {
     Unconfirmed,
 }
 
+impl Kind {
+    /// What the operator does next when nothing better is known, a sentence without a full stop.
+    fn usual_step(self) -> Cow<'static, str> {
+        match self {
+            Self::Denied => "check the credential and what it may do".into(),
+            Self::Missing => "check the name, and where the configuration says that it stands".into(),
+            Self::Stale => "run again to plan with what stands there now".into(),
+            Self::Throttled(delay) => format!("run again in {}s", whole_seconds(delay)).into(),
+            Self::Unreachable => {
+                "run again; if it stays so, check the network and any proxy between here and there".into()
+            }
+            Self::Rejected => "correct what it refuses, and run again".into(),
+            Self::Unconfirmed => "run again: it looks at what stands there first".into(),
+        }
+    }
+}
+
+/// Rounded up, so that what is said is never less than what is asked.
+fn whole_seconds(delay: Duration) -> u64 {
+    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
+}
+
 /// What went wrong in one operation on one resource.
 ///
 /// `Display` says what was attempted and, where known, what the operator does next; the cause stands in `source`
@@ -166,9 +189,10 @@ impl Error {
             text.push_str(&cause.to_string());
             link = cause.source();
         }
-        if let Some(remedy) = &self.remedy {
-            text.push_str("; ");
-            text.push_str(remedy);
+        text.push_str("; ");
+        match (&self.remedy, self.kind) {
+            (Some(remedy), _) => text.push_str(remedy),
+            (None, kind) => text.push_str(&kind.usual_step()),
         }
         text
     }
@@ -181,7 +205,7 @@ impl fmt::Display for Error {
             Kind::Unconfirmed => write!(f, "could not confirm: {operation} {resource}"),
             Kind::Stale => write!(f, "{resource} changed since it was read, so nothing was written"),
             Kind::Throttled(delay) => {
-                write!(f, "could not {operation} {resource}: throttled for {}s", delay.as_secs())
+                write!(f, "could not {operation} {resource}: throttled for {}s", whole_seconds(delay))
             }
             Kind::Denied | Kind::Missing | Kind::Unreachable | Kind::Rejected => {
                 write!(f, "could not {operation} {resource}")

@@ -148,6 +148,12 @@ impl Reconciler {
                     state.public_ip = public_ip;
                 }
             }
+            // What became of a public IP whose change failed is not known before it is looked at.
+            for endpoint in done.uncertain {
+                if let Some(wanted) = desired.endpoints.get(&endpoint) {
+                    observed.endpoints.insert(endpoint, self.network.observe(wanted).await);
+                }
+            }
             pass += 1;
             // Unblocked by this very pass: look again. Otherwise what was read and written is what stands.
             if !provisioned || !plan.blocked.iter().any(|blocked| blocked.ours) {

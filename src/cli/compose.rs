@@ -1,7 +1,7 @@
 //! The composition root: from a configuration to what a round runs on. A new DNS provider is one line here.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,6 @@ use crate::provider::http::{self, Http};
 use crate::reconcile::{Reconciler, Verification};
 use crate::resolver::hickory::{self, Hickory};
 
-/// How long one attempt of a request may take.
-const ATTEMPT: Duration = Duration::from_secs(20);
 /// How long a request may take with all its retries and waits, or an operation of Azure's to its end.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -58,8 +56,12 @@ impl Composition {
                 }
                 None => None,
             };
-        let http =
-            Http::new(&http::Settings { extra_ca, attempt: ATTEMPT, deadline: DEADLINE }).map_err(told)?;
+        let http = Http::new(&http::Settings {
+            extra_ca,
+            attempt: config.limits.request_timeout,
+            deadline: DEADLINE,
+        })
+        .map_err(told)?;
         let azure = &config.azure;
         let builder = Builder { environment, azure };
         let arm = Arc::new(Arm::new(&http, &builder.settings()?).map_err(told)?);
@@ -68,9 +70,12 @@ impl Composition {
             accounts.insert(account.name.clone(), builder.account(account, &arm, &http)?);
         }
         let verify = &config.verify;
+        let usual = hickory::Settings::default();
         let resolver = Hickory::new(&hickory::Settings {
             resolvers: verify.resolvers.iter().map(ToString::to_string).collect(),
-            ..hickory::Settings::default()
+            // A silent server is not waited for longer than agreement is.
+            timeout: usual.timeout.min(verify.timeout / u32::from(usual.attempts)),
+            ..usual
         });
         let reconciler = Reconciler {
             accounts,
@@ -224,6 +229,13 @@ impl Builder<'_> {
     }
 }
 
-fn told(error: impl Display) -> String {
-    error.to_string()
+/// The whole chain on one line.
+fn told(error: impl Error) -> String {
+    let mut text = error.to_string();
+    let mut link = error.source();
+    while let Some(cause) = link {
+        text.push_str(&format!(": {cause}"));
+        link = cause.source();
+    }
+    text
 }

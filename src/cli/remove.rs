@@ -5,7 +5,7 @@ use super::args::{Global, RemoveArgs};
 use super::compose::Composition;
 use super::exit::Exit;
 use super::output::Output;
-use crate::model::name::Fqdn;
+use crate::model::name::{Fqdn, longest_match};
 use crate::model::record::Policy;
 use crate::model::state::{Consents, RecordKey, Wanted};
 
@@ -23,8 +23,14 @@ pub(crate) async fn run(global: &Global, args: &RemoveArgs, output: &Output) -> 
     let Some(endpoint) = desired.endpoints.keys().next().cloned() else {
         return output.failure("the configuration names no endpoint", Exit::Usage);
     };
-    // Wherever it is held, and also when the configuration does not name it any more.
-    for account in composition.reconciler.accounts.keys() {
+    // Wherever it is held, and also when the configuration does not name it any more. An account without a zone
+    // for it cannot hold it; one whose zones could not be read is looked at again by the round, which tells why.
+    for (account, provider) in &composition.reconciler.accounts {
+        if let Ok(zones) = provider.zones().await
+            && longest_match(&zones, &name, |zone| &zone.name).is_empty()
+        {
+            continue;
+        }
         let key = RecordKey { name: name.clone(), account: account.clone() };
         desired.records.entry(key).or_insert_with(|| Wanted::stray(endpoint.clone())).policy = Policy::Sync;
     }

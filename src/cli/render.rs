@@ -52,6 +52,10 @@ pub(crate) fn round(round: &Round) -> String {
     for unknown in &round.unknown {
         out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
     }
+    if round.outcome == Outcome::Unverified {
+        let next = "the changes stand; ask the servers again with: cnamed status";
+        out.push_str(&format!("\n{} {next}\n", Tone::Faint.paint("next:")));
+    }
     for refusal in &round.refused {
         let place = place(refusal.kind, &refusal.name, refusal.account.as_ref().map(|a| a.as_str()));
         out.push_str(&problem(&format!("refused ({})", refusal.rule), &place, &refusal.reason));
@@ -85,6 +89,11 @@ fn headline(round: &Round) -> String {
         Outcome::Pending if planned > 0 => {
             (Tone::Warn, "Pending", format!("{} to make", changes_are(planned)))
         }
+        Outcome::Pending if applied > 0 => (
+            Tone::Warn,
+            "Pending",
+            format!("{} made; something waits that cannot be done here", changes_are(applied)),
+        ),
         Outcome::Pending => {
             (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned())
         }

@@ -122,6 +122,7 @@ impl Build<'_> {
         let records = self.records(&file.record, azure.as_ref(), &endpoints, &accounts);
         let watch = self.watch(&file.watch.unwrap_or_default());
         let verify = self.verify(&file.verify.unwrap_or_default());
+        let limits = self.limits(&file.limits.unwrap_or_default());
         let http = self.http(&file.http.unwrap_or_default());
         let state = self.state(file.state.unwrap_or_default());
         let tls = self.tls(file.tls.unwrap_or_default());
@@ -137,7 +138,7 @@ impl Build<'_> {
             records,
             watch: watch?,
             verify: verify?,
-            limits: limits(&file.limits.unwrap_or_default()),
+            limits: limits?,
             state,
             http: http?,
             tls,
@@ -169,6 +170,16 @@ impl Build<'_> {
         })
     }
 
+    fn limits(&mut self, file: &LimitsFile) -> Option<LimitsConfig> {
+        let deletes = file.deletes_per_round.as_ref().map_or(defaults::DELETES_PER_ROUND, |at| at.value);
+        let timeout =
+            self.duration("request_timeout", file.request_timeout.as_ref(), defaults::REQUEST_TIMEOUT);
+        Some(LimitsConfig {
+            deletes_per_round: usize::try_from(deletes).unwrap_or(usize::MAX),
+            request_timeout: timeout?,
+        })
+    }
+
     fn http(&mut self, file: &HttpFile) -> Option<HttpConfig> {
         let listen = match &file.listen {
             Some(listen) => {
@@ -190,9 +201,4 @@ impl Build<'_> {
     fn tls(&mut self, file: TlsFile) -> TlsConfig {
         TlsConfig { extra_ca: file.extra_ca.and_then(|path| self.path("extra_ca", path)) }
     }
-}
-
-fn limits(file: &LimitsFile) -> LimitsConfig {
-    let deletes = file.deletes_per_round.as_ref().map_or(defaults::DELETES_PER_ROUND, |at| at.value);
-    LimitsConfig { deletes_per_round: usize::try_from(deletes).unwrap_or(usize::MAX) }
 }

@@ -29,6 +29,8 @@ pub const RESOLVER: &str = "system";
 pub const TIMEOUT: Duration = Duration::from_secs(90);
 /// `limits.deletes_per_round`.
 pub const DELETES_PER_ROUND: u32 = 3;
+/// `limits.request_timeout`: longer than Resource Manager takes for any answer but an operation's end.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// `state.directory`.
 pub const STATE_DIRECTORY: &str = "/var/lib/cnamed";
 /// `http.listen`: loopback, because the page names every endpoint.

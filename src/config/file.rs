@@ -306,6 +306,9 @@ pub(super) struct LimitsFile {
     /// How many records one round may withdraw.
     #[schemars(extend("default" = defaults::DELETES_PER_ROUND))]
     pub(super) deletes_per_round: Option<At<u32>>,
+    /// How long one attempt at a request may take; reads are tried four times.
+    #[schemars(extend("default" = defaults::text(defaults::REQUEST_TIMEOUT)))]
+    pub(super) request_timeout: Option<At<String>>,
 }
 
 /// Where the service keeps its journal.

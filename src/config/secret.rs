@@ -100,7 +100,7 @@ pub enum SecretError {
         reference: SecretRef,
     },
     /// The file cannot be read, or is not UTF-8.
-    #[error("could not read {reference} at {}", path.display())]
+    #[error("could not read {reference}{}", elsewhere(reference, path))]
     Unreadable {
         /// Where the secret should be.
         reference: SecretRef,
@@ -129,6 +129,14 @@ pub enum SecretError {
         /// Where the secret should be.
         reference: SecretRef,
     },
+}
+
+/// Where that is, unless the reference says so itself.
+fn elsewhere(reference: &SecretRef, path: &Path) -> String {
+    match reference {
+        SecretRef::File(_) => String::new(),
+        SecretRef::Env(_) | SecretRef::Credential(_) => format!(" at {}", path.display()),
+    }
 }
 
 /// A value that is no secret: written in the file, or left to the environment.

@@ -38,7 +38,10 @@ fn file(config: &Config) -> ConfigFile {
             label_servers: list(&config.verify.label_servers),
             timeout: some(defaults::text(config.verify.timeout)),
         }),
-        limits: Some(LimitsFile { deletes_per_round: some(deletes) }),
+        limits: Some(LimitsFile {
+            deletes_per_round: some(deletes),
+            request_timeout: some(defaults::text(config.limits.request_timeout)),
+        }),
         state: Some(StateFile { directory: some(config.state.directory.clone()) }),
         http: Some(HttpFile { listen: some(config.http.listen.to_string()) }),
         tls: Some(TlsFile { extra_ca: config.tls.extra_ca.clone().map(At::from) }),

@@ -208,11 +208,14 @@ fn parse(body: &[u8], operation: &'static str, resource: &str) -> Result<Value, 
     match serde_json::from_slice::<Value>(body) {
         Ok(value) if value.is_object() => Ok(value),
         Ok(_) => Err(implausible(operation, resource, "the answer is not a JSON object")),
-        Err(error) => Err(implausible(
-            operation,
-            resource,
-            &format!("the answer is not the JSON that was promised: {error}"),
-        )),
+        Err(error) => {
+            let what = match body.trim_ascii_start() {
+                [b'<', ..] => "the answer is an HTML page instead of JSON".to_owned(),
+                _ => format!("the answer is not the JSON that was promised: {error}"),
+            };
+            Err(implausible(operation, resource, &what)
+                .remedy("check the cloud's resource_manager address and any proxy between here and Azure"))
+        }
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Applied {
     pub(super) touched: BTreeSet<RecordKey>,
     /// The public IPs that were written, as they were read afterwards.
     pub(super) public_ips: BTreeMap<Handle, Seen<PublicIp>>,
+    /// The endpoints whose public IP may be anything now, since a change to it failed.
+    pub(super) uncertain: BTreeSet<Handle>,
 }
 
 impl Reconciler {
@@ -224,7 +226,13 @@ impl Progress {
                 Action::Record(change) => Some(change.key.clone()),
                 Action::Network(_) | Action::Settle(_) => None,
             });
-        Applied { changes: self.reports(plan), touched: touched.collect(), public_ips: self.public_ips }
+        let failed = |(index, result): (&usize, &Result<(), Error>)| match &plan.steps[*index].action {
+            Action::Network(change) if result.is_err() => Some(change.endpoint.clone()),
+            _ => None,
+        };
+        let uncertain = self.ended.iter().filter_map(failed).collect();
+        let (changes, touched) = (self.reports(plan), touched.collect());
+        Applied { changes, touched, public_ips: self.public_ips, uncertain }
     }
 
     /// Every change in the order of the plan. A wait that failed is told at what waited for it.

@@ -26,7 +26,7 @@ impl Reconciler {
         let label =
             |endpoint: &Handle| endpoints.iter().find(|(name, _)| name == endpoint).map(|(_, links)| links);
         let names: BTreeSet<&Fqdn> = desired.records.keys().map(|key| &key.name).collect();
-        let seen = join_all(names.iter().map(|name| self.as_seen_outside(name, desired, observed))).await;
+        let seen = join_all(names.iter().map(|name| self.outside(name, desired, observed))).await;
         let chain = |(key, wanted): (&RecordKey, &Wanted)| {
             let report =
                 records.iter().find(|report| report.name == key.name && report.account == key.account);
@@ -59,12 +59,7 @@ impl Reconciler {
     }
 
     /// What somebody elsewhere gets for the name.
-    async fn as_seen_outside<'n>(
-        &self,
-        name: &'n Fqdn,
-        desired: &Desired,
-        observed: &Observed,
-    ) -> (&'n Fqdn, Link) {
+    async fn outside<'n>(&self, name: &'n Fqdn, desired: &Desired, observed: &Observed) -> (&'n Fqdn, Link) {
         let wanted = desired.records.iter().find(|(key, _)| &key.name == name).map(|(_, wanted)| wanted);
         let ip = wanted.and_then(|wanted| observed.public_ip(&wanted.endpoint));
         let rtype = ip.map_or(RecordType::A, address_type);

@@ -1,5 +1,6 @@
 //! One round as one value: text, JSON, logs and the exit code are renderings of it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -275,6 +276,14 @@ impl Round {
     /// What waits, what is refused and what is left, from the last plan of the round.
     pub(super) fn take(&mut self, plan: &Plan, refusals: &[Refusal]) {
         self.blocked = plan.blocked.iter().map(BlockedReport::from).collect();
+        // A reason is told once, with what could not be read, not once for everything that waits for it.
+        for blocked in &mut self.blocked {
+            let told =
+                |unknown: &UnknownReport| blocked.waits_for.strip_suffix(&unknown.reason)?.strip_suffix(": ");
+            if let Some(what) = self.unknown.iter().find_map(told) {
+                blocked.waits_for = what.to_owned();
+            }
+        }
         self.refused = refusals.iter().map(RefusalReport::from).collect();
         self.notes = plan.notes.iter().map(NoteReport::from).collect();
     }
@@ -334,14 +343,27 @@ fn unknown(observed: &Observed) -> Vec<UnknownReport> {
     });
     let zones =
         observed.zones.iter().filter_map(|(name, seen)| Some((format!("zones of {name}"), seen.unknown()?)));
-    let records = observed.records.iter().filter_map(|(key, seen)| {
+    // Names that one failed request would have shown are told together.
+    let mut unread: BTreeMap<(&Handle, &str), Vec<&Fqdn>> = BTreeMap::new();
+    for (RecordKey { name, account }, seen) in &observed.records {
         // An account whose zones are unknown is told once, not once for each of its names.
-        let told = observed.zones.get(&key.account).is_some_and(|zones| zones.unknown().is_some());
-        (!told).then_some(())?;
-        Some((key.to_string(), seen.unknown()?))
-    });
+        let told = observed.zones.get(account).is_some_and(|zones| zones.unknown().is_some());
+        if let Some(reason) = seen.unknown().filter(|_| !told) {
+            unread.entry((account, reason)).or_default().push(name);
+        }
+    }
+    let records = unread.into_iter().map(|((account, reason), names)| (together(&names, account), reason));
     let report = |(what, reason): (String, &str)| UnknownReport { what, reason: reason.to_owned() };
     endpoints.chain(zones).chain(records).map(report).collect()
+}
+
+/// The names, as far as they are few.
+fn together(names: &[&Fqdn], account: &Handle) -> String {
+    let shown: Vec<&str> = names.iter().take(3).map(|name| name.as_str()).collect();
+    match names.len().checked_sub(shown.len()) {
+        Some(more) if more > 0 => format!("{} and {more} more in {account}", shown.join(", ")),
+        _ => format!("{} in {account}", shown.join(", ")),
+    }
 }
 
 fn named(subject: &Subject) -> (SubjectKind, String, Option<Handle>) {

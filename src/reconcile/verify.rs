@@ -9,7 +9,7 @@ use super::apply::ASK_AGAIN;
 use super::round::RecordReport;
 use super::{Event, Reconciler, Watch};
 use crate::model::plan;
-use crate::model::record::{Content, Data, RecordType, Ttl};
+use crate::model::record::{Content, Data, Policy, RecordType, Ttl};
 use crate::model::state::{Desired, Observed, RecordKey, Wanted, Zone};
 use crate::model::verify::{Expected, Finding, Verdict, judge, seen_by_resolvers};
 use crate::resolver::{Question, Via};
@@ -43,7 +43,8 @@ impl Reconciler {
         let promises = desired
             .records
             .iter()
-            .filter_map(|(key, wanted)| promise(desired, observed, changed, key, wanted));
+            .filter_map(|(key, wanted)| promise(desired, observed, changed, key, wanted))
+            .chain(changed.iter().filter_map(|key| pruned(desired, observed, key)));
         let mut reports: Vec<RecordReport> = stream::iter(promises)
             .map(|promise| async move {
                 watch.event(Event::Verifying(promise.key));
@@ -100,22 +101,18 @@ fn promise<'p>(
     let sets = observed.sets(key);
     let ours = sets.iter().any(|set| set.is_ours(&desired.owner));
     if wanted.withdraw {
-        let alone = sets.iter().all(|set| set.is_ours(&desired.owner));
-        let question = Question { name: key.name.clone(), rtype: RecordType::Cname };
-        return (changed && alone).then_some(Promise {
-            key,
-            zone,
-            question,
-            expected: Expected::Gone,
-            ttl: None,
-            changed,
-        });
+        return if changed { gone(desired, observed, key, zone) } else { None };
     }
     if !ours && !changed {
         return None;
     }
     let ip = observed.public_ip(&wanted.endpoint)?;
-    let Content { data, ttl, proxied } = plan::content(key, wanted, zone, ip)?;
+    let held = sets.iter().find(|set| set.is_ours(&desired.owner) && !changed);
+    let Content { data, ttl, proxied } = match held {
+        // Its policy lets it stay as it is, so as it is it shall be served.
+        Some(held) if wanted.policy == Policy::CreateOnly => held.content.clone(),
+        _ => plan::content(key, wanted, zone, ip)?,
+    };
     let question = |rtype| Question { name: key.name.clone(), rtype };
     let address_type = match ip.address {
         Some(address) if address.is_ipv6() => RecordType::Aaaa,
@@ -135,4 +132,22 @@ fn promise<'p>(
     let authoritative_ttl = matches!(expected, Expected::Cname { flattened: false, .. }).then_some(ttl);
     let ttl = authoritative_ttl.filter(|ttl| *ttl != Ttl::AUTOMATIC || !zone.rules.automatic_ttl);
     Some(Promise { key, zone, question, expected, ttl, changed })
+}
+
+/// What shall be served where a record was withdrawn that the configuration does not name: nothing.
+fn pruned<'p>(desired: &Desired, observed: &'p Observed, key: &'p RecordKey) -> Option<Promise<'p>> {
+    let named = desired.records.contains_key(key);
+    if named { None } else { gone(desired, observed, key, observed.zone(key).ok()?) }
+}
+
+/// Nothing, unless others have something at the name as well.
+fn gone<'p>(
+    desired: &Desired,
+    observed: &Observed,
+    key: &'p RecordKey,
+    zone: &'p Zone,
+) -> Option<Promise<'p>> {
+    let alone = observed.sets(key).iter().all(|set| set.is_ours(&desired.owner));
+    let question = Question { name: key.name.clone(), rtype: RecordType::Cname };
+    alone.then_some(Promise { key, zone, question, expected: Expected::Gone, ttl: None, changed: true })
 }

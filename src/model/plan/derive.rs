@@ -117,8 +117,19 @@ impl<'p> Planner<'p> {
             if wanted.withdraw {
                 self.withdraw(key, wanted, REMOVED);
             } else {
-                self.block(Subject::Record(key.clone()), NEW_NAME, true);
+                self.block(Subject::Record(key.clone()), &self.new_name(key), true);
             }
+        }
+    }
+
+    /// What `key` waits for until the label has a name, and what it then takes from others: whoever agrees to that
+    /// agrees now.
+    fn new_name(&self, key: &RecordKey) -> String {
+        let others = |set: &&RecordSet| !set.is_ours(&self.desired.owner);
+        let taken = self.desired.consents.adopt.contains_key(&key.name);
+        match sorted(self.observed.sets(key).iter().filter(others)).first() {
+            Some(first) if taken => format!("{NEW_NAME}, then takes over {first}"),
+            _ => NEW_NAME.to_owned(),
         }
     }
 
@@ -216,13 +227,25 @@ impl<'p> Planner<'p> {
         }
         let before = sorted(self.ours(key));
         if before.is_empty() {
-            return;
+            return self.others_stay(key);
         }
         if wanted.policy != Policy::Sync {
             return self.block(Subject::Record(key.clone()), MAY_NOT_WITHDRAW, false);
         }
         let change = RecordChange { key: key.clone(), before, after: None };
         self.write(key, Some(&wanted.endpoint), change, reason.to_owned());
+    }
+
+    /// What stands at a name to be withdrawn, and is not ours, is told, and left.
+    fn others_stay(&mut self, key: &RecordKey) {
+        if let Some(first) = sorted(self.observed.sets(key).iter()).first() {
+            let mark = first.mark.as_ref().map_or_else(
+                || "does not carry our mark".to_owned(),
+                |owner| format!("carries the mark of {owner}"),
+            );
+            let text = format!("is {}, {mark}, and stays", first.content.data);
+            self.plan.notes.push(Note { subject: Subject::Record(key.clone()), text });
+        }
     }
 
     pub(super) fn record(&mut self, key: &'p RecordKey, wanted: &'p Wanted, ip: &PublicIp, coming: bool) {

@@ -10,10 +10,11 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cnamed::sandbox::{Options, Sandbox};
 use nix::sys::resource::{UsageWho, getrusage};
+use tokio::time::Instant;
 
 const RUNS: u32 = 20;
 

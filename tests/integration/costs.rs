@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cnamed::model::record::{Content, Data};
 use cnamed::provider::DnsProvider;
 use cnamed::sandbox::{Action, Fault, LoggedRequest, RecordAtAzure, Service};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::azure_cloud::Rehearsal;
 use crate::azure_dns;

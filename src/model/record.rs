@@ -354,8 +354,11 @@ pub struct Content {
 
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}  ttl {}", self.data, self.ttl)?;
-        if self.proxied { f.write_str("  proxied") } else { Ok(()) }
+        match self.proxied {
+            // Cloudflare decides the TTL of whatever it answers for.
+            true => write!(f, "{}  proxied", self.data),
+            false => write!(f, "{}  ttl {}", self.data, self.ttl),
+        }
     }
 }
 

@@ -132,6 +132,24 @@ async fn the_default_chain_takes_what_the_environment_offers() {
 }
 
 #[tokio::test]
+async fn a_chain_that_leads_nowhere_tells_every_link() {
+    // Wherever this runs, nobody but the rehearsal's own principals has a token for it.
+    let rehearsal = Rehearsal::start().await;
+    let credential = CredentialSettings::Default { environment: None, client_id: None };
+    let reason = reason(&rehearsal, credential).await;
+    assert!(reason.contains("no credential gave a token"), "{reason}");
+    for link in [
+        "client-secret: AZURE_CLIENT_SECRET is not set",
+        "workload-identity: ",
+        "managed-identity: ",
+        "azure-cli: ",
+    ] {
+        assert!(reason.contains(link), "{link} is missing from {reason}");
+    }
+    assert!(!reason.contains("non-transport"), "{reason}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_used_is_said_before_anything_is_sent() {
     let rehearsal = Rehearsal::start().await;
     let refused = |credential| {

@@ -1,8 +1,4 @@
 //! State in, plan out, as an operator reads it: one file under `tests/golden/plans` for each scene.
-//!
-//! With `CNAMED_BLESS=1` in the environment the files are written anew instead of compared.
-
-use std::path::PathBuf;
 
 use cnamed::model::endpoint::{Intent, LabelScope};
 use cnamed::model::guard::{Cleared, Reviewed, check};
@@ -12,20 +8,14 @@ use cnamed::model::record::{Data, Mode, Policy, RecordType, Version};
 use cnamed::model::state::{LabelHolder, Seen};
 
 use crate::scene::{Scene, cname, label_name, mine, unmarked};
+use crate::support::golden;
 
 fn cleared(scene: &Scene) -> Cleared {
     check(&scene.desired, &scene.observed, plan(&scene.desired, &scene.observed))
 }
 
-fn golden(name: &str, scene: &Scene) {
-    let text = cleared(scene).to_string();
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/plans").join(format!("{name}.txt"));
-    if std::env::var_os("CNAMED_BLESS").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, kept, "{} differs:\n{text}", path.display());
+fn keeps(name: &str, scene: &Scene) {
+    golden::same(&format!("plans/{name}"), &cleared(scene).to_string());
 }
 
 #[test]
@@ -33,7 +23,7 @@ fn nothing_to_do() {
     let mut scene = Scene::held("jump");
     scene.holds("jump.example.com", "cf", vec![mine(label_name("jump"))]);
     scene.wants("jump.example.com", "cf", Mode::Cname);
-    golden("nothing-to-do", &scene);
+    keeps("nothing-to-do", &scene);
 }
 
 #[test]
@@ -41,7 +31,7 @@ fn first_run() {
     let mut scene = Scene::nothing("jump");
     scene.wants("jump.example.com", "azure", Mode::Cname);
     scene.wants("jump.example.com", "cf", Mode::Cname);
-    golden("first-run", &scene);
+    keeps("first-run", &scene);
 }
 
 #[test]
@@ -59,7 +49,7 @@ fn drift() {
     scene.holds("proxied.example.com", "cf", vec![proxied]);
     scene.holds("kept.example.com", "cf", vec![mine(cname("old.example.net"))]);
     scene.holds("stray.example.com", "azure", vec![mine(label_name("jump"))]);
-    golden("drift", &scene);
+    keeps("drift", &scene);
 }
 
 #[test]
@@ -68,7 +58,7 @@ fn an_account_that_does_not_answer() {
     scene.wants("jump.example.com", "azure", Mode::Cname);
     scene.wants("jump.example.com", "cf", Mode::Cname);
     scene.observed.zones.insert("cf".parse().unwrap(), Seen::Unknown("503 Service Unavailable".into()));
-    golden("account-unread", &scene);
+    keeps("account-unread", &scene);
 }
 
 #[test]
@@ -80,12 +70,12 @@ fn a_relabel() {
     scene.wants("jump.example.com", "cf", Mode::Cname);
     scene.holds("jump.example.com", "azure", vec![mine(label_name("old"))]);
     scene.holds("jump.example.com", "cf", vec![mine(label_name("old"))]);
-    golden("relabel-refused", &scene);
+    keeps("relabel-refused", &scene);
     scene.desired.consents.relabel = true;
-    golden("relabel", &scene);
+    keeps("relabel", &scene);
     scene.holds("stray.example.com", "cf", vec![mine(label_name("old"))]);
     scene.desired.prune = false;
-    golden("relabel-with-a-stray", &scene);
+    keeps("relabel-with-a-stray", &scene);
 }
 
 #[test]
@@ -95,12 +85,12 @@ fn a_teardown() {
     scene.wants("jump.example.com", "cf", Mode::Cname);
     scene.holds("jump.example.com", "azure", vec![mine(label_name("jump"))]);
     scene.desired = scene.desired.torn_down();
-    golden("teardown", &scene);
+    keeps("teardown", &scene);
     scene.holds("jump.example.com", "cf", vec![unmarked(label_name("jump"))]);
-    golden("teardown-refused", &scene);
+    keeps("teardown-refused", &scene);
     scene.holds("jump.example.com", "cf", vec![]);
     scene.ip().attached_to = Some("/networkInterfaces/vm-jump-nic".into());
-    golden("teardown-in-use", &scene);
+    keeps("teardown-in-use", &scene);
 }
 
 #[test]
@@ -121,7 +111,7 @@ fn everything_refused() {
     scene.holds("others.example.com", "cf", vec![others]);
     let text = Data::Opaque { rtype: RecordType::from("TXT"), text: "\"v=spf1 -all\"".into() };
     scene.holds("text.example.com", "cf", vec![unmarked(text)]);
-    golden("refused", &scene);
+    keeps("refused", &scene);
 }
 
 #[test]
@@ -130,15 +120,15 @@ fn a_label_that_is_not_to_be_had() {
     scene.wants("jump.example.com", "cf", Mode::Cname);
     scene.holds("jump.example.com", "cf", vec![mine(label_name("jump"))]);
     scene.state().label = Seen::Present(LabelHolder::Stranger);
-    golden("takeover", &scene);
+    keeps("takeover", &scene);
     let name = "jump.example.com".parse().unwrap();
     let removal = Scene { desired: scene.desired.clone().withdrawing(&name), ..scene.clone() };
-    golden("takeover-remove", &removal);
+    keeps("takeover-remove", &removal);
     scene.state().label = Seen::Present(LabelHolder::Own("/publicIPAddresses/left-over".into()));
-    golden("takeover-own", &scene);
+    keeps("takeover-own", &scene);
     scene.desired.endpoints.values_mut().for_each(|endpoint| endpoint.intent = Intent::Watch);
     scene.state().label = Seen::Present(LabelHolder::Nobody);
-    golden("claimable", &scene);
+    keeps("claimable", &scene);
 }
 
 #[test]
@@ -149,7 +139,7 @@ fn what_cannot_become_what_is_wanted() {
     scene.spec().label_scope = Some(LabelScope::TenantReuse);
     scene.state().label = Seen::Present(LabelHolder::Nobody);
     scene.desired.consents.relabel = true;
-    golden("immutable", &scene);
+    keeps("immutable", &scene);
 }
 
 #[test]
@@ -160,10 +150,10 @@ fn too_many_strays() {
     for at in 0..4 {
         scene.holds(&format!("stray{at}.example.com"), "cf", vec![mine(cname("old.example.net"))]);
     }
-    golden("too-many-deletes", &scene);
+    keeps("too-many-deletes", &scene);
     scene.desired.records.clear();
     scene.observed.records.retain(|key, _| key.name.as_str() == "stray0.example.com");
-    golden("wanted-empty", &scene);
+    keeps("wanted-empty", &scene);
 }
 
 #[test]
@@ -175,7 +165,7 @@ fn a_loop() {
     scene.wants("label.example.com", "azure", Mode::Cname);
     scene.holds("jump.example.com", "cf", vec![]);
     scene.holds("label.example.com", "cf", vec![unmarked(cname("jump.example.com"))]);
-    golden("loop", &scene);
+    keeps("loop", &scene);
 }
 
 /// What is run is exactly what was reviewed, or nothing.

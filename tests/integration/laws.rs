@@ -4,7 +4,7 @@ use cnamed::model::endpoint::{Intent, Provisioning};
 use cnamed::model::guard::{Cleared, check};
 use cnamed::model::name::Fqdn;
 use cnamed::model::plan::{Action, Plan, RecordChange, Step, Subject, plan};
-use cnamed::model::record::{Data, RecordSet};
+use cnamed::model::record::{Data, Policy, RecordSet};
 use cnamed::model::state::{Desired, LabelHolder, NoZone, Observed, RecordKey, Seen};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -158,6 +158,24 @@ proptest! {
         judge(&observed.after_steps(&plan.owner, steps))?;
     }
 
+    /// Stopped anywhere and run again, a plan ends where it would have ended anyway.
+    #[test]
+    fn an_interruption_does_not_matter(World { desired, observed } in world(), cut in any::<prop::sample::Index>()) {
+        let mut desired = desired;
+        // What may only be created or changed remembers, by design, whether it was there.
+        desired.records.values_mut().for_each(|wanted| wanted.policy = Policy::Sync);
+        let settle = |mut seen: Observed| {
+            for _ in 0..4 {
+                seen = seen.after(cleared(&desired, &seen).plan());
+            }
+            seen
+        };
+        let plan = cleared(&desired, &observed).plan().clone();
+        let done = cut.index(plan.steps.len() + 1);
+        let interrupted = settle(observed.after_steps(&plan.owner, &plan.steps[..done]));
+        prop_assert_eq!(interrupted, settle(observed), "after {} steps of\n{}", done, plan);
+    }
+
     /// Between a name's leaving a label and the label's release stands the wait for the name.
     #[test]
     fn a_release_waits_for_every_name(World { desired, observed } in world()) {
@@ -179,20 +197,22 @@ proptest! {
     /// A rename takes names away only when it follows in the same plan.
     #[test]
     fn a_rename_is_all_or_nothing(World { desired, observed } in world()) {
-        let cleared = cleared(&desired, &observed);
-        for (step, change) in record_changes(cleared.plan()) {
-            let Some(wanted) = desired.records.get(&change.key) else { continue };
-            let endpoint = &desired.endpoints[&wanted.endpoint];
-            let claimable = matches!(
-                observed.endpoints.get(&endpoint.name).map(|state| &state.label),
-                Some(Seen::Present(LabelHolder::Nobody))
-            );
-            let asked = wanted.withdraw || endpoint.intent == Intent::Remove;
-            if change.after.is_none() && !asked && !(endpoint.intent == Intent::Watch && claimable) {
-                let renames = cleared.plan().steps.iter().any(|other| {
-                    other.endpoint == step.endpoint && matches!(&other.action, Action::Network(n) if n.releases().is_some())
-                });
-                prop_assert!(renames, "{cleared}");
+        for plan in [plan(&desired, &observed), cleared(&desired, &observed).plan().clone()] {
+            for (step, change) in record_changes(&plan) {
+                let Some(wanted) = desired.records.get(&change.key) else { continue };
+                let endpoint = &desired.endpoints[&wanted.endpoint];
+                let claimable = matches!(
+                    observed.endpoints.get(&endpoint.name).map(|state| &state.label),
+                    Some(Seen::Present(LabelHolder::Nobody))
+                );
+                let asked = wanted.withdraw || endpoint.intent == Intent::Remove;
+                if change.after.is_none() && !asked && !(endpoint.intent == Intent::Watch && claimable) {
+                    let renames = |other: &&Step| {
+                        other.endpoint == step.endpoint
+                            && matches!(&other.action, Action::Network(n) if n.releases().is_some())
+                    };
+                    prop_assert!(plan.steps.iter().any(|other| renames(&other)), "{plan}");
+                }
             }
         }
     }

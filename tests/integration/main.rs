@@ -8,6 +8,7 @@ mod azure_auth;
 mod azure_cloud;
 mod azure_dns;
 mod azure_network;
+mod cli;
 mod cloudflare;
 mod config;
 mod contract;

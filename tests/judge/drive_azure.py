@@ -69,7 +69,7 @@ def groups(steps, resources):
     with steps("virtual machine by its id"):
         found = [each for each in resources.resources.list_by_resource_group("rg-mgmt") if each.type.lower() == "microsoft.compute/virtualmachines"]
         same([each.name for each in found], ["vm-jump"])
-        machine = resources.resources.get_by_id(found[0].id, "2024-03-01")
+        machine = resources.resources.get_by_id(found[0].id, api_version="2024-03-01")
         same(machine.location, PLACE)
 
 

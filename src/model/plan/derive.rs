@@ -278,8 +278,11 @@ impl<'p> Planner<'p> {
 
     /// Marked records that the configuration no longer names.
     fn strays(&mut self) {
+        // Both are in order, so one walk along the two finds every key that only one of them has.
+        let mut named = self.desired.records.keys().peekable();
         for key in self.observed.records.keys() {
-            if self.desired.records.contains_key(key) {
+            while named.next_if(|name| *name < key).is_some() {}
+            if named.peek() == Some(&key) {
                 continue;
             }
             let before = sorted(self.ours(key));
@@ -431,7 +434,8 @@ fn reason(before: &[RecordSet], after: &Content, owner: &Owner, endpoint: &Handl
     } else if !held.data.same(&after.data) {
         why.push(format!("{endpoint} is elsewhere"));
     }
-    if held.ttl != after.ttl {
+    // Cloudflare decides the TTL of a proxied record: that it differs says nothing.
+    if held.ttl != after.ttl && held.proxied == after.proxied {
         why.push(format!("TTL {} becomes {}", held.ttl, after.ttl));
     }
     if held.proxied != after.proxied {

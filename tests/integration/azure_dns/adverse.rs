@@ -94,6 +94,7 @@ async fn a_refused_new_type_puts_the_old_one_back() {
     let error = error.expect_err("refused");
     assert_eq!(error.kind(), Kind::Rejected);
     assert!(error.chain().contains("put back"), "{}", error.chain());
+    assert!(error.chain().contains("could not create jumpstation.example.com"), "{}", error.chain());
     let sets = seen(&dns, &zone, JUMP).await;
     assert_eq!(sets[0].content.data, Data::A(["192.0.2.7".parse().expect("an address")].into()));
     assert_eq!(sets[0].mark, None, "as it was");

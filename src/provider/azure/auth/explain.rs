@@ -23,7 +23,13 @@ impl TokenError {
             let what = format!("{way}: the login service is throttled");
             return Self { kind: Kind::Throttled(*delay), what, remedy: None };
         }
-        let text = plain(&error.to_string());
+        let mut text = plain(&error.to_string());
+        // The library's own wrapping says nothing.
+        if text.starts_with("non-transport error")
+            && let Some(cause) = causes(error).last()
+        {
+            text = plain(&cause.to_string());
+        }
         if way == Way::ManagedIdentity && (failure.is_some() || text.contains("metadata service answered")) {
             return Self {
                 kind: Kind::Denied,

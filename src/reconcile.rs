@@ -82,28 +82,20 @@ const PASSES: usize = 3;
 impl Reconciler {
     /// What a round would do: everything up to the first write.
     pub async fn preview(&self, desired: &Desired, watch: &dyn Watch) -> (Cleared, Round) {
-        let (_, cleared, round) = self.look(desired, watch).await;
+        watch.event(Event::Observing);
+        let observed = self.observe_at_rest(desired).await;
+        let (cleared, round) = foreseen(desired, &observed);
         (cleared, round.concluded())
     }
 
     /// How things stand: a preview, and what name servers say.
     pub async fn status(&self, desired: &Desired, watch: &dyn Watch) -> Round {
-        let (observed, _, mut round) = self.look(desired, watch).await;
+        watch.event(Event::Observing);
+        let observed = self.observe(desired).await;
+        let (_, mut round) = foreseen(desired, &observed);
         round.records = self.verify(desired, &observed, &BTreeSet::new(), watch).await;
         round.chains = self.chains(desired, &observed, &round.records).await;
         round.concluded()
-    }
-
-    async fn look(&self, desired: &Desired, watch: &dyn Watch) -> (Observed, Cleared, Round) {
-        watch.event(Event::Observing);
-        let observed = self.observe(desired).await;
-        let cleared = decide(desired, &observed);
-        let mut round = Round::of(desired, &observed);
-        round.changes = (cleared.plan().steps.iter())
-            .filter_map(|step| ChangeReport::of(&step.action, &step.reason, round::ChangeOutcome::Planned))
-            .collect();
-        round.take(cleared.plan(), cleared.refusals());
-        (observed, cleared, round)
     }
 
     /// A whole round.
@@ -124,7 +116,7 @@ impl Reconciler {
         let mut pass = 1;
         let (observed, cleared) = loop {
             watch.event(Event::Observing);
-            let mut observed = self.observe(desired).await;
+            let mut observed = self.observe_at_rest(desired).await;
             let mut cleared = decide(desired, &observed);
             match reviewed {
                 Some(reviewed) if pass == 1 => cleared = cleared.confirmed(reviewed)?,
@@ -166,6 +158,17 @@ impl Reconciler {
         round.records = self.verify(desired, &observed, &touched, watch).await;
         Ok(round.concluded())
     }
+}
+
+/// What would be done about `observed`, and how things stand while it is not.
+fn foreseen(desired: &Desired, observed: &Observed) -> (Cleared, Round) {
+    let cleared = decide(desired, observed);
+    let mut round = Round::of(desired, observed);
+    round.changes = (cleared.plan().steps.iter())
+        .filter_map(|step| ChangeReport::of(&step.action, &step.reason, round::ChangeOutcome::Planned))
+        .collect();
+    round.take(cleared.plan(), cleared.refusals());
+    (cleared, round)
 }
 
 fn decide(desired: &Desired, observed: &Observed) -> Cleared {

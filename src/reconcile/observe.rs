@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
+use tokio::time::{Instant, sleep};
 
 use super::Reconciler;
-use crate::model::endpoint::{Handle, Intent};
+use super::apply::ASK_AGAIN;
+use crate::model::endpoint::{Endpoint, Handle, Intent, Provisioning};
 use crate::model::name::{Fqdn, longest_match};
 use crate::model::record::RecordSet;
 use crate::model::state::{Desired, Observed, RecordKey, Seen, Zone};
@@ -32,6 +34,35 @@ impl Reconciler {
             observed.records.extend(records);
         }
         observed
+    }
+
+    /// As [`Self::observe`], once what is under way on our endpoints has ended, or patience has.
+    ///
+    /// A round that was killed leaves its operation running at Azure. What follows from its end is this round's to
+    /// do: whoever runs it again expects to find everything in sync afterwards.
+    pub(super) async fn observe_at_rest(&self, desired: &Desired) -> Observed {
+        let observed = self.observe(desired).await;
+        let busy = |endpoint: &&Endpoint| {
+            let ip = observed.public_ip(&endpoint.name);
+            endpoint.intent != Intent::Watch && ip.is_some_and(|ip| ip.provisioning == Provisioning::Busy)
+        };
+        let busy: Vec<&Endpoint> = desired.endpoints.values().filter(busy).collect();
+        if busy.is_empty() {
+            return observed;
+        }
+        join_all(busy.into_iter().map(|endpoint| self.rest(endpoint))).await;
+        self.observe(desired).await
+    }
+
+    async fn rest(&self, endpoint: &Endpoint) {
+        let deadline = Instant::now() + self.verification.patience;
+        while Instant::now() + ASK_AGAIN < deadline {
+            sleep(ASK_AGAIN).await;
+            let state = self.network.observe(endpoint).await;
+            if state.public_ip.present().is_none_or(|ip| ip.provisioning != Provisioning::Busy) {
+                break;
+            }
+        }
     }
 }
 

@@ -90,7 +90,7 @@ impl Cloud {
     }
 }
 
-fn account(sandbox: &Sandbox, token: &str, zones: BTreeMap<ZoneName, String>) -> Cloudflare {
+pub(crate) fn account(sandbox: &Sandbox, token: &str, zones: BTreeMap<ZoneName, String>) -> Cloudflare {
     let settings = http::Settings {
         extra_ca: Some(sandbox.ca_pem().as_bytes().to_vec()),
         attempt: Duration::from_secs(2),

@@ -2,6 +2,8 @@
 //!
 //! A provider joins with a [`Subject`] and one line of [`contract!`].
 
+mod azure;
+mod cloudflare;
 mod memory;
 mod network;
 mod reads;
@@ -22,8 +24,8 @@ pub(crate) trait Subject: Send + Sync {
     /// The account, which holds the zone `example.com` and nothing in it but what every zone has.
     fn provider(&self) -> &dyn DnsProvider;
 
-    /// Whether it has Azure's alias record sets.
-    fn has_alias(&self) -> bool;
+    /// The id of a resource that an alias record set of Azure's may follow; `None` where there are no such sets.
+    fn alias_target(&self) -> Option<String>;
 
     /// Writes as somebody else would, over what is there of the same type. `name` is as a person would write it.
     async fn plant(&self, name: &str, planted: Planted);

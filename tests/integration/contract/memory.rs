@@ -27,8 +27,8 @@ impl Subject for Memory {
         &self.provider
     }
 
-    fn has_alias(&self) -> bool {
-        true
+    fn alias_target(&self) -> Option<String> {
+        Some("/subscriptions/0/resourceGroups/rg/providers/Microsoft.Network/publicIPAddresses/pip".into())
     }
 
     async fn plant(&self, name: &str, planted: Planted) {

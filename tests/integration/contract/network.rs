@@ -9,7 +9,7 @@ use cnamed::provider::memory::{Fault, MemoryNetwork, Operation};
 use cnamed::provider::{Error, Kind, NetworkProvider};
 
 use super::{Lost, ops};
-use crate::laws::world::{handle, spec};
+use crate::laws::world::{self, handle};
 
 /// A network provider under test, and a back door to what it stands in front of.
 #[async_trait]
@@ -51,6 +51,11 @@ macro_rules! network_contract {
     };
 }
 pub(crate) use network_contract;
+
+/// As [`world::spec`], in a resource group that is there.
+fn spec(at: usize) -> PublicIpSpec {
+    PublicIpSpec { resource_group: "rg-mgmt".into(), ..world::spec(at) }
+}
 
 fn endpoint() -> Endpoint {
     Endpoint { name: handle("jump"), public_ip: spec(0), intent: Intent::Hold }

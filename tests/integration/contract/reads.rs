@@ -53,13 +53,8 @@ pub(super) async fn names_come_back_absolute_and_lower_case<S: Subject>(subject:
 }
 
 pub(super) async fn an_alias_is_present<S: Subject>(subject: &S) {
-    if !subject.has_alias() {
-        return;
-    }
-    let data = Data::Alias {
-        rtype: RecordType::A,
-        target: "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Network/publicIPAddresses/pip".into(),
-    };
+    let Some(target) = subject.alias_target() else { return };
+    let data = Data::Alias { rtype: RecordType::A, target };
     let content = Content { data, ttl: ttl(300), proxied: false };
     subject.plant("www.example.com", foreign(content.clone())).await;
     let sets = seen(subject, "www.example.com").await;

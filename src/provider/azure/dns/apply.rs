@@ -127,7 +127,21 @@ impl AzureDns {
     }
 
     async fn update(&self, site: &Site<'_>, set: &RecordSet) -> Result<RecordSet, Error> {
-        let mut document = self.document(site.zone, set).await?;
+        let mut document = match self.document(site.zone, set).await {
+            Err(stale) if stale.kind() == Kind::Stale => {
+                let rtype = site.after.data.rtype();
+                let holds = |set: &RecordSet| site.is_made(set);
+                let put = Put {
+                    zone: site.zone,
+                    name: site.name,
+                    rtype: &rtype,
+                    operation: "update",
+                    holds: &holds,
+                };
+                return self.keep_what_stands(&put, self.standing(&put, stale).await?);
+            }
+            read => read?,
+        };
         record_set::edit(&mut document, site.owner, site.after).map_err(|error| unwritable(site, error))?;
         self.make(site, "update", &document, Condition::Unchanged(&set.version.0)).await
     }
@@ -170,19 +184,26 @@ impl AzureDns {
             budget: &self.writes(put.zone),
             holds: &holds,
         };
-        let missing = || Error::new(Kind::Missing, put.operation, put.name.as_str());
         let document = match self.arm.write(&write).await {
-            Ok(written) => written.ok_or_else(missing)?,
-            // What is wanted may stand there already: then nothing needs to be done.
-            Err(stale) if stale.kind() == Kind::Stale => {
-                match self.read(put.zone, put.rtype, put.name).await {
-                    Ok(Some(standing)) if holds(&standing) => standing,
-                    _ => return Err(stale),
-                }
-            }
+            Ok(written) => written.ok_or_else(|| put.missing())?,
+            Err(stale) if stale.kind() == Kind::Stale => self.standing(put, stale).await?,
             Err(error) => return Err(error),
         };
-        let set = record_set::parse(put.zone, &document).ok_or_else(missing)?;
+        self.keep_what_stands(put, document)
+    }
+
+    /// What stands there, if it is what is wanted: then nothing needs to be done.
+    async fn standing(&self, put: &Put<'_>, stale: Error) -> Result<Value, Error> {
+        let holds =
+            |document: &Value| record_set::parse(put.zone, document).is_some_and(|set| (put.holds)(&set));
+        match self.read(put.zone, put.rtype, put.name).await {
+            Ok(Some(standing)) if holds(&standing) => Ok(standing),
+            _ => Err(stale),
+        }
+    }
+
+    fn keep_what_stands(&self, put: &Put<'_>, document: Value) -> Result<RecordSet, Error> {
+        let set = record_set::parse(put.zone, &document).ok_or_else(|| put.missing())?;
         self.documents.remember(put.zone, &set, document);
         Ok(set)
     }
@@ -241,6 +262,12 @@ struct Put<'p> {
     operation: &'static str,
     /// Whether a set that was read is what this was to make.
     holds: &'p (dyn Fn(&RecordSet) -> bool + Send + Sync),
+}
+
+impl Put<'_> {
+    fn missing(&self) -> Error {
+        Error::new(Kind::Missing, self.operation, self.name.as_str())
+    }
 }
 
 fn id(zone: &Zone, rtype: &RecordType, name: &Fqdn) -> String {

@@ -83,7 +83,7 @@ impl Config {
         let bytes = std::fs::read(path).map_err(|error| {
             let remedy = match error.kind() {
                 std::io::ErrorKind::NotFound => {
-                    "give another path with --config, or write one with `cnamed init`"
+                    "give another path with --config, or start from config/cnamed.minimal.toml"
                 }
                 std::io::ErrorKind::PermissionDenied => "let the user that runs cnamed read it",
                 _ => "give the path of a file with --config",
@@ -149,22 +149,19 @@ impl Config {
     /// Every secret that is referred to.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let azure = match &self.azure.credential {
-            CredentialConfig::ClientSecret { secret, .. } | CredentialConfig::Token { token: secret } => {
-                [Some(secret), None]
-            }
-            CredentialConfig::ClientCertificate { certificate, password, .. } => {
-                [Some(certificate), password.as_ref()]
-            }
+            CredentialConfig::ClientSecret { secret, .. }
+            | CredentialConfig::Token { token: secret }
+            | CredentialConfig::ClientCertificate { certificate: secret, .. } => Some(secret),
             CredentialConfig::Default { .. }
             | CredentialConfig::ManagedIdentity { .. }
             | CredentialConfig::WorkloadIdentity { .. }
-            | CredentialConfig::AzureCli { .. } => [None, None],
+            | CredentialConfig::AzureCli { .. } => None,
         };
         let accounts = self.accounts.iter().filter_map(|account| match &account.kind {
             AccountKind::Cloudflare { token, .. } => Some(token),
             AccountKind::AzureDns { .. } => None,
         });
-        azure.into_iter().flatten().chain(accounts)
+        azure.into_iter().chain(accounts)
     }
 }
 
@@ -273,8 +270,6 @@ pub enum CredentialConfig {
         client_id: Setting,
         /// The certificate and its key.
         certificate: SecretRef,
-        /// The password of the certificate.
-        password: Option<SecretRef>,
     },
     /// The Azure CLI.
     AzureCli {

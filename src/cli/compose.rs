@@ -163,12 +163,7 @@ impl Builder<'_> {
                     secret: self.secret("azure.client_secret", secret)?,
                 })
             }
-            CredentialConfig::ClientCertificate { password: Some(_), .. } => {
-                return Err("azure.client_certificate_password: an encrypted key cannot be read; \
-                            give the key unencrypted, in a file that only cnamed can read"
-                    .to_owned());
-            }
-            CredentialConfig::ClientCertificate { tenant, client_id, certificate, password: None } => {
+            CredentialConfig::ClientCertificate { tenant, client_id, certificate } => {
                 CredentialSettings::ClientCertificate(azure::ClientCertificate {
                     tenant: self.setting("azure.tenant", tenant)?,
                     client_id: self.setting("azure.client_id", client_id)?,

@@ -74,10 +74,8 @@ pub(super) struct AzureFile {
     pub(super) client_id: Option<At<String>>,
     /// The application's secret, for `client-secret`; else the variable AZURE_CLIENT_SECRET.
     pub(super) client_secret: Option<At<SecretFile>>,
-    /// The application's certificate with its key, for `client-certificate`.
+    /// The application's certificate and its RSA key, not encrypted, in PEM form, for `client-certificate`.
     pub(super) client_certificate: Option<At<SecretFile>>,
-    /// The password of that certificate, if it has one.
-    pub(super) client_certificate_password: Option<At<SecretFile>>,
     /// The federated token, for `workload-identity`; else the file that AZURE_FEDERATED_TOKEN_FILE names.
     #[schemars(with = "Option<String>", example = &"/var/run/secrets/azure/tokens/azure-identity-token")]
     pub(super) token_file: Option<At<PathBuf>>,

@@ -83,10 +83,9 @@ fn azure(azure: &AzureConfig) -> AzureFile {
             file.client_secret = some(secret(reference));
             CredentialKind::ClientSecret
         }
-        CredentialConfig::ClientCertificate { tenant, client_id, certificate, password } => {
+        CredentialConfig::ClientCertificate { tenant, client_id, certificate } => {
             application(tenant, client_id);
             file.client_certificate = some(secret(certificate));
-            file.client_certificate_password = password.as_ref().map(|password| secret(password).into());
             CredentialKind::ClientCertificate
         }
         CredentialConfig::AzureCli { tenant } => {

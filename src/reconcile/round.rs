@@ -295,16 +295,19 @@ impl Round {
         let any = |outcomes: &[ChangeOutcome]| self.changes.iter().any(|c| outcomes.contains(&c.outcome));
         let failures = any(&[Failed, Skipped, Unconfirmed]) || !self.unknown.is_empty();
         let verified = |verdict| matches!(verdict, Verdict::Agreed | Verdict::Masked);
-        let successes = any(&[Applied]) || self.records.iter().any(|r| verified(r.verdict));
+        let successes = any(&[Applied, Planned]) || self.records.iter().any(|r| verified(r.verdict));
         self.outcome = if failures && successes {
             Outcome::Partial
         } else if failures {
             Outcome::Failed
         } else if !self.refused.is_empty() {
             Outcome::Refused
+        } else if any(&[Planned]) {
+            // What shall change cannot be served yet: that it is not is no finding of its own.
+            Outcome::Pending
         } else if self.records.iter().any(|record| !verified(record.verdict)) {
             Outcome::Unverified
-        } else if any(&[Planned]) || !self.blocked.is_empty() {
+        } else if !self.blocked.is_empty() {
             Outcome::Pending
         } else if any(&[Applied]) {
             Outcome::Changed

@@ -78,9 +78,7 @@ impl Build<'_> {
             Kind::ManagedIdentity => &["client_id"],
             Kind::WorkloadIdentity => &["tenant", "client_id", "token_file"],
             Kind::ClientSecret => &["tenant", "client_id", "client_secret"],
-            Kind::ClientCertificate => {
-                &["tenant", "client_id", "client_certificate", "client_certificate_password"]
-            }
+            Kind::ClientCertificate => &["tenant", "client_id", "client_certificate"],
             Kind::AzureCli => &["tenant"],
             Kind::Token => &["token"],
         };
@@ -89,7 +87,6 @@ impl Build<'_> {
             ("client_id", file.client_id.as_ref().map(|at| &at.span)),
             ("client_secret", file.client_secret.as_ref().map(|at| &at.span)),
             ("client_certificate", file.client_certificate.as_ref().map(|at| &at.span)),
-            ("client_certificate_password", file.client_certificate_password.as_ref().map(|at| &at.span)),
             ("token_file", file.token_file.as_ref().map(|at| &at.span)),
             ("token", file.token.as_ref().map(|at| &at.span)),
         ];
@@ -102,10 +99,9 @@ impl Build<'_> {
         let secrets = (
             self.secret_if("client_secret", file.client_secret.as_ref())?,
             self.secret_if("client_certificate", file.client_certificate.as_ref())?,
-            self.secret_if("client_certificate_password", file.client_certificate_password.as_ref())?,
             self.secret_if("token", file.token.as_ref())?,
         );
-        let (client_secret, certificate, password, token) = secrets;
+        let (client_secret, certificate, token) = secrets;
         let token_file = file.token_file.clone().and_then(|path| self.path("token_file", path));
         let or = |value: Option<String>, name| value.map_or(Setting::Env(name), Setting::Given);
         Some(match kind.value {
@@ -132,7 +128,6 @@ impl Build<'_> {
                     "client_certificate",
                     "{ file = \"/path\" }",
                 )?,
-                password,
             },
             Kind::AzureCli => CredentialConfig::AzureCli { tenant },
             Kind::Token => CredentialConfig::Token {

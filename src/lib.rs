@@ -1,4 +1,36 @@
-//! `cnamed` keeps friendly names pointed at Azure.
+//! `cnamed` keeps friendly names pointed at Azure: a public IP with its DNS label, and the CNAMEs on it in Azure DNS
+//! and Cloudflare.
+//!
+//! # Layers
+//!
+//! Imports point downward, and a test holds every `use` against this picture:
+//!
+//! ```text
+//! shell       cli  telemetry  config      process, arguments, files, output
+//! adapters    provider/*  resolver/*      the network     beside them: reconcile, through the ports alone
+//! ports       provider  resolver          traits, their contracts, the kinds of errors
+//! core        model                       values and functions over values: no I/O, no clock, not one async fn
+//! ```
+//!
+//! `sandbox` stands apart: a whole cloud, written from the services' documentation, that knows nothing of the
+//! product but how a name is parsed.
+//!
+//! # Modules
+//!
+//! - [`model`]: what is wanted, what was seen, and what follows: the plan, the guard that holds it against the
+//!   rules, and the verdict over what name servers say. Start with [`model::state::Seen`] and [`model::plan::Plan`].
+//! - [`provider`]: the ports to what holds names and addresses; below it Azure, Cloudflare, an in-memory provider for
+//!   tests and previews, and the one transport policy that all of them share.
+//! - [`resolver`]: the port to DNS itself; below it hickory, asking each authoritative server without a cache.
+//! - [`reconcile`]: one round through the ports: observe, plan, guard, apply, verify. One value describes it whole.
+//! - [`config`]: the file as written, and the configuration as used; every mistake at once.
+//! - [`cli`]: the commands, one file each, and the composition root.
+//! - [`telemetry`]: logs.
+//!
+//! # The three promises
+//!
+//! Never touch what is not ours: [`model::guard`] refuses. Never leave a name dangling: the order of
+//! [`model::plan`]. Never claim what was not seen: [`model::verify`] and [`provider::Kind::Unconfirmed`].
 
 pub mod cli;
 pub mod config;

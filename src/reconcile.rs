@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::endpoint::Handle;
-use crate::model::guard::{self, Cleared};
+use crate::model::guard::{self, Cleared, Differs, Reviewed};
 use crate::model::plan::{self, Action, Plan, Subject};
 use crate::model::state::{Desired, Observed, RecordKey};
 use crate::provider::{DnsProvider, NetworkProvider};
@@ -109,38 +109,40 @@ impl Reconciler {
     /// A whole round.
     ///
     /// With `reviewed`, exactly that plan is run, and what it says will follow from it; anything else is left.
+    ///
+    /// # Errors
+    /// When the reviewed plan is not what would be done now; nothing was done then.
     pub async fn run(
         &self,
         desired: &Desired,
-        reviewed: Option<&Plan>,
+        reviewed: Option<&Reviewed>,
         watch: &dyn Watch,
     ) -> Result<Round, Differs> {
-        let mut changes = Vec::new();
+        let mut changes: Vec<ChangeReport> = Vec::new();
         let mut touched: BTreeSet<RecordKey> = BTreeSet::new();
-        let mut announced: Option<BTreeSet<Subject>> = None;
+        let mut announced: BTreeSet<Subject> = BTreeSet::new();
         let mut pass = 1;
         let (observed, cleared) = loop {
             watch.event(Event::Observing);
             let mut observed = self.observe(desired).await;
-            let cleared = decide(desired, &observed);
-            match (reviewed, &announced) {
-                (Some(reviewed), None) if reviewed != cleared.plan() => return Err(Differs(cleared)),
-                (Some(_), Some(announced)) if !within(cleared.plan(), announced) => {
-                    break (observed, cleared);
-                }
+            let mut cleared = decide(desired, &observed);
+            match reviewed {
+                Some(reviewed) if pass == 1 => cleared = cleared.confirmed(reviewed)?,
+                Some(_) if !within(cleared.plan(), &announced) => break (observed, cleared),
                 _ => {}
             }
             let plan = cleared.plan();
             if plan.steps.is_empty() || pass > PASSES {
                 break (observed, cleared);
             }
-            announced
-                .get_or_insert_with(|| plan.blocked.iter().map(|blocked| blocked.subject.clone()).collect());
+            announced.extend(plan.blocked.iter().map(|blocked| blocked.subject.clone()));
             watch.event(Event::Planned(plan.steps.len()));
             let done = self.apply(&observed, &cleared, watch).await;
-            let went_well = done.changes.iter().all(|change| change.outcome == round::ChangeOutcome::Applied);
+            // What failed in an earlier pass and was tried again is told once, as it ended.
+            changes.retain(|earlier| !done.changes.iter().any(|later| later.concerns_what(earlier)));
             changes.extend(done.changes);
             touched.extend(done.touched);
+            let provisioned = !done.public_ips.is_empty();
             for (endpoint, public_ip) in done.public_ips {
                 if let Some(state) = observed.endpoints.get_mut(&endpoint) {
                     state.public_ip = public_ip;
@@ -154,7 +156,7 @@ impl Reconciler {
             }
             pass += 1;
             // Unblocked by this very pass: look again. Otherwise what was read and written is what stands.
-            if !plan.blocked.iter().any(|blocked| blocked.ours) || !went_well {
+            if !provisioned || !plan.blocked.iter().any(|blocked| blocked.ours) {
                 break (observed, cleared);
             }
         };
@@ -165,13 +167,6 @@ impl Reconciler {
         Ok(round.concluded())
     }
 }
-
-/// The reviewed plan is not what would be done now.
-#[derive(Debug)]
-pub struct Differs(
-    /// What would be.
-    pub Cleared,
-);
 
 fn decide(desired: &Desired, observed: &Observed) -> Cleared {
     guard::check(desired, observed, plan::plan(desired, observed))

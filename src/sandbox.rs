@@ -38,7 +38,8 @@ use self::world::{Cloud, World};
 /// How a sandbox behaves from its start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to write each exchange with Resource Manager and Cloudflare for contract judges, one file each.
+    /// Where to write each exchange with Resource Manager and Cloudflare for contract judges, one file each; what
+    /// the variable `CNAMED_SANDBOX_RECORD` says unless it is set here.
     pub record: Option<PathBuf>,
     /// How long a long-running operation runs.
     pub operation_delay: Duration,
@@ -60,7 +61,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            record: None,
+            record: std::env::var_os("CNAMED_SANDBOX_RECORD").map(PathBuf::from),
             operation_delay: Duration::from_millis(300),
             retry_after: None,
             label_reservation: Duration::ZERO,

@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::output::Output;
 use super::plan::narrowed;
 use super::{render, sync};
+use crate::model::guard::Reviewed;
 use crate::model::name::Fqdn;
 use crate::model::record::Owner;
 use crate::model::state::{Consents, Desired};
@@ -47,10 +48,10 @@ pub(crate) async fn reviewed(
         // Nothing to ask about: the round says why, and verifies what stands.
         return sync::execute(composition, desired, None, output).await;
     }
-    output.aside(&render::round(&round));
+    output.aside(&render::preview(&cleared, &round));
     output.aside("\n");
     if let Err(exit) = super::confirm::confirm(output, yes, question) {
         return exit;
     }
-    sync::execute(composition, desired, Some(cleared.plan()), output).await
+    sync::execute(composition, desired, Some(&Reviewed::from(&cleared)), output).await
 }

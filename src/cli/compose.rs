@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,13 @@ impl Composition {
     }
 
     fn build(config: Config, environment: &Environment) -> Result<Self, String> {
+        if let Some(endpoint) = config.endpoints.iter().find(|endpoint| endpoint.gateway.is_some()) {
+            return Err(format!(
+                "endpoint {}: load_balancer and nat_rule are understood and not provisioned yet; \
+                 nothing was done. Take them out of the configuration",
+                endpoint.endpoint.name
+            ));
+        }
         let extra_ca =
             match &config.tls.extra_ca {
                 Some(file) => {
@@ -141,7 +149,13 @@ impl Builder<'_> {
             CredentialConfig::ManagedIdentity { client_id } => {
                 CredentialSettings::ManagedIdentity { client_id: client_id.clone() }
             }
-            CredentialConfig::WorkloadIdentity { .. } => CredentialSettings::WorkloadIdentity,
+            CredentialConfig::WorkloadIdentity { tenant, client_id, token_file } => {
+                CredentialSettings::WorkloadIdentity {
+                    tenant: tenant.read(self.environment),
+                    client_id: client_id.read(self.environment),
+                    token_file: token_file.read(self.environment).map(PathBuf::from),
+                }
+            }
             CredentialConfig::ClientSecret { tenant, client_id, secret } => {
                 CredentialSettings::ClientSecret(azure::ClientSecret {
                     tenant: self.setting("azure.tenant", tenant)?,
@@ -149,8 +163,19 @@ impl Builder<'_> {
                     secret: self.secret("azure.client_secret", secret)?,
                 })
             }
-            CredentialConfig::ClientCertificate { .. } => CredentialSettings::ClientCertificate,
-            CredentialConfig::AzureCli { .. } => CredentialSettings::AzureCli,
+            CredentialConfig::ClientCertificate { password: Some(_), .. } => {
+                return Err("azure.client_certificate_password: an encrypted key cannot be read; \
+                            give the key unencrypted, in a file that only cnamed can read"
+                    .to_owned());
+            }
+            CredentialConfig::ClientCertificate { tenant, client_id, certificate, password: None } => {
+                CredentialSettings::ClientCertificate(azure::ClientCertificate {
+                    tenant: self.setting("azure.tenant", tenant)?,
+                    client_id: self.setting("azure.client_id", client_id)?,
+                    pem: self.secret("azure.client_certificate", certificate)?,
+                })
+            }
+            CredentialConfig::AzureCli { tenant } => CredentialSettings::AzureCli { tenant: tenant.clone() },
             CredentialConfig::Token { token } => {
                 CredentialSettings::Token(self.secret("azure.token", token)?)
             }

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::output::Output;
 use super::progress::Progress;
 use super::render;
-use crate::model::plan::Plan;
+use crate::model::guard::Reviewed;
 use crate::model::state::{Consents, Desired};
 use crate::reconcile::round::VERSION;
 
@@ -23,8 +23,8 @@ pub(crate) struct Kept {
     pub(crate) consents: Consents,
     /// The name that it was narrowed to.
     pub(crate) only: Option<String>,
-    /// The plan, with the versions that its writes depend on.
-    pub(crate) plan: Plan,
+    /// The plan as it passed the guard, with the versions that its writes depend on.
+    pub(crate) reviewed: Reviewed,
 }
 
 pub(crate) async fn run(global: &Global, args: &PlanArgs, output: &Output) -> Exit {
@@ -41,8 +41,8 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs, output: &Output) -> Ex
     let (cleared, round) = composition.reconciler.preview(&desired, &progress).await;
     drop(progress);
     if let Some(file) = &args.out {
-        let plan = cleared.plan().clone();
-        let kept = Kept { version: VERSION, consents, only: args.only.clone(), plan };
+        let reviewed = Reviewed::from(&cleared);
+        let kept = Kept { version: VERSION, consents, only: args.only.clone(), reviewed };
         if let Err(exit) = keep(file, &kept, output) {
             return exit;
         }
@@ -50,7 +50,7 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs, output: &Output) -> Ex
     if output.is_json() {
         let _ = output.json(&round);
     } else {
-        output.text(&render::round(&round));
+        output.text(&render::preview(&cleared, &round));
         if let Some(file) = &args.out {
             output.text(&format!(
                 "\nThe plan is kept in {0}; run it with: cnamed sync --plan {0}\n",

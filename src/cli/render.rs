@@ -2,10 +2,20 @@
 
 use super::output::Tone;
 use super::table::Table;
+use crate::model::guard::Cleared;
 use crate::model::verify::Verdict;
 use crate::reconcile::round::{
-    Chain, ChangeOutcome, ChangeReport, EndpointStatus, LinkState, Outcome, RecordReport, Round, SubjectKind,
+    Chain, ChangeOutcome, EndpointStatus, LinkState, Outcome, RecordReport, Round, SubjectKind,
 };
+
+/// A plan as a person reads it: what could not be read goes with it, since it holds things back.
+pub(crate) fn preview(cleared: &Cleared, round: &Round) -> String {
+    let mut out = format!("{}\n\n{cleared}", headline(round));
+    for unknown in &round.unknown {
+        out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
+    }
+    out
+}
 
 /// `round` as a person reads it.
 pub(crate) fn round(round: &Round) -> String {
@@ -148,24 +158,22 @@ fn changes(round: &Round) -> Table {
             ChangeOutcome::Skipped => ("not begun", Tone::Warn),
             ChangeOutcome::Unconfirmed => ("could not confirm", Tone::Bad),
         };
+        let place = place(change.kind, &change.name, change.account.as_ref().map(|a| a.as_str()));
+        let standing = change.after.as_ref().or(change.before.as_ref()).cloned().unwrap_or_default();
         table.row([
             (outcome.to_owned(), tone),
             (change.verb.to_string(), Tone::Plain),
-            (change.name.clone(), Tone::Strong),
-            (holder(change.kind, change.account.as_ref().map(|a| a.as_str())), Tone::Plain),
-            (what(change), Tone::Plain),
-            (format!("({})", change.reason), Tone::Faint),
+            (place, Tone::Strong),
+            (standing, Tone::Plain),
         ]);
+        let why = match (&change.before, &change.after) {
+            (Some(before), Some(_)) => format!("was {before}: {}", change.reason),
+            _ => change.reason.clone(),
+        };
+        let blank = || (String::new(), Tone::Plain);
+        table.row([blank(), blank(), blank(), (why, Tone::Faint)]);
     }
     table
-}
-
-fn what(change: &ChangeReport) -> String {
-    match (&change.before, &change.after) {
-        (Some(before), Some(after)) => format!("{before}  ->  {after}"),
-        (Some(only), None) | (None, Some(only)) => only.clone(),
-        (None, None) => String::new(),
-    }
 }
 
 fn records(round: &Round) -> Table {

@@ -7,7 +7,9 @@ use crate::sandbox::{Options, Sandbox};
 
 pub(crate) async fn run(args: &SandboxArgs, output: &Output) -> Exit {
     let mut options = Options::default();
-    options.record.clone_from(&args.record);
+    if args.record.is_some() {
+        options.record.clone_from(&args.record);
+    }
     let sandbox = match Sandbox::start(options).await {
         Ok(sandbox) => sandbox,
         Err(error) => return output.failure(&format!("the sandbox could not start: {error}"), Exit::Failed),

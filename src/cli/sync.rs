@@ -9,7 +9,7 @@ use super::output::Output;
 use super::plan::{Kept, consents, narrowed};
 use super::progress::Progress;
 use super::render;
-use crate::model::plan::Plan;
+use crate::model::guard::Reviewed;
 use crate::model::state::Desired;
 use crate::reconcile::round::VERSION;
 
@@ -30,14 +30,14 @@ pub(crate) async fn run(global: &Global, args: &SyncArgs, output: &Output) -> Ex
         Ok(desired) => desired,
         Err(exit) => return exit,
     };
-    execute(&composition, &desired, kept.as_ref().map(|kept| &kept.plan), output).await
+    execute(&composition, &desired, kept.as_ref().map(|kept| &kept.reviewed), output).await
 }
 
 /// Runs a round and renders it: the one way in which any command changes anything.
 pub(crate) async fn execute(
     composition: &Composition,
     desired: &Desired,
-    reviewed: Option<&Plan>,
+    reviewed: Option<&Reviewed>,
     output: &Output,
 ) -> Exit {
     let progress = Progress::new(output);
@@ -52,10 +52,9 @@ pub(crate) async fn execute(
             }
             Exit::from(round.outcome)
         }
-        Err(_) => {
-            let text = "what would be done now is not what the plan says, so nothing was done; \
-                        something changed since. Plan again: cnamed plan --out FILE";
-            output.failure(text, Exit::Refused)
+        Err(differs) => {
+            let text = format!("{differs}; nothing was done. Plan again, and look at it again");
+            output.failure(&text, Exit::Refused)
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) struct AzureFile {
     #[schemars(extend("default" = Cloud::default()))]
     pub(super) cloud: Option<At<Cloud>>,
     /// How to obtain tokens.
-    #[schemars(extend("default" = CredentialKind::default()))]
+    #[schemars(extend("default" = CredentialKind::default(), "x-withheld" = true))]
     pub(super) credential: Option<At<CredentialKind>>,
     /// The tenant's id or domain; else the variable AZURE_TENANT_ID.
     #[schemars(example = &"contoso.onmicrosoft.com")]

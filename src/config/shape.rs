@@ -24,7 +24,8 @@ pub(super) fn is_secret(key: &str, schema: &Value) -> bool {
     schema["properties"].as_object().is_some_and(|properties| {
         properties.iter().any(|(name, inner)| {
             let inner = inner.get("items").unwrap_or(inner);
-            name == key && inner["x-secret"] == true || is_secret(key, inner)
+            let withheld = inner["x-secret"] == true || inner["x-withheld"] == true;
+            name == key && withheld || is_secret(key, inner)
         })
     })
 }
@@ -182,11 +183,18 @@ impl Shape<'_> {
         if choices.is_empty() || choices.contains(&text) {
             return true;
         }
-        let remedy = match nearest(text, choices.iter().copied()) {
-            Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => format!("write one of {}", listed(choices, "or").replace('`', "\"")),
-        };
-        self.report.mistake(span, format!("`{key}` cannot be \"{text}\""), remedy);
+        let problem = format!("`{key}` cannot be \"{text}\"");
+        if let Some(meant) = nearest(text, choices.iter().copied()) {
+            self.report.mistake(span, problem, format!("did you mean \"{meant}\"?"));
+            return false;
+        }
+        let remedy = format!("write one of {}", listed(choices, "or").replace('`', "\""));
+        if schema["x-withheld"] == true {
+            self.report.blot(span);
+            self.report.mistake(span, format!("this is no `{key}`"), remedy);
+        } else {
+            self.report.mistake(span, problem, remedy);
+        }
         false
     }
 

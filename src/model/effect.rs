@@ -1,12 +1,10 @@
 //! What a plan would leave behind, as far as that can be told without asking: for previews and for the laws.
 
-use std::collections::HashMap;
-
 use super::endpoint::{LabelScope, Provisioning, PublicIp, PublicIpSpec};
 use super::name::Fqdn;
 use super::plan::{Action, NetworkChange, Plan, RecordChange, Step};
 use super::record::{Owner, RecordSet, Version};
-use super::state::{EndpointState, LabelHolder, Observed, RecordKey, Seen};
+use super::state::{EndpointState, LabelHolder, Observed, Seen};
 
 impl Observed {
     /// What would be seen once every step of `plan` has succeeded.
@@ -21,15 +19,10 @@ impl Observed {
     #[must_use]
     pub fn after_steps<'s>(&self, owner: &Owner, steps: impl IntoIterator<Item = &'s Step>) -> Self {
         let mut after = self.clone();
-        let mut writes: HashMap<&RecordKey, usize> = HashMap::new();
         for step in steps {
             match &step.action {
                 Action::Network(change) => after.make(owner, change),
-                Action::Record(change) => {
-                    let write = writes.entry(&change.key).or_default();
-                    *write += 1;
-                    after.write(owner, change, *write);
-                }
+                Action::Record(change) => after.write(owner, change),
                 Action::Settle(_) => {}
             }
         }
@@ -56,14 +49,14 @@ impl Observed {
         }
     }
 
-    fn write(&mut self, owner: &Owner, change: &RecordChange, write: usize) {
+    fn write(&mut self, owner: &Owner, change: &RecordChange) {
         let mut sets = self.sets(&change.key).to_vec();
         sets.retain(|set| !change.before.contains(set));
         sets.extend(change.after.clone().map(|content| RecordSet {
             name: change.key.name.clone(),
             content,
             mark: Some(owner.clone()),
-            version: Version(format!("imagined-{write}")),
+            version: Version("imagined".into()),
         }));
         let seen = if sets.is_empty() { Seen::Absent } else { Seen::Present(sets) };
         self.records.insert(change.key.clone(), seen);

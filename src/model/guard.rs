@@ -68,10 +68,16 @@ pub struct Cleared {
 }
 
 /// A [`Cleared`] that was kept, and may have been edited or have aged since: good for comparing, not for applying.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reviewed {
     plan: Plan,
     refusals: Vec<Refusal>,
+}
+
+impl From<&Cleared> for Reviewed {
+    fn from(cleared: &Cleared) -> Self {
+        Self { plan: cleared.plan.clone(), refusals: cleared.refusals.clone() }
+    }
 }
 
 /// What was reviewed is not what would be done now.

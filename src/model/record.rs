@@ -354,11 +354,10 @@ pub struct Content {
 
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Cloudflare keeps what it proxies on a TTL of its own.
-        if self.proxied {
-            write!(f, "{}  proxied", self.data)
-        } else {
-            write!(f, "{}  ttl {}", self.data, self.ttl)
+        match self.proxied {
+            // Cloudflare decides the TTL of whatever it answers for.
+            true => write!(f, "{}  proxied", self.data),
+            false => write!(f, "{}  ttl {}", self.data, self.ttl),
         }
     }
 }

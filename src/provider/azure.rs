@@ -22,15 +22,14 @@ use azure_mgmt_dns::package_2018_05 as dns_api;
 use azure_mgmt_network::package_2024_03 as network_api;
 use serde_json::Value;
 
-pub use auth::{ClientSecret, CredentialSettings};
+pub use auth::{ClientCertificate, ClientSecret, CredentialSettings};
 pub use cloud::Cloud;
 pub use dns::AzureDns;
 pub use network::AzureNetwork;
 
 use self::auth::Credential;
-use self::error::Refusal;
 use self::transport::{StandIn, Transport, Trouble};
-use super::http::{Budget, Http, Response};
+use super::http::{Budget, Http};
 use super::{Error, Kind};
 
 /// Where and as whom to work.
@@ -236,13 +235,25 @@ fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
 }
 
 /// A text in a JSON document, by its path; an empty one is none.
-fn text_at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v str> {
-    at(value, path)?.as_str().filter(|text| !text.is_empty())
+/// `document` less the members that Azure alone sets, which its documents forbid in a request. Everything else
+/// that was read is written back, known to us or not.
+fn settable(document: &Value, read_only: &[&str]) -> Value {
+    let mut settable = document.clone();
+    for path in read_only {
+        let (parents, last) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = match parents {
+            "" => Some(&mut settable),
+            parents => settable.pointer_mut(&format!("/{parents}")),
+        };
+        if let Some(members) = parent.and_then(Value::as_object_mut) {
+            members.retain(|name, _| !name.eq_ignore_ascii_case(last));
+        }
+    }
+    settable
 }
 
-/// What an answer that refuses says.
-fn refusal(response: &Response) -> Refusal {
-    Refusal::of(response)
+fn text_at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v str> {
+    at(value, path)?.as_str().filter(|text| !text.is_empty())
 }
 
 /// The limit of one operation: a load balancer may take minutes, nothing of ours takes ten.

@@ -28,7 +28,7 @@ use super::{DnsProvider, Error, Found, Kind, Look};
 use crate::model::endpoint::Handle;
 use crate::model::name::{Fqdn, ZoneName};
 use crate::model::plan::RecordChange;
-use crate::model::record::{Owner, RecordSet, mark};
+use crate::model::record::{Owner, RecordSet, RecordType, mark};
 use crate::model::state::{Seen, Zone, ZoneRules};
 
 /// One Cloudflare account of the configuration.
@@ -82,7 +82,7 @@ impl Cloudflare {
             };
             return self.configured.iter().map(zone).collect();
         }
-        let mut zones = BTreeMap::new();
+        let (mut zones, mut ids) = (Vec::new(), BTreeSet::new());
         let mut page = 1;
         loop {
             let answer = self.client.call(&ListZones { page }).await;
@@ -90,15 +90,17 @@ impl Cloudflare {
                 let cause = Arc::new(cause);
                 failed(&cause, cause.kind(), "list", &resource)
             })?;
-            let (known, given) = (zones.len(), answer.result.0.len());
+            let (known, given) = (ids.len(), answer.result.0.len());
             for entry in answer.result.0 {
-                let Ok(name) = ZoneName::parse(&entry.name) else { continue };
-                let plan = entry.plan.and_then(|plan| plan.legacy_id);
-                zones
-                    .insert(entry.id.clone(), self.zone(name, entry.id, entry.name_servers, plan.as_deref()));
+                if ids.insert(entry.id.clone())
+                    && let Ok(name) = ZoneName::parse(&entry.name)
+                {
+                    let plan = entry.plan.and_then(|plan| plan.legacy_id);
+                    zones.push(self.zone(name, entry.id, entry.name_servers, plan.as_deref()));
+                }
             }
-            if is_last(page, answer.total_pages, given) || zones.len() == known {
-                return Ok(zones.into_values().collect());
+            if is_last(page, answer.total_pages, given) || ids.len() == known {
+                return Ok(zones);
             }
             page += 1;
         }
@@ -143,6 +145,44 @@ impl Cloudflare {
                 names.iter().map(|name| (name.clone(), Err(Arc::clone(&cause)))).collect()
             }
         }
+    }
+
+    /// The names in `holding` with a set of `owner`, and those sets.
+    ///
+    /// Unless `holding` is the whole zone, it shows marked records only, and a set of addresses may have others
+    /// beside them: then it is not ours, and only reading the name tells.
+    async fn strays(&self, zone: &Zone, mut holding: Holding, owner: Option<&Owner>, whole: bool) -> Found {
+        let Some(owner) = owner else { return Found::new() };
+        let ours = |held: &Held| held.set.is_ours(owner);
+        holding.retain(|_, held| held.iter().any(ours));
+        let several = |held: &&Held| ours(held) && held.set.content.data.rtype() != RecordType::Cname;
+        let doubtful = holding.iter().filter(|(_, held)| !whole && held.iter().any(|held| several(&held)));
+        let readings = self.read(&zone.id, &doubtful.map(|(name, _)| name.clone()).collect()).await;
+        let mut found = Found::new();
+        for (name, reading) in readings {
+            holding.remove(&name);
+            match reading {
+                Ok(held) => {
+                    holding.insert(name, held);
+                }
+                Err(cause) => {
+                    let seen = self.unknown(&name, &cause);
+                    found.insert(name, seen);
+                }
+            }
+        }
+        for (name, held) in holding {
+            let sets: Vec<RecordSet> = held.into_iter().filter(ours).map(|held| held.set).collect();
+            if !sets.is_empty() {
+                found.insert(name, Seen::Present(sets));
+            }
+        }
+        found
+    }
+
+    fn unknown(&self, name: &Fqdn, cause: &Arc<CallError>) -> Seen<Vec<RecordSet>> {
+        let resource = format!("{name} in {}", self.account);
+        Seen::Unknown(failed(cause, cause.kind(), "read", resource).chain())
     }
 
     /// Every page of a list. A zone that changes under the reading is read again, since a record may slip from a
@@ -210,7 +250,7 @@ impl DnsProvider for Cloudflare {
                     readings.insert(name.clone(), Ok(holding.remove(name).unwrap_or_default()));
                 }
                 holding.retain(|name, _| !rest.contains(name));
-                found.extend(strays(holding, look.marked.as_ref()));
+                found.extend(self.strays(zone, holding, look.marked.as_ref(), whole).await);
             }
             Err(cause) => {
                 let cause = Arc::new(cause);
@@ -235,10 +275,7 @@ impl DnsProvider for Cloudflare {
             let seen = match reading {
                 Ok(held) if held.is_empty() => Seen::Absent,
                 Ok(held) => Seen::Present(held.into_iter().map(|held| held.set).collect()),
-                Err(cause) => {
-                    let resource = format!("{name} in {}", self.account);
-                    Seen::Unknown(failed(&cause, cause.kind(), "read", resource).chain())
-                }
+                Err(cause) => self.unknown(&name, &cause),
             };
             (name, seen)
         }));
@@ -259,18 +296,6 @@ impl fmt::Debug for Cloudflare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Cloudflare({})", self.account)
     }
-}
-
-/// The names with a record of `owner`, and those records.
-fn strays(holding: Holding, owner: Option<&Owner>) -> impl Iterator<Item = (Fqdn, Seen<Vec<RecordSet>>)> {
-    holding.into_iter().filter_map(move |(name, held)| {
-        let ours: Vec<RecordSet> = held
-            .into_iter()
-            .map(|held| held.set)
-            .filter(|set| owner.is_some_and(|owner| set.is_ours(owner)))
-            .collect();
-        (!ours.is_empty()).then_some((name, Seen::Present(ours)))
-    })
 }
 
 /// Whether `page`, with so many members, is the last. A service that does not count its pages ends with an empty one.

@@ -10,7 +10,7 @@ use crate::model::endpoint::{Handle, PublicIp};
 use crate::model::name::Fqdn;
 use crate::model::record::RecordType;
 use crate::model::state::{Desired, Observed, RecordKey, Seen, Wanted};
-use crate::model::verify::{Answer, Expected, Said, Verdict, judge, seen_by_resolvers};
+use crate::model::verify::{Answer, Expected, Reply, Said, Verdict, judge, seen_by_resolvers};
 use crate::resolver::{Question, Via};
 
 impl Reconciler {
@@ -26,7 +26,7 @@ impl Reconciler {
         let label =
             |endpoint: &Handle| endpoints.iter().find(|(name, _)| name == endpoint).map(|(_, links)| links);
         let names: BTreeSet<&Fqdn> = desired.records.keys().map(|key| &key.name).collect();
-        let seen = join_all(names.iter().map(|name| self.outside(name, desired, observed))).await;
+        let seen = join_all(names.iter().map(|name| self.as_seen_outside(name, desired, observed))).await;
         let chain = |(key, wanted): (&RecordKey, &Wanted)| {
             let report =
                 records.iter().find(|report| report.name == key.name && report.account == key.account);
@@ -59,7 +59,12 @@ impl Reconciler {
     }
 
     /// What somebody elsewhere gets for the name.
-    async fn outside<'n>(&self, name: &'n Fqdn, desired: &Desired, observed: &Observed) -> (&'n Fqdn, Link) {
+    async fn as_seen_outside<'n>(
+        &self,
+        name: &'n Fqdn,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> (&'n Fqdn, Link) {
         let wanted = desired.records.iter().find(|(key, _)| &key.name == name).map(|(_, wanted)| wanted);
         let ip = wanted.and_then(|wanted| observed.public_ip(&wanted.endpoint));
         let rtype = ip.map_or(RecordType::A, address_type);
@@ -69,7 +74,9 @@ impl Reconciler {
             _ if proxied => Expected::Proxied { address: ip.and_then(|ip| ip.address) },
             address => Expected::Addresses(address.into_iter().collect()),
         };
-        let finding = seen_by_resolvers(&expected, None, &answers);
+        // Where it ends is what counts here; the way there was looked at link by link.
+        let ends: Vec<Answer> = answers.into_iter().map(without_chain).collect();
+        let finding = seen_by_resolvers(&expected, None, &ends);
         (name, Link::new("address", finding.verdict.into(), finding.detail))
     }
 }
@@ -125,6 +132,15 @@ fn address_link(ip: &PublicIp, answers: &[Answer]) -> Link {
     }
     let finding = judge(&expected, None, answers);
     Link::new("label in DNS", finding.verdict.into(), finding.detail)
+}
+
+fn without_chain(answer: Answer) -> Answer {
+    match answer.said {
+        Said::Records(reply) => {
+            Answer { said: Said::Records(Reply { chain: Vec::new(), ..reply }), ..answer }
+        }
+        Said::Nothing { .. } | Said::Failed(_) => answer,
+    }
 }
 
 fn address_type(ip: &PublicIp) -> RecordType {

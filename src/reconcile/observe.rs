@@ -6,7 +6,7 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::Reconciler;
-use crate::model::endpoint::Handle;
+use crate::model::endpoint::{Handle, Intent};
 use crate::model::name::{Fqdn, longest_match};
 use crate::model::record::RecordSet;
 use crate::model::state::{Desired, Observed, RecordKey, Seen, Zone};
@@ -42,7 +42,8 @@ async fn look(provider: &dyn DnsProvider, desired: &Desired) -> Looked {
     let key = |name: &Fqdn| RecordKey { name: name.clone(), account: account.clone() };
     let names: BTreeSet<_> =
         desired.records.keys().filter(|key| key.account == account).map(|key| key.name.clone()).collect();
-    if names.is_empty() && !desired.prune {
+    let releasing = may_release(desired);
+    if names.is_empty() && !desired.prune && !releasing {
         return (account, Seen::Absent, BTreeMap::new());
     }
     let zones = match provider.zones().await {
@@ -53,14 +54,14 @@ async fn look(provider: &dyn DnsProvider, desired: &Desired) -> Looked {
             return (account, Seen::Unknown(reason), unread);
         }
     };
-    let marked = desired.prune.then(|| desired.owner.clone());
+    let marked = (desired.prune || releasing).then(|| desired.owner.clone());
     // A name that no zone or several zones answer for is the guard's to refuse; there is nothing to read for it.
     let looks = zones.iter().filter_map(|zone| {
         let here = |name: &&_| matches!(longest_match(&zones, name, |z| &z.name).as_slice(), [one] if one.id == zone.id);
         let names: BTreeSet<_> = names.iter().filter(here).cloned().collect();
-        // Strays are searched where names are wanted, and everywhere once none is: reading every zone of a large
-        // account in every round would cost a request each.
-        let wanted_here = !names.is_empty() || (marked.is_some() && no_names(desired, &account));
+        // Strays are searched where names are wanted, and everywhere once none is, or before a label is given up:
+        // reading every zone of a large account in every round would cost a request each.
+        let wanted_here = !names.is_empty() || releasing || (marked.is_some() && no_names(desired, &account));
         wanted_here.then(|| (zone, Look { names, marked: marked.clone() }))
     });
     let found = join_all(looks.map(|(zone, look)| async move {
@@ -78,6 +79,11 @@ async fn look(provider: &dyn DnsProvider, desired: &Desired) -> Looked {
     .await;
     let records = found.into_iter().flatten().map(|(name, seen)| (key(&name), seen)).collect();
     (account, if zones.is_empty() { Seen::Absent } else { Seen::Present(zones) }, records)
+}
+
+/// Whether a label may be given up: then every name of ours counts, wherever it stands.
+fn may_release(desired: &Desired) -> bool {
+    desired.consents.relabel || desired.endpoints.values().any(|endpoint| endpoint.intent == Intent::Remove)
 }
 
 fn no_names(desired: &Desired, account: &Handle) -> bool {

@@ -398,6 +398,11 @@ impl From<&Refusal> for RefusalReport {
 }
 
 impl ChangeReport {
+    /// Whether both concern one record or one resource.
+    pub(super) fn concerns_what(&self, other: &Self) -> bool {
+        (self.kind, &self.name, &self.account) == (other.kind, &other.name, &other.account)
+    }
+
     /// The report of a step, or `None` for a wait, which changes nothing.
     #[must_use]
     pub(super) fn of(action: &Action, reason: &str, outcome: ChangeOutcome) -> Option<Self> {

@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use super::azure::LABEL_SUFFIX;
 use super::azure::seed::{
     DNS_GROUP, LOCATION, NETWORK_GROUP, SUBSCRIPTION, TENANT, WRITER, WRITER_SECRET, ZONE,
@@ -98,7 +100,32 @@ pub(crate) fn write(addresses: &Addresses, ca_pem: &str, directory: &Path) -> io
     secret(&directory.join(CLOUDFLARE_SECRET), CLOUDFLARE_TOKENS.good)?;
     let path = directory.join("cnamed.toml");
     fs::write(&path, text(addresses, &directory))?;
+    // Other clients begin when it appears, so it appears last and whole.
+    let (draft, details) = (directory.join(".sandbox.json"), directory.join("sandbox.json"));
+    fs::write(&draft, format!("{:#}\n", facts(addresses)))?;
+    fs::rename(draft, details)?;
     Ok(path)
+}
+
+/// What any other client needs to be told to work against the sandbox.
+fn facts(addresses: &Addresses) -> Value {
+    json!({
+        "arm": addresses.resource_manager,
+        "authority": addresses.authority,
+        "cloudflare": addresses.cloudflare,
+        "control": addresses.control,
+        "dns": {
+            "azure": addresses.azure_dns,
+            "cloudflare": addresses.cloudflare_dns,
+            "label": addresses.label_dns,
+            "recursive": addresses.recursive_dns,
+        },
+        "tenant": TENANT,
+        "subscription": SUBSCRIPTION,
+        "client_id": WRITER,
+        "client_secret": WRITER_SECRET,
+        "cloudflare_token": CLOUDFLARE_TOKENS.good,
+    })
 }
 
 fn secret(path: &Path, text: &str) -> io::Result<()> {

@@ -1,10 +1,18 @@
 //! Credentials against a token service, and what is said when they are wrong.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test speaks by panicking, in its helping functions too"
+)]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cnamed::model::state::Seen;
-use cnamed::provider::azure::{Arm, AzureDns, AzureNetwork, ClientSecret, CredentialSettings, Settings};
+use cnamed::provider::azure::{
+    Arm, AzureDns, AzureNetwork, ClientCertificate, ClientSecret, CredentialSettings, Settings,
+};
 use cnamed::provider::{DnsProvider, Kind, NetworkProvider};
 use cnamed::sandbox::{AZURE_IDENTITY, Action, Fault, Service};
 
@@ -28,12 +36,19 @@ async fn one_token_serves_many_requests_and_is_renewed_in_time() {
         || rehearsal.sandbox.requests().iter().filter(|request| request.path.ends_with("/token")).count();
     assert_eq!(tokens(), 1, "five requests started together");
 
-    let short = Rehearsal::with(|options| options.token_lifetime = Duration::from_secs(200)).await;
-    let network = AzureNetwork::new(short.arm());
-    network.observe(&endpoint).await;
-    network.observe(&endpoint).await;
-    let asked = short.sandbox.requests().iter().filter(|request| request.path.ends_with("/token")).count();
-    assert_eq!(asked, 2, "a token with less than five minutes left is renewed");
+    // Resource Manager is asked twice each time: for the address, and for its label.
+    for (seconds, expected, why) in [
+        (200, 1, "a token that could be renewed is good for a while"),
+        (20, 4, "a token that may expire on its way is not"),
+    ] {
+        let short = Rehearsal::with(|options| options.token_lifetime = Duration::from_secs(seconds)).await;
+        let network = AzureNetwork::new(short.arm());
+        network.observe(&endpoint).await;
+        network.observe(&endpoint).await;
+        let asked =
+            short.sandbox.requests().iter().filter(|request| request.path.ends_with("/token")).count();
+        assert_eq!(asked, expected, "{why}");
+    }
 }
 
 #[tokio::test]
@@ -117,6 +132,24 @@ async fn the_default_chain_takes_what_the_environment_offers() {
 }
 
 #[tokio::test]
+async fn a_chain_that_leads_nowhere_tells_every_link() {
+    // Wherever this runs, nobody but the rehearsal's own principals has a token for it.
+    let rehearsal = Rehearsal::start().await;
+    let credential = CredentialSettings::Default { environment: None, client_id: None };
+    let reason = reason(&rehearsal, credential).await;
+    assert!(reason.contains("no credential gave a token"), "{reason}");
+    for link in [
+        "client-secret: AZURE_CLIENT_SECRET is not set",
+        "workload-identity: ",
+        "managed-identity: ",
+        "azure-cli: ",
+    ] {
+        assert!(reason.contains(link), "{link} is missing from {reason}");
+    }
+    assert!(!reason.contains("non-transport"), "{reason}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_used_is_said_before_anything_is_sent() {
     let rehearsal = Rehearsal::start().await;
     let refused = |credential| {
@@ -124,13 +157,34 @@ async fn what_cannot_be_used_is_said_before_anything_is_sent() {
         let settings = Settings { subscription, cloud: rehearsal.cloud(), credential };
         Arm::new(&rehearsal.http, &settings).expect_err("cannot be used").chain()
     };
-    let certificate = refused(CredentialSettings::ClientCertificate);
-    assert!(certificate.contains("client secret"), "{certificate}");
+    let certificate = refused(CredentialSettings::ClientCertificate(ClientCertificate {
+        tenant: AZURE_IDENTITY.tenant.into(),
+        client_id: AZURE_IDENTITY.client_id.into(),
+        pem: "nothing of the kind".to_owned().into(),
+    }));
+    assert!(certificate.contains("no certificate in PEM form"), "{certificate}");
     let empty = refused(secret(AZURE_IDENTITY.client_id, ""));
     assert!(empty.contains("the client secret is empty"), "{empty}");
-    let workload = refused(CredentialSettings::WorkloadIdentity);
+    let workload =
+        refused(CredentialSettings::WorkloadIdentity { tenant: None, client_id: None, token_file: None });
     assert!(workload.contains("AZURE_FEDERATED_TOKEN_FILE"), "{workload}");
     assert_eq!(rehearsal.sandbox.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_signs_for_its_application() {
+    let rehearsal = Rehearsal::start().await;
+    let reason = reason(
+        &rehearsal,
+        CredentialSettings::ClientCertificate(ClientCertificate {
+            tenant: AZURE_IDENTITY.tenant.into(),
+            client_id: AZURE_IDENTITY.client_id.into(),
+            pem: include_str!("../data/application.pem").to_owned().into(),
+        }),
+    )
+    .await;
+    // The rehearsal knows secrets alone: what counts here is that it was asked, and that it is told who said no.
+    assert!(reason.contains("client-certificate: AADSTS"), "{reason}");
 }
 
 /// Everything that any crate logs, as text.

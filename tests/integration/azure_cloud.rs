@@ -1,5 +1,15 @@
 //! A sandbox cloud and a client of its Resource Manager, as the Azure tests share them.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test speaks by panicking, in its helping functions too"
+)]
+#![allow(
+    clippy::field_reassign_with_default,
+    reason = "`Options` may grow, so it has no literal outside its crate"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

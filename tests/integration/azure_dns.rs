@@ -1,5 +1,11 @@
 //! Azure DNS against the sandbox cloud: how often it is asked, what survives a write, and what is refused.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test speaks by panicking, in its helping functions too"
+)]
+
 mod adverse;
 
 use std::collections::BTreeSet;
@@ -10,7 +16,7 @@ use cnamed::model::record::{Content, Data, RecordSet, RecordType, Ttl};
 use cnamed::model::state::{RecordKey, Seen, Zone};
 use cnamed::provider::azure::AzureDns;
 use cnamed::provider::{DnsProvider, Kind, Look};
-use cnamed::sandbox::RecordAtAzure;
+use cnamed::sandbox::{Action, Fault, RecordAtAzure, Service};
 use serde_json::json;
 
 use crate::azure_cloud::{Rehearsal, handle, owner};
@@ -202,6 +208,25 @@ async fn every_type_at_a_name_is_seen_and_aliases_are_not_empty() {
     let apex = seen(&dns, &zone, "example.com").await;
     let types: BTreeSet<_> = apex.iter().map(|set| set.content.data.rtype().to_string()).collect();
     assert!(types.contains("SOA") && types.contains("NS"), "{types:?}");
+}
+
+#[tokio::test]
+async fn the_filter_s_silence_is_no_proof_of_absence() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    control.set_record_azure(&RecordAtAzure::new(JUMP, "CNAME", "a.example.net")).expect("set");
+    // "Ends with .jumpstation", taken at its word, leaves out `jumpstation` itself.
+    let strict = Action::Status { status: 200, headers: vec![], body: json!({"value": []}) };
+    control.fault(Fault::on(Service::Arm, strict).method("GET").path("dnszones/"));
+    rehearsal.asked();
+    assert_eq!(seen(&dns, &zone, JUMP).await.len(), 1);
+    assert_eq!(rehearsal.methods(), ["GET", "GET"]);
+    assert_eq!(seen(&dns, &zone, JUMP).await.len(), 1);
+    let asked = rehearsal.asked();
+    assert_eq!(asked.len(), 1, "and is not relied on again");
+    assert!(!asked[0].query.contains("suffix"), "{}", asked[0].query);
 }
 
 #[tokio::test]

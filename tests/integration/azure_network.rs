@@ -1,5 +1,11 @@
 //! Public IPs and labels against the sandbox cloud: what is asked, how often, and what is left standing.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test speaks by panicking, in its helping functions too"
+)]
+
 mod adverse;
 
 use cnamed::model::endpoint::{Allocation, LabelScope, Provisioning};

@@ -1,5 +1,11 @@
 //! The configuration file: what it accepts, what it says of what it does not, and what it never says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it cannot go on without by panicking"
+)]
+
 mod secrets;
 
 use std::collections::BTreeSet;
@@ -8,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cnamed::config::{
-    self, AccountKind, AllowFrom, Config, CredentialConfig, Mistakes, ResolverConfig, SecretRef,
+    self, AccountKind, AllowFrom, Config, CredentialConfig, Mistakes, Network, ResolverConfig, SecretRef,
 };
 use cnamed::model::endpoint::Intent;
 use cnamed::model::record::{Mode, Policy};
@@ -17,6 +23,65 @@ use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../config/cnamed.example.toml");
 const MINIMAL: &str = include_str!("../../config/cnamed.minimal.toml");
+
+/// Every key that has a default, with another value.
+const NOTHING_BY_DEFAULT: &str = r#"
+owner = "ops"
+prune = false
+[azure]
+subscription = "00000000-0000-0000-0000-000000000000"
+cloud = "usgov"
+credential = "managed-identity"
+[[endpoint]]
+name = "jump"
+resource_group = "rg-mgmt"
+location = "usgovvirginia"
+public_ip = "pip-jump"
+label = "contoso-jump"
+allocation = "dynamic"
+manage = false
+[[endpoint]]
+name = "gate"
+resource_group = "rg-mgmt"
+location = "usgovvirginia"
+public_ip = "pip-gate"
+label = "contoso-gate"
+[endpoint.load_balancer]
+name = "lb-gate"
+[[endpoint.nat_rule]]
+name = "dns"
+protocol = "udp"
+frontend_port = 53
+backend_port = 5353
+network_interface = "vm-gate-nic"
+idle_timeout_minutes = 30
+[[account]]
+name = "cf"
+provider = "cloudflare"
+token = { file = "t" }
+api = "http://127.0.0.1:1/v4"
+[[record]]
+name = "a.example.com"
+endpoint = "jump"
+accounts = ["cf"]
+ttl = 60
+mode = "address"
+policy = "create-only"
+proxied = true
+[watch]
+interval = "5m"
+label_interval = "1m 30s 5ms"
+[verify]
+authoritative = false
+resolvers = ["::1", "9.9.9.9:5353"]
+timeout = "5s"
+[limits]
+deletes_per_round = 0
+[state]
+directory = "s"
+[http]
+listen = "[::1]:1"
+"#;
 
 /// A key behind a bare `#` is a key; prose has a space after it.
 fn uncommented(example: &str) -> String {
@@ -233,6 +298,7 @@ fn configurations() -> Vec<String> {
         MINIMAL.replace("[[endpoint]]", &format!("credential = \"{kind}\"\n{keys}\n\n[[endpoint]]"))
     };
     vec![
+        NOTHING_BY_DEFAULT.into(),
         MINIMAL.into(),
         EXAMPLE.into(),
         uncommented(EXAMPLE),
@@ -277,6 +343,46 @@ fn the_file_becomes_what_is_wanted() {
     let endpoint = desired.endpoints.values().next().unwrap();
     assert_eq!(endpoint.intent, Intent::Watch);
     assert_eq!(endpoint.public_ip.zones, ["1", "2", "3"]);
+}
+
+#[test]
+fn networks_have_no_host_bits() {
+    let reads = |text: &str| text.parse::<Network>().map(|network| network.to_string());
+    for (text, network) in [
+        ("203.0.113.7", "203.0.113.7/32"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("2001:db8::/32", "2001:db8::/32"),
+        ("::1", "::1/128"),
+        ("::/0", "::/0"),
+    ] {
+        assert_eq!(reads(text).as_deref(), Ok(network));
+    }
+    for text in [
+        "10.0.0.1/8",
+        "1.2.3.4/0",
+        "2001:db8::1/32",
+        "10.0.0.0/33",
+        "::/129",
+        "10.0.0.0/-1",
+        "10.0.0.0/+8",
+        "10.0.0.0/",
+        "10/8",
+        "",
+    ] {
+        assert!(reads(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn many_records_are_read_quickly_and_each_once() {
+    let record = |at: usize| {
+        format!("[[record]]\nname = \"n{at}.example.com\"\nendpoint = \"jump\"\naccounts = [\"cf\"]\n")
+    };
+    let text = (0..10_000).fold(MINIMAL.to_owned(), |text, at| text + &record(at));
+    assert_eq!(parsed(&text).desired(Consents::default()).records.len(), 10_001);
+    let mistakes = Config::parse(&(text + &record(7)), "cnamed.toml").unwrap_err();
+    assert_eq!(mistakes.all().len(), 1, "{mistakes}");
 }
 
 #[test]

@@ -58,3 +58,29 @@ async fn a_reviewed_plan_is_run_exactly_and_refused_once_something_changed() {
     cloud.run(&["sync", "--plan", file]).await.exits(4).says("Plan again");
     assert!(cloud.writes().is_empty());
 }
+
+#[tokio::test]
+async fn a_label_is_not_given_up_while_a_forgotten_name_of_ours_points_at_it() {
+    let cloud = Cloud::start().await;
+    cloud.replace("accounts = [\"azure\", \"cf\"]", "accounts = [\"azure\"]");
+    cloud.replace("ttl = 30", "ttl = 1");
+    cloud.run(&["sync"]).await.exits(0);
+    // In another zone, where the file names nothing.
+    let forgotten = serde_json::json!({
+        "name": "old.example.net", "type": "CNAME", "content": "contoso-jump.westeurope.cloudapp.azure.com",
+        "ttl": 60, "comment": "managed-by=cnamed owner=demo",
+    });
+    cloud.sandbox.control().set_record_cloudflare(&forgotten).unwrap();
+    let run = cloud.run(&["teardown", "jump", "--yes"]).await;
+    assert_ne!(run.code, 0, "{run:?}");
+    let run = run.says("old.example.net");
+    assert!(cloud.sandbox.control().public_ip("pip-jump").is_some(), "{run:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_provisioned_yet_is_said_and_not_passed_over() {
+    let cloud = Cloud::start().await;
+    cloud.replace("label = \"contoso-jump\"", "label = \"contoso-jump\"\n[endpoint.load_balancer]\nname = \"lb-jump\"\n[[endpoint.nat_rule]]\nname = \"rdp\"\nfrontend_port = 63011\nbackend_port = 3389\nnetwork_interface = \"vm-jump-nic\"\n");
+    cloud.run(&["sync"]).await.exits(2).says("not provisioned yet");
+    assert!(cloud.requests().is_empty());
+}

@@ -134,11 +134,8 @@ impl Build<'_> {
         let Some(ttl) = &file.ttl else { return };
         let Some((at, _)) = chosen.iter().find(|(_, account)| is_cloudflare(account)) else { return };
         match ttl.value {
-            1 | 60..=86_400 => {}
-            30..60 => {
-                let problem = format!("a TTL of {} is for Cloudflare's Enterprise zones only", ttl.value);
-                self.report.warning(&ttl.span, problem, "write 60 or more for any other zone");
-            }
+            // Below 60 the zone's plan decides; the guard knows it before anything is written.
+            1 | 30..=86_400 => {}
             seconds => {
                 let problem = format!(
                     "a TTL of {seconds} is outside what Cloudflare takes, in account \"{}\"",

@@ -1,8 +1,9 @@
 //! The rule that a name must lead somewhere.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Refusal, Rule};
+use crate::model::endpoint::Handle;
 use crate::model::name::Fqdn;
 use crate::model::plan::{Action, Plan, Subject};
 use crate::model::record::{Data, RecordSet};
@@ -10,10 +11,10 @@ use crate::model::state::{Desired, Observed, RecordKey};
 
 /// Every planned CNAME, over what is planned and what was seen in all zones of all accounts.
 pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
-    let endless = endless(observed, plan);
-    if endless.is_empty() {
+    if !leads_on(desired, observed, plan) {
         return;
     }
+    let endless = endless(observed, plan);
     for step in &plan.steps {
         let Action::Record(change) = &step.action else { continue };
         let Some(Data::Cname(target)) = change.after.as_ref().map(|content| &content.data) else { continue };
@@ -37,6 +38,21 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
             allow,
         });
     }
+}
+
+/// Whether any planned target is itself a name that we know of: only then can a chain come back.
+fn leads_on(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
+    let targets: HashSet<&Fqdn> = (plan.steps.iter())
+        .filter_map(|step| match &step.action {
+            Action::Record(change) => target(&change.after.as_ref()?.data),
+            _ => None,
+        })
+        .collect();
+    let known = |name: &Fqdn, account: &Handle| {
+        let key = RecordKey { name: name.clone(), account: account.clone() };
+        desired.records.contains_key(&key) || observed.records.contains_key(&key)
+    };
+    targets.iter().any(|name| observed.zones.keys().any(|account| known(name, account)))
 }
 
 /// The names from which some chain of CNAMEs never ends.

@@ -21,14 +21,16 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
         }
     }
     left_behind(desired, observed, &given_up, refusals);
-    for (key, wanted) in desired.records.iter().filter(|(_, wanted)| !wanted.withdraw) {
-        let Some(endpoint) = desired.endpoints.get(&wanted.endpoint) else { continue };
-        if endpoint.intent == Intent::Remove || !strangers(observed, endpoint) {
-            continue;
-        }
-        let ours = |set: &&RecordSet| set.is_ours(&desired.owner);
-        if observed.sets(key).iter().filter(ours).any(|set| points_at_label(set, endpoint)) {
-            refusals.insert(exposure(endpoint, key));
+    let exposed: HashMap<&Handle, &Endpoint> = (desired.endpoints.iter())
+        .filter(|(_, endpoint)| endpoint.intent != Intent::Remove && strangers(observed, endpoint))
+        .collect();
+    if !exposed.is_empty() {
+        for (key, wanted) in desired.records.iter().filter(|(_, wanted)| !wanted.withdraw) {
+            let Some(endpoint) = exposed.get(&wanted.endpoint) else { continue };
+            let ours = |set: &&RecordSet| set.is_ours(&desired.owner);
+            if observed.sets(key).iter().filter(ours).any(|set| points_at_label(set, endpoint)) {
+                refusals.insert(exposure(endpoint, key));
+            }
         }
     }
     for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Hold) {

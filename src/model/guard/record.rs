@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Refusal, Rule};
-use crate::model::endpoint::Handle;
+use crate::model::endpoint::{Handle, Intent};
 use crate::model::name::Fqdn;
 use crate::model::plan::{Action, Plan, Subject, displaced, mode};
 use crate::model::record::{Data, Mode, Owner, Policy, RecordSet, RecordType};
@@ -15,8 +15,10 @@ use crate::model::zone::ZoneIndex;
 pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
     let zones = ZoneIndex::new(observed);
     for (key, wanted) in &desired.records {
+        let leader = desired.endpoints.get(&wanted.endpoint);
+        let goes = wanted.withdraw || leader.is_some_and(|leader| leader.intent == Intent::Remove);
         match zones.of(key) {
-            Ok(zone) if !wanted.withdraw => held_to_rules(desired, observed, key, wanted, zone, refusals),
+            Ok(zone) if !goes => held_to_rules(desired, observed, key, wanted, zone, refusals),
             Ok(_) | Err(NoZone::Unknown(_)) => {}
             Err(NoZone::None) => {
                 let reason = format!("{} holds no zone for {}.", key.account, key.name);
@@ -78,7 +80,8 @@ fn held_to_rules(
         let automatic = if rules.automatic_ttl { ", or 1 for automatic" } else { "" };
         let range = format!("{} to {} seconds{automatic}", rules.least_ttl, rules.greatest_ttl);
         let reason = format!("The TTL {} is outside what {} takes: {range}.", wanted.ttl, key.account);
-        refuse(Rule::Ttl, reason, format!("set ttl of {} to {range}", key.name));
+        let nearest = wanted.ttl.seconds().clamp(rules.least_ttl, rules.greatest_ttl);
+        refuse(Rule::Ttl, reason, format!("set ttl = {nearest} for {}", key.name));
     }
     if wanted.policy == Policy::CreateOnly {
         return;
@@ -101,7 +104,7 @@ fn held_to_rules(
             format!("take the {fixed} record off {}, or choose another name", key.name)
         };
         refuse(Rule::Coexistence, reason, allow);
-    } else if let Some(set) = sets.iter().find(|set| !may_take(desired, set)) {
+    } else if let Some(set) = first(sets.into_iter().filter(|set| !may_take(desired, set))) {
         let (reason, allow) = not_ours(key, set);
         refuse(Rule::Foreign, reason, allow);
     }
@@ -149,7 +152,7 @@ fn strays(desired: &Desired, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
         "run `cnamed sync --allow deletes` to withdraw them, or set prune = false to keep them".to_owned();
     let (rule, reason) = if desired.records.is_empty() {
         let reason =
-            format!("The configuration names no record at all, yet {} carry our mark.", listed(&keys));
+            format!("The configuration names no record at all, yet our mark stands on {}.", listed(&keys));
         (Rule::WantedEmpty, reason)
     } else if keys.len() > desired.deletes_per_round {
         let reason = format!(
@@ -184,7 +187,7 @@ pub(super) fn left_behind(
         let Some(label) = given_up.get(&wanted.endpoint) else { continue };
         let points = |set: &&RecordSet| matches!(&set.content.data, Data::Cname(target) if target == *label);
         let foreign = |set: &&RecordSet| points(set) && !set.is_ours(&desired.owner);
-        if let Some(set) = observed.sets(key).iter().find(foreign) {
+        if let Some(set) = first(observed.sets(key).iter().filter(foreign)) {
             let (_, allow) = not_ours(key, set);
             let reason = format!(
                 "{key} points at {label} {}, and would be left pointing at a label that anybody can claim.",
@@ -208,7 +211,7 @@ fn is_fixed(set: &RecordSet) -> bool {
 }
 
 fn not_ours(key: &RecordKey, set: &RecordSet) -> (String, String) {
-    let reason = format!("{key} is {} {}.", set.content, whose(set));
+    let reason = format!("{key} is {} {}.", set.content.data, whose(set));
     let allow = match &set.mark {
         Some(owner) => format!("cnamed adopt {} --from {owner}", key.name),
         None => format!("cnamed adopt {}", key.name),
@@ -219,6 +222,11 @@ fn not_ours(key: &RecordKey, set: &RecordSet) -> (String, String) {
 fn whose(set: &RecordSet) -> String {
     let owner = |owner: &Owner| format!("with the mark of {owner}");
     set.mark.as_ref().map_or_else(|| "without our mark".to_owned(), owner)
+}
+
+/// The first by type, so that a provider's order does not show.
+fn first<'s>(sets: impl Iterator<Item = &'s RecordSet>) -> Option<&'s RecordSet> {
+    sets.min_by_key(|set| set.content.data.rtype())
 }
 
 fn types<'s>(sets: impl Iterator<Item = &'s &'s RecordSet>) -> String {

@@ -275,7 +275,12 @@ impl<'p> Planner<'p> {
             return;
         }
         if let (Policy::CreateOnly, Some(first)) = (wanted.policy, before.first()) {
-            let text = format!("is {}, not {content}, and stays: its policy is create-only", first.content);
+            let held = &first.content;
+            let text = if held.data.same(&content.data) {
+                "differs, and stays: its policy is create-only".into()
+            } else {
+                format!("is {}, not {}, and stays: its policy is create-only", held.data, content.data)
+            };
             return self.plan.notes.push(Note { subject: Subject::Record(key.clone()), text });
         }
         let reason = reason(&before, &content, owner, &wanted.endpoint);
@@ -296,12 +301,23 @@ impl<'p> Planner<'p> {
 
     /// Marked records that the configuration no longer names.
     fn strays(&mut self) {
+        // Both are in order, so one walk along the two finds every key that only one of them has.
+        let mut named = self.desired.records.keys().peekable();
         for key in self.observed.records.keys() {
-            if self.desired.records.contains_key(key) {
+            while named.next_if(|name| *name < key).is_some() {}
+            if named.peek() == Some(&key) {
                 continue;
             }
             let before = sorted(self.ours(key));
-            if !before.is_empty() {
+            if before.is_empty() {
+                continue;
+            }
+            if let Some(unreadable) = self.unreadable(key) {
+                self.block(Subject::Record(key.clone()), &unreadable, false);
+            } else if self.zones.of(key).is_err() {
+                let waits_for = format!("one zone of {} to answer for it", key.account);
+                self.block(Subject::Record(key.clone()), &waits_for, false);
+            } else {
                 let change = RecordChange { key: key.clone(), before, after: None };
                 self.write(
                     key,
@@ -441,7 +457,8 @@ fn reason(before: &[RecordSet], after: &Content, owner: &Owner, endpoint: &Handl
     } else if !held.data.same(&after.data) {
         why.push(format!("{endpoint} is elsewhere"));
     }
-    if held.ttl != after.ttl {
+    // Cloudflare decides the TTL of a proxied record: that it differs says nothing.
+    if held.ttl != after.ttl && held.proxied == after.proxied {
         why.push(format!("TTL {} becomes {}", held.ttl, after.ttl));
     }
     if held.proxied != after.proxied {
@@ -456,5 +473,5 @@ fn reason(before: &[RecordSet], after: &Content, owner: &Owner, endpoint: &Handl
 pub(super) const NEW_NAME: &str = "the name that Azure gives the new label";
 pub(super) const MAY_NOT_WITHDRAW: &str = "its policy to be \"sync\", which alone may withdraw";
 pub(super) const BUSY: &str = "another operation on the public IP to end";
-pub(super) const REMOVED: &str = "is to be removed";
+pub(super) const REMOVED: &str = "its removal was asked for";
 const CLAIMABLE: &str = "nobody holds the label that it points at, so anybody could claim it";

@@ -88,7 +88,9 @@ impl<'p> Planner<'p> {
 
     /// Whether this plan makes `key`, which points at `label`, say something else.
     fn leaves(&self, key: &RecordKey, endpoint: &Endpoint, label: &Fqdn, delete: bool) -> bool {
-        let Some(wanted) = self.desired.records.get(key) else { return self.desired.prune };
+        let Some(wanted) = self.desired.records.get(key) else {
+            return self.desired.prune && self.zones.of(key).is_ok();
+        };
         let Some(leader) = self.desired.endpoints.get(&wanted.endpoint) else { return false };
         let its_own = leader.name == endpoint.name;
         if wanted.withdraw || leader.intent == Intent::Remove {

@@ -47,7 +47,8 @@ impl Plan {
         for (at, (step, subject)) in self.steps.iter().zip(&subjects).enumerate() {
             let verb = step.verb().map_or_else(|| "wait".to_owned(), |verb| verb.to_string());
             let number = at + 1;
-            let indent = digits + 1 + 8 + 2;
+            // The number, the verb and the gaps beside them.
+            let indent = digits + 2 + 6 + 2 + 2;
             let mut lines = step.details();
             lines.extend(self.waits_for(step));
             write!(f, "\n{number:>digits$}  {verb:<6}  {subject:<width$}")?;
@@ -79,7 +80,7 @@ impl Step {
             lines.push(format!("  {settle}"));
             return lines;
         }
-        let (before, after) = (self.before(), self.after_text());
+        let (before, after) = (self.before_text(), self.after_text());
         lines.extend(before.map(|before| format!("  {before}")));
         lines.push(format!("→ {}", after.as_deref().unwrap_or("nothing")));
         lines.push(format!("  {}", self.reason));
@@ -88,7 +89,7 @@ impl Step {
 
     /// What stands there before, on one line; `None` for nothing, and for a wait.
     #[must_use]
-    pub fn before(&self) -> Option<String> {
+    pub fn before_text(&self) -> Option<String> {
         match &self.action {
             Action::Network(change) => change.before(),
             Action::Record(change) => change.before_text(),

@@ -3,9 +3,11 @@
 //! Tokens come from azure_identity 1.x. It re-reads a workload identity's federated token file when it renews a
 //! token, supports user-assigned managed identities on machines and App Service, and does not support Azure Arc.
 
+mod certificate;
 mod explain;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +16,10 @@ use azure_core::credentials::{AccessToken, Secret, TokenCredential};
 use azure_core::http::{ClientOptions, RetryOptions, Transport};
 use azure_core::time::OffsetDateTime;
 use azure_identity::{
-    AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
-    ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
-    UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+    AzureCliCredential, AzureCliCredentialOptions, ClientAssertionCredential,
+    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions,
+    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
 };
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
@@ -28,7 +31,8 @@ use super::transport::IdentityTransport;
 use crate::provider::Kind;
 use crate::provider::http::Http;
 
-pub(super) use explain::TokenError;
+use self::certificate::Certificate;
+pub(super) use self::explain::TokenError;
 
 /// Which credential to use.
 #[derive(Clone, Debug)]
@@ -46,15 +50,25 @@ pub enum CredentialSettings {
         /// The user-assigned one; `None` is the system-assigned one.
         client_id: Option<String>,
     },
-    /// A Kubernetes service account: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_FEDERATED_TOKEN_FILE`, as
-    /// the workload identity webhook sets them.
-    WorkloadIdentity,
+    /// A Kubernetes service account. `None` is what the workload identity webhook sets: `AZURE_TENANT_ID`,
+    /// `AZURE_CLIENT_ID`, `AZURE_FEDERATED_TOKEN_FILE`.
+    WorkloadIdentity {
+        /// The tenant.
+        tenant: Option<String>,
+        /// The application or user-assigned identity.
+        client_id: Option<String>,
+        /// The file with the account's token, which somebody renews.
+        token_file: Option<PathBuf>,
+    },
     /// A client secret of an application.
     ClientSecret(ClientSecret),
-    /// A client certificate of an application. Not supported in this build.
-    ClientCertificate,
+    /// A client certificate of an application.
+    ClientCertificate(ClientCertificate),
     /// Whoever is signed in to the Azure CLI: for people, not for services.
-    AzureCli,
+    AzureCli {
+        /// The tenant; `None` is the one that was signed in to.
+        tenant: Option<String>,
+    },
     /// A bearer token obtained elsewhere, which nobody renews.
     Token(SecretString),
 }
@@ -70,6 +84,17 @@ pub struct ClientSecret {
     pub secret: SecretString,
 }
 
+/// A client certificate of an application.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The tenant: a UUID or a domain.
+    pub tenant: String,
+    /// The application's client id.
+    pub client_id: String,
+    /// The certificate and its RSA key, not encrypted, both in PEM form.
+    pub pem: SecretString,
+}
+
 impl CredentialSettings {
     /// What tells one credential from another in one process, for sharing a budget. Never shown.
     pub(super) fn fingerprint(&self) -> String {
@@ -79,9 +104,13 @@ impl CredentialSettings {
             }
             Self::Default { environment: None, client_id } => format!("default {client_id:?}"),
             Self::ManagedIdentity { client_id } => format!("managed {client_id:?}"),
-            Self::WorkloadIdentity => "workload".into(),
-            Self::ClientCertificate => "certificate".into(),
-            Self::AzureCli => "cli".into(),
+            Self::WorkloadIdentity { tenant, client_id, token_file } => {
+                format!("workload {tenant:?} {client_id:?} {token_file:?}")
+            }
+            Self::ClientCertificate(certificate) => {
+                format!("{}/{}", certificate.tenant, certificate.client_id)
+            }
+            Self::AzureCli { tenant } => format!("cli {tenant:?}"),
             Self::Token(token) => token.expose_secret().to_owned(),
         }
     }
@@ -110,6 +139,7 @@ enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     ClientSecret,
+    ClientCertificate,
     ManagedIdentity,
     WorkloadIdentity,
     AzureCli,
@@ -146,26 +176,31 @@ impl Credential {
                 };
                 vec![
                     Link { way: Way::ClientSecret, source: secret },
-                    Link { way: Way::WorkloadIdentity, source: build.workload_identity() },
+                    Link { way: Way::WorkloadIdentity, source: build.workload_identity(None, None, None) },
                     Link {
                         way: Way::ManagedIdentity,
                         source: build.managed_identity(client_id.as_deref(), true),
                     },
-                    Link { way: Way::AzureCli, source: build.azure_cli() },
+                    Link { way: Way::AzureCli, source: build.azure_cli(None) },
                 ]
             }
             CredentialSettings::ManagedIdentity { client_id } => {
                 let source = build.managed_identity(client_id.as_deref(), false);
                 vec![Link { way: Way::ManagedIdentity, source }]
             }
-            CredentialSettings::WorkloadIdentity => {
-                vec![Link { way: Way::WorkloadIdentity, source: build.workload_identity() }]
+            CredentialSettings::WorkloadIdentity { tenant, client_id, token_file } => {
+                let source = build.workload_identity(tenant.clone(), client_id.clone(), token_file.clone());
+                vec![Link { way: Way::WorkloadIdentity, source }]
             }
             CredentialSettings::ClientSecret(secret) => {
                 vec![Link { way: Way::ClientSecret, source: build.client_secret(secret) }]
             }
-            CredentialSettings::ClientCertificate => return Err(TokenError::certificate()),
-            CredentialSettings::AzureCli => vec![Link { way: Way::AzureCli, source: build.azure_cli() }],
+            CredentialSettings::ClientCertificate(certificate) => {
+                vec![Link { way: Way::ClientCertificate, source: build.client_certificate(certificate) }]
+            }
+            CredentialSettings::AzureCli { tenant } => {
+                vec![Link { way: Way::AzureCli, source: build.azure_cli(tenant.clone()) }]
+            }
             CredentialSettings::Token(token) => {
                 vec![Link { way: Way::Token, source: Ok(Source::Fixed(token.clone())) }]
             }
@@ -273,10 +308,25 @@ impl Build<'_> {
             .map_err(|error| error.to_string())
     }
 
-    fn workload_identity(&self) -> Result<Source, String> {
+    fn client_certificate(&self, settings: &ClientCertificate) -> Result<Source, String> {
+        let ClientCertificate { tenant, client_id, pem } = settings;
+        let certificate = Certificate::new(pem.expose_secret(), &self.cloud.authority, tenant, client_id)?;
+        let options = ClientAssertionCredentialOptions { client_options: self.options(PATIENCE, false) };
+        ClientAssertionCredential::new(tenant.clone(), client_id.clone(), certificate, Some(options))
+            .map(|credential| Source::Library(credential))
+            .map_err(|error| error.to_string())
+    }
+
+    fn workload_identity(
+        &self,
+        tenant_id: Option<String>,
+        client_id: Option<String>,
+        token_file_path: Option<PathBuf>,
+    ) -> Result<Source, String> {
         let credential_options =
             ClientAssertionCredentialOptions { client_options: self.options(PATIENCE, false) };
-        let options = WorkloadIdentityCredentialOptions { credential_options, ..Default::default() };
+        let options =
+            WorkloadIdentityCredentialOptions { credential_options, client_id, tenant_id, token_file_path };
         WorkloadIdentityCredential::new(Some(options))
             .map(|credential| Source::Library(credential))
             .map_err(|error| error.to_string())
@@ -293,8 +343,8 @@ impl Build<'_> {
             .map_err(|error| error.to_string())
     }
 
-    fn azure_cli(&self) -> Result<Source, String> {
-        AzureCliCredential::new(None)
+    fn azure_cli(&self, tenant_id: Option<String>) -> Result<Source, String> {
+        AzureCliCredential::new(Some(AzureCliCredentialOptions { tenant_id, ..Default::default() }))
             .map(|credential| Source::Library(credential))
             .map_err(|error| error.to_string())
     }

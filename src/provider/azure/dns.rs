@@ -230,9 +230,9 @@ impl DnsProvider for AzureDns {
             }
         }
         let filtered = look.marked.is_none() && look.names.len() <= FEW;
-        let scanned = self
-            .scan(zone, |set| rest.contains(&&set.name) || (look.marked.is_some() && look.marked == set.mark))
-            .await?;
+        let open = |name: &Fqdn| look.names.contains(name) && !found.contains_key(name);
+        let ours = |set: &RecordSet| look.marked.is_some() && look.marked == set.mark;
+        let scanned = self.scan(zone, |set| open(&set.name) || ours(set)).await?;
         for name in rest {
             found.insert(name.clone(), Seen::Absent);
         }
@@ -259,7 +259,10 @@ impl DnsProvider for AzureDns {
         for (index, change) in changes.iter().enumerate() {
             names.entry(&change.key.name).or_default().push(index);
         }
-        let work = names.into_values().map(|indices| async move {
+        // Changes of type go first, while the zone's quota is whole: waiting in the middle of one is an outage.
+        let mut names: Vec<_> = names.into_values().collect();
+        names.sort_by_key(|indices| !indices.iter().any(|index| changes_type(&changes[*index])));
+        let work = names.into_iter().map(|indices| async move {
             let mut done = Vec::new();
             for index in indices {
                 done.push((index, self.change(zone, owner, &changes[index]).await));
@@ -270,6 +273,12 @@ impl DnsProvider for AzureDns {
         done.sort_by_key(|(index, _)| *index);
         done.into_iter().map(|(_, result)| result).collect()
     }
+}
+
+/// Whether a set of another type has to go before the new one can come.
+fn changes_type(change: &RecordChange) -> bool {
+    let after = change.after.as_ref().map(|content| content.data.rtype());
+    after.is_some_and(|after| change.before.iter().any(|set| set.content.data.rtype() != after))
 }
 
 /// The JSON of record sets that were read, by what and which version of it they are.

@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::operation::{Condition, Write};
-use super::{Arm, at, implausible, text_at};
+use super::{Arm, at, implausible, settable, text_at};
 use crate::model::endpoint::{Allocation, Endpoint, LabelScope, Provisioning, PublicIp, PublicIpSpec};
 use crate::model::name::DnsLabel;
 use crate::model::plan::NetworkChange;
@@ -104,11 +104,12 @@ impl AzureNetwork {
             let made = wanted(&resource) && ip.provisioning == Provisioning::Succeeded;
             return if made { Ok(ip) } else { Err(Error::new(Kind::Stale, "create", &spec.name)) };
         }
-        let body = serde_json::to_value(new(owner, spec)?)
+        let body = serde_json::to_value(new(owner, spec))
             .map_err(|error| Error::new(Kind::Rejected, "create", &spec.name).because(error))?;
         let write = Write {
             operation: "create",
             method: Method::PUT,
+            name: &spec.name,
             id: &id,
             api_version: API_VERSION,
             body: Some(&body),
@@ -138,12 +139,14 @@ impl AzureNetwork {
             public_ip::parse(resource).is_ok_and(|ip| ip.label.as_ref() == Some(&spec.label))
         };
         let etag = etag(&ip, "update")?;
+        let body = settable(&resource, READ_ONLY);
         let write = Write {
             operation: if labelled { "repair" } else { "relabel" },
             method: Method::PUT,
+            name: &spec.name,
             id: &ip.id,
             api_version: API_VERSION,
-            body: Some(&resource),
+            body: Some(&body),
             condition: Condition::Unchanged(etag),
             budget: self.arm.budget(),
             holds: &wanted,
@@ -166,6 +169,7 @@ impl AzureNetwork {
         let write = Write {
             operation: "delete",
             method: Method::DELETE,
+            name: &spec.name,
             id: &ip.id,
             api_version: API_VERSION,
             body: None,
@@ -179,7 +183,7 @@ impl AzureNetwork {
     async fn written(&self, write: &Write<'_>) -> Result<PublicIp, Error> {
         match self.arm.write(write).await? {
             Some(resource) => known(&resource, write.operation),
-            None => Err(Error::new(Kind::Missing, write.operation, super::shown(write.id))),
+            None => Err(Error::new(Kind::Missing, write.operation, write.name)),
         }
     }
 
@@ -240,7 +244,7 @@ fn etag<'i>(ip: &'i PublicIp, operation: &'static str) -> Result<&'i str, Error>
 }
 
 /// The body of a creation.
-fn new(owner: &Owner, spec: &PublicIpSpec) -> Result<models::PublicIpAddress, Error> {
+fn new(owner: &Owner, spec: &PublicIpSpec) -> models::PublicIpAddress {
     use models::public_ip_address_dns_settings::DomainNameLabelScope;
 
     let scope = spec.label_scope.map(|scope| match scope {
@@ -267,7 +271,7 @@ fn new(owner: &Owner, spec: &PublicIpSpec) -> Result<models::PublicIpAddress, Er
         ..Default::default()
     });
     ip.properties = Some(Box::new(properties));
-    Ok(ip)
+    ip
 }
 
 /// Puts `label` into the JSON of a public IP, and leaves the rest as it is.
@@ -291,6 +295,19 @@ fn relabel(resource: &mut Value, label: &DnsLabel) -> Result<(), Error> {
 fn region(location: &str) -> String {
     location.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase()
 }
+
+/// What the specification of public IPs marks as read-only (publicIpAddress.json, network.json).
+const READ_ONLY: &[&str] = &[
+    "name",
+    "type",
+    "etag",
+    "properties/provisioningState",
+    "properties/resourceGuid",
+    "properties/ipConfiguration",
+    "properties/natGateway/name",
+    "properties/natGateway/type",
+    "properties/natGateway/etag",
+];
 
 /// The version that the generated client speaks.
 const API_VERSION: &str = "2024-03-01";

@@ -10,9 +10,9 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::error::Meaning;
+use super::error::{Meaning, Refusal};
 use super::transport::Trouble;
-use super::{Arm, Refusal, parse, refusal, shown, text_at};
+use super::{Arm, parse, text_at};
 use crate::provider::http::{Budget, Failure, Request, Response};
 use crate::provider::{Error, Kind};
 
@@ -30,6 +30,8 @@ pub(super) struct Write<'w> {
     /// A verb phrase, such as "create".
     pub(super) operation: &'static str,
     pub(super) method: Method,
+    /// What a person calls the resource.
+    pub(super) name: &'w str,
     /// The resource id.
     pub(super) id: &'w str,
     pub(super) api_version: &'static str,
@@ -50,7 +52,7 @@ impl Arm {
     /// answer is settled by reading.
     pub(super) async fn write(&self, write: &Write<'_>) -> Result<Option<Value>, Error> {
         let deadline = Instant::now() + self.operation;
-        let at = |trouble: Trouble| trouble.into_error(write.operation, shown(write.id));
+        let at = |trouble: Trouble| trouble.into_error(write.operation, write.name);
         let request = self.request(write).map_err(at)?;
         let mut tries = 0;
         let response = loop {
@@ -65,18 +67,18 @@ impl Arm {
             if response.status.is_success() {
                 break response;
             }
-            let refused = refusal(&response);
+            let refused = Refusal::of(&response);
             match refused.meaning() {
                 Meaning::Busy => {
                     let delay = refused.retry_after().unwrap_or(Duration::ZERO).max(pause(tries));
                     if Instant::now() + delay > deadline {
-                        return Err(refused.into_error(write.operation, shown(write.id)));
+                        return Err(refused.into_error(write.operation, write.name));
                     }
                     sleep(delay).await;
                 }
                 Meaning::Broken => return self.settle(write, deadline, refused.into()).await,
                 Meaning::Missing if write.method == Method::DELETE => return Ok(None),
-                _ => return Err(refused.into_error(write.operation, shown(write.id))),
+                _ => return Err(refused.into_error(write.operation, write.name)),
             }
         };
         self.conclude(write, &response, deadline).await
@@ -110,7 +112,7 @@ impl Arm {
     ) -> Result<Option<Value>, Error> {
         match self.follow(write, accepted, deadline).await? {
             End::Immediate if write.method == Method::DELETE => Ok(None),
-            End::Immediate => match parse(&accepted.body, write.operation, shown(write.id)) {
+            End::Immediate => match parse(&accepted.body, write.operation, write.name) {
                 Ok(resource) if !is_under_way(&resource) => Ok(Some(resource)),
                 // The answer may be an early view, or none.
                 _ => self.settle(write, deadline, UNTOLD.into()).await,
@@ -130,7 +132,7 @@ impl Arm {
             let delay = response_wait.unwrap_or_else(|| pause(tries)).max(LEAST);
             if Instant::now() + delay > deadline {
                 let what = format!("Azure has not ended it within {}s", self.operation.as_secs());
-                return Err(Error::new(Kind::Unconfirmed, write.operation, shown(write.id))
+                return Err(Error::new(Kind::Unconfirmed, write.operation, write.name)
                     .because(what)
                     .remedy("it may still succeed; the next round looks at what stands there then"));
             }
@@ -147,12 +149,12 @@ impl Arm {
             };
             response_wait = response.retry_after();
             if !response.status.is_success() {
-                let refused = refusal(&response);
+                let refused = Refusal::of(&response);
                 return match refused.meaning() {
                     Meaning::Busy | Meaning::Broken => continue,
                     // What `Location` answers when the operation itself has failed.
                     Meaning::Rejected | Meaning::Stale if !poll.by_status => {
-                        Err(refused.into_error(write.operation, shown(write.id)))
+                        Err(refused.into_error(write.operation, write.name))
                     }
                     _ => Ok(End::Untold),
                 };
@@ -169,7 +171,7 @@ impl Arm {
                 Some(status) if status.eq_ignore_ascii_case("Succeeded") => return Ok(End::Succeeded),
                 Some(status) if is_failure(status) => {
                     let failed = Refusal::of_operation(status, &document, response.request_id());
-                    return Err(failed.into_error(write.operation, shown(write.id)));
+                    return Err(failed.into_error(write.operation, write.name));
                 }
                 Some(_) => {}
                 None => return Ok(End::Untold),
@@ -179,7 +181,7 @@ impl Arm {
 
     /// Finds out by reading what has become of `write`, waiting while an operation is under way on the resource.
     async fn settle(&self, write: &Write<'_>, deadline: Instant, lost: Lost) -> Result<Option<Value>, Error> {
-        let told = |kind, lost: Lost| Error::new(kind, write.operation, shown(write.id)).because(lost);
+        let told = |kind, lost: Lost| Error::new(kind, write.operation, write.name).because(lost);
         let mut tries = 0;
         let seen = loop {
             tries += 1;

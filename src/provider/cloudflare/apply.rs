@@ -90,6 +90,7 @@ impl<'a> Apply<'a> {
         let mut queue: Vec<Vec<Unit<'a>>> = chunks(together);
         queue.extend(single.into_iter().map(|unit| vec![unit]));
         queue.reverse();
+        let mut refusals = 0;
         while let Some(chunk) = queue.pop() {
             if let Some(cause) = &stopped {
                 self.refuse(&chunk, cause);
@@ -101,7 +102,10 @@ impl<'a> Apply<'a> {
                         self.settle(&unit.task, unit.conclude(&written));
                     }
                 }
-                Err(CallError::Refused(refusal)) if chunk.len() > 1 && refusal.is_about_one() => {
+                Err(CallError::Refused(refusal))
+                    if chunk.len() > 1 && refusal.is_about_one() && refusals < PATIENCE =>
+                {
+                    refusals += 1;
                     // One bad record refuses the whole transaction: halve it until the bad one stands alone.
                     let mut first = chunk;
                     let second = first.split_off(first.len() / 2);
@@ -218,5 +222,8 @@ fn chunks(units: Vec<Unit<'_>>) -> Vec<Vec<Unit<'_>>> {
 
 /// So many single operations are sent one by one, each keeping its own outcome.
 const FEW: usize = 3;
+/// So many refused transactions are halved in search of the bad record. When nearly all are bad, as with a TTL that
+/// the zone does not take, looking at each would cost more requests than the token has.
+const PATIENCE: u32 = 50;
 /// Operations in one batch on the Free plan; paid plans take 3,500, and gain little by it.
 const BATCH: usize = 200;

@@ -47,16 +47,12 @@ impl Refusal {
 
     /// What the operator does about it.
     pub(super) fn remedy(&self) -> Option<&'static str> {
-        let says = |word: &str| {
-            let texts = self.flat().into_iter().filter_map(|error| error.message.as_deref());
-            texts.map(str::to_ascii_lowercase).any(|text| text.contains(word))
-        };
         match (self.entry(), self.kind()) {
             // One code for a token that does not work at all and for one that may not see this.
-            (Some(entry), _) if entry.code == 9109 && says("unauthorized") => Some(TOKEN),
+            (Some(entry), _) if entry.code == 9109 && self.says("unauthorized") => Some(TOKEN),
             (Some(entry), _) => Some(entry.remedy),
             (None, Kind::Denied) => Some(TOKEN),
-            (None, _) => says("quota").then_some("delete records or raise the zone's plan"),
+            (None, _) => self.is_about_quota().then_some("delete records or raise the zone's plan"),
         }
     }
 
@@ -67,7 +63,7 @@ impl Refusal {
 
     /// Whether one operation of a batch may have brought it about, so that the others deserve a try of their own.
     pub(super) fn is_about_one(&self) -> bool {
-        matches!(self.kind(), Kind::Rejected | Kind::Stale)
+        !self.is_about_quota() && matches!(self.kind(), Kind::Rejected | Kind::Stale)
             || (self.kind() == Kind::Missing && self.is_about_presence())
     }
 
@@ -77,6 +73,16 @@ impl Refusal {
             .filter_map(|error| TABLE.iter().find(|entry| entry.code == error.code))
             .collect();
         known.iter().find(|entry| !WRAPPERS.contains(&entry.code)).or(known.first()).copied()
+    }
+
+    /// Whether the zone is full. The code of that is not published, so the text decides.
+    fn is_about_quota(&self) -> bool {
+        self.entry().is_none() && self.says("quota")
+    }
+
+    fn says(&self, word: &str) -> bool {
+        let texts = self.flat().into_iter().filter_map(|error| error.message.as_deref());
+        texts.map(str::to_ascii_lowercase).any(|text| text.contains(word))
     }
 
     fn flat(&self) -> Vec<&ApiError> {

@@ -152,6 +152,12 @@ pub(crate) fn resources(world: &World, principal: &Principal, group: Option<&str
             value.push(shown);
         }
     }
+    for machine in world.azure.machines.values().filter(|machine| within(&machine.id)) {
+        value.push(json!({
+            "id": machine.id.as_str(), "name": machine.id.name(), "type": "Microsoft.Compute/virtualMachines",
+            "location": LOCATION,
+        }));
+    }
     for zone in world.azure.zones.values().filter(|zone| within(&zone.id)) {
         value.push(json!({
             "id": zone.id.as_str(), "name": zone.id.name(), "type": "Microsoft.Network/dnszones", "location": "global",

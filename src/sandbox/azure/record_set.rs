@@ -300,16 +300,16 @@ fn check(
     }
 
     let lower = name.to_ascii_lowercase();
-    let mut others = held.sets.keys().filter(|(at, of)| *at == lower && of != kind);
+    let mut others = held.sets_at(&lower).map(|((_, of), _)| of).filter(|of| *of != kind);
     if kind == "CNAME" && others.clone().next().is_some() {
         let message = "The CNAME record could not be created because another record with the same name already exists in this zone.";
         return Err(error(409, "Conflict", message));
     }
-    if kind != "CNAME" && others.any(|(_, of)| of == "CNAME") {
+    if kind != "CNAME" && others.any(|of| of == "CNAME") {
         let message = "The record could not be created because a CNAME record with the same name already exists in this zone.";
         return Err(error(409, "Conflict", message));
     }
-    if held.sets.len() >= MAX_RECORD_SETS && !held.sets.contains_key(&(lower, kind.to_owned())) {
+    if held.sets.len() >= MAX_RECORD_SETS && !held.sets.contains_key(&(lower.clone(), kind.to_owned())) {
         return bad(format!("The zone has reached its limit of {MAX_RECORD_SETS} record sets."));
     }
     Ok(())

@@ -305,6 +305,13 @@ pub(crate) fn body(request: &Request) -> Result<Map<String, Value>, Response> {
         let message = format!("The request content was invalid and could not be deserialized: '{why}'.");
         arm::error(400, "InvalidRequestContent", &message)
     };
+    let media = request.header("content-type").unwrap_or("<null>");
+    if !media.to_ascii_lowercase().starts_with("application/json") {
+        let message = format!(
+            "The content media type '{media}' is not supported. Only 'application/json' is supported."
+        );
+        return Err(arm::error(415, "UnsupportedMediaType", &message));
+    }
     match request.json() {
         Ok(Value::Object(document)) => Ok(document),
         Ok(_) => Err(refuse("Expected a JSON object")),

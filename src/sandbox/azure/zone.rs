@@ -85,6 +85,14 @@ impl Zone {
         if relative == "@" { self.name.clone() } else { format!("{relative}.{}", self.name) }
     }
 
+    /// The sets of a relative name, which is in lower case.
+    pub(crate) fn sets_at<'z>(
+        &'z self,
+        name: &'z str,
+    ) -> impl Iterator<Item = (&'z (String, String), &'z RecordSet)> + Clone {
+        self.sets.range((name.to_owned(), String::new())..).take_while(move |((at, _), _)| at == name)
+    }
+
     /// The relative form of `name`, if it is in this zone.
     pub(crate) fn relative(&self, name: &str) -> Option<String> {
         let rest = name.strip_suffix(&self.name)?;
@@ -214,8 +222,7 @@ pub(crate) fn served(world: &World, zone: &str, name: &str) -> Option<Vec<Served
     if !exists {
         return None;
     }
-    let sets = zone.sets.iter().filter(|((name, _), _)| *name == relative);
-    let said = sets.map(|((_, kind), set)| Served {
+    let said = zone.sets_at(&relative).map(|((_, kind), set)| Served {
         kind: kind.clone(),
         ttl: set.ttl(),
         values: match set.target() {

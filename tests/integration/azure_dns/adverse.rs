@@ -46,6 +46,21 @@ async fn a_lost_answer_is_settled_by_reading() {
 }
 
 #[tokio::test]
+async fn an_early_view_is_not_believed() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let wanted = cname("a.example.net", 30);
+    let body = json!({"id": "/x", "name": "jumpstation", "type": "Microsoft.Network/dnszones/CNAME", "etag": "e",
+        "properties": {"TTL": 30, "CNAMERecord": {"cname": "a.example.net"}, "provisioningState": "Updating",
+                       "metadata": {"managed-by": "cnamed", "owner": "demo"}}});
+    rehearsal.sandbox.control().fault(on("PUT", Action::Status { status: 201, headers: vec![], body }));
+    let error = dns.apply(&zone, &owner(), &[change(JUMP, vec![], Some(wanted))]).await.remove(0);
+    let error = error.expect_err("nothing came of it");
+    assert_eq!(error.kind(), Kind::Unreachable, "{}", error.chain());
+}
+
+#[tokio::test]
 async fn pending_is_waited_for_and_naming_is_refused() {
     let rehearsal = Rehearsal::start().await;
     let dns = dns(&rehearsal);
@@ -79,6 +94,7 @@ async fn a_refused_new_type_puts_the_old_one_back() {
     let error = error.expect_err("refused");
     assert_eq!(error.kind(), Kind::Rejected);
     assert!(error.chain().contains("put back"), "{}", error.chain());
+    assert!(error.chain().contains("could not create jumpstation.example.com"), "{}", error.chain());
     let sets = seen(&dns, &zone, JUMP).await;
     assert_eq!(sets[0].content.data, Data::A(["192.0.2.7".parse().expect("an address")].into()));
     assert_eq!(sets[0].mark, None, "as it was");

@@ -44,6 +44,40 @@ async fn an_operation_that_fails_after_202_keeps_azure_s_own_words() {
 }
 
 #[tokio::test]
+async fn an_operation_that_only_names_a_location_is_followed_there() {
+    let rehearsal = Rehearsal::start().await;
+    let network = AzureNetwork::new(rehearsal.arm());
+    let control = rehearsal.sandbox.control();
+    let place =
+        format!("{}/subscriptions/s/operationResults/1", rehearsal.sandbox.addresses().resource_manager);
+    let answer = |status, body| Action::Status {
+        status,
+        headers: vec![("Location".into(), place.clone()), ("Retry-After".into(), "0".into())],
+        body,
+    };
+    let polls = |action| Fault::on(Service::Arm, action).method("GET").path("operationResults");
+    let quota = json!({"error": {"code": "PublicIPCountLimitReached", "message": "Cannot create more."}});
+    for (end, kind) in [
+        // Done, it says, and nothing is there.
+        (answer(200, Value::Null), Kind::Unreachable),
+        (answer(400, quota), Kind::Rejected),
+    ] {
+        control.clear_faults();
+        control.fault(puts(answer(202, Value::Null)));
+        control.fault(polls(answer(202, Value::Null)).times(2));
+        control.fault(polls(end).nth(3));
+        rehearsal.asked();
+        let error = network
+            .apply(&owner(), &change(&endpoint("contoso-jump"), None))
+            .await
+            .expect_err("no such luck");
+        assert_eq!(error.kind(), kind, "{}", error.chain());
+        let polled = rehearsal.asked().iter().filter(|asked| asked.path.contains("operationResults")).count();
+        assert_eq!(polled, 3);
+    }
+}
+
+#[tokio::test]
 async fn a_write_that_was_superseded_is_stale() {
     let rehearsal = Rehearsal::start().await;
     let network = AzureNetwork::new(rehearsal.arm());

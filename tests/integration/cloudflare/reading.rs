@@ -51,6 +51,12 @@ async fn every_page_of_zones_is_read_whether_or_not_they_are_counted() {
     for pages in [
         vec![counted(1), counted(2)],
         vec![uncounted(&[zone(1)]), uncounted(&[zone(2)]), uncounted(&[])],
+        // Names that no zone of ours can have hide nothing behind them.
+        vec![
+            uncounted(&[json!({"id": "odd", "name": "odd"})]),
+            uncounted(&[zone(1), zone(2)]),
+            uncounted(&[]),
+        ],
         // A service that ignores the page gives the same for ever.
         vec![uncounted(&[zone(1), zone(2)]), uncounted(&[zone(1), zone(2)])],
     ] {
@@ -96,10 +102,35 @@ async fn one_name_and_every_mark_are_one_request() {
 }
 
 #[tokio::test]
+async fn a_marked_address_beside_a_strangers_is_not_ours() {
+    let cloud = Cloud::start(CloudflarePlan::Free).await;
+    let record = |id: &str, name: &str, comment: &str| {
+        json!({"id": id, "name": format!("{name}.example.com"), "type": "A",
+        "content": format!("192.0.2.{id}"), "ttl": 300, "comment": comment, "modified_on": "t"})
+    };
+    let list = |records: &[Value]| Step::json(&json!({"result": records, "result_info": {"total_pages": 1}}));
+    let marked = list(&[record("1", "mixed", MARK), record("3", "pure", MARK)]);
+    let mixed = list(&[record("1", "mixed", MARK), record("2", "mixed", "by hand")]);
+    let script = Script::play([marked, mixed, list(&[record("3", "pure", MARK)])]).await;
+    let (cf, zone) = scripted(&script);
+    let found = cf.observe(&zone, &Look { names: [].into(), marked: Some(ops()) }).await.unwrap();
+    // The two names are asked for at once, so either may get either answer.
+    assert!(found.len() <= 1 && !found.contains_key(&fqdn("mixed.example.com")), "{found:?}");
+    assert_eq!(script.seen().len(), 3);
+
+    cloud.put("stray.example.com", Some(super::addresses(&["192.0.2.1", "192.0.2.2"]))).await.unwrap();
+    let found = cloud.cf.observe(&cloud.zone, &Look { names: [].into(), marked: Some(ops()) }).await.unwrap();
+    assert_eq!(shown(&found), ["stray.example.com: A 192.0.2.1 192.0.2.2  ttl 300s by ops"]);
+}
+
+#[tokio::test]
 async fn few_names_are_asked_for_and_many_are_paged() {
     let cloud = Cloud::start(CloudflarePlan::Free).await;
     cloud.by_hand(json!({"type": "CNAME", "name": "n1.example.com", "content": LABEL, "comment": MARK}));
     cloud.by_hand(json!({"type": "CNAME", "name": "stray.example.com", "content": LABEL, "comment": MARK}));
+    let theirs = "managed-by=cnamed owner=dev";
+    cloud
+        .by_hand(json!({"type": "CNAME", "name": "theirs.example.com", "content": LABEL, "comment": theirs}));
     for (count, marked, requests) in [
         (1, None, 1),
         (2, Some(ops()), 2),

@@ -23,14 +23,49 @@ async fn one_bad_record_does_not_hold_back_the_others() {
         assert_eq!(outcome.is_ok(), n != 5, "{n}");
     }
     let error = outcomes[5].as_ref().unwrap_err();
+    let said = error.chain();
+    let (cause, next) = said.rsplit_once("; a CNAME").unwrap();
+    let (cause, ray) = cause.split_once(", cf-ray ").unwrap();
     assert_eq!(
-        error.chain(),
-        "could not create n5.example.com in cf: Cloudflare answered 400, CNAME content cannot reference itself (9039); \
-         a CNAME cannot point at itself; check the endpoint's label and the record's name"
+        cause,
+        "could not create n5.example.com in cf: Cloudflare answered 400, CNAME content cannot reference itself (9039)"
+    );
+    assert!(
+        !ray.is_empty()
+            && next == " cannot point at itself; check the endpoint's label and the record's name",
+        "{said}"
     );
     assert_eq!(error.kind(), Kind::Rejected);
     // 16 refused, 8 + 8, 4 + 4, 2 + 2, 1 + 1: logarithmic, after one read.
     assert_eq!(cloud.asked().len(), 1 + 1 + 2 * 4, "{:?}", cloud.asked());
+}
+
+#[tokio::test]
+async fn when_nearly_all_are_bad_the_search_ends() {
+    let cloud = Cloud::start(CloudflarePlan::Free).await;
+    let itself = |n: usize| {
+        let name = format!("n{n}.example.com");
+        RecordChange { key: key(&name), before: Vec::new(), after: Some(cname(&name)) }
+    };
+    let outcomes = cloud.apply(&(0..150).map(itself).collect::<Vec<_>>()).await;
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|e| e.kind() == Kind::Rejected)));
+    let asked = cloud.asked().len();
+    assert!(asked <= 1 + 50 + 51, "{asked} requests");
+}
+
+#[tokio::test]
+async fn a_full_zone_is_told_at_once() {
+    let cloud = Cloud::start(CloudflarePlan::Free).await;
+    let change = |n: usize| RecordChange {
+        key: key(&format!("n{n}.example.com")),
+        before: Vec::new(),
+        after: Some(cname(LABEL)),
+    };
+    // The plan has room for 200 records, and eight stand there.
+    let outcomes = cloud.apply(&(0..196).map(change).collect::<Vec<_>>()).await;
+    let error = outcomes[0].as_ref().unwrap_err();
+    assert_eq!((error.kind(), cloud.asked().len()), (Kind::Rejected, 2));
+    assert!(error.next_step().unwrap().contains("raise the zone's plan"), "{}", error.chain());
 }
 
 #[tokio::test]
@@ -103,7 +138,7 @@ async fn throttling_is_passed_on_with_its_delay() {
     let error = cloud.apply(std::slice::from_ref(&change)).await.remove(0).unwrap_err();
     assert_eq!(error.kind(), Kind::Throttled(std::time::Duration::from_secs(300)));
     assert_eq!(error.to_string(), "could not create jump.example.com in cf: throttled for 300s");
-    // Another account with the same token shares its fate; nothing more is sent.
+    // Nothing more is sent with this token.
     let error = cloud.apply(&[change]).await.remove(0).unwrap_err();
     assert!(matches!(error.kind(), Kind::Throttled(_)) && cloud.asked().is_empty());
 }

@@ -166,6 +166,9 @@ fn a_secret_beside_a_mistake_is_withheld() {
         ),
         format!("azure = {{ subscription = 1, client_secret = \"{CANARY}\" }}"),
         format!("azure = {{ subscription = 1, client_secret = \"{CANARY} }}"),
+        format!("[azure]\ncredential = \"{CANARY}\""),
+        format!("[[account]]\ncredential = \"{CANARY}\""),
+        format!("[[account]]\napi = \"https://me:{CANARY}@example.com\"\nprovider = \"cloudflare\""),
         format!("unknown = [\"{CANARY}\", {{ token = \"{CANARY}\" }}]"),
     ] {
         let told = Config::parse(&line, "cnamed.toml").unwrap_err().to_string();

@@ -98,6 +98,9 @@ async fn what_is_not_sold_any_more_is_refused_in_the_services_words() {
     azure.put(&elsewhere, &standard(None)).await.refused(404, "ResourceGroupNotFound");
     let text = azure.send(azure.ask("PUT", &public_ip("x")).header("content-type", "application/json")).await;
     text.refused(400, "InvalidRequestContent");
+    let mut untyped = azure.ask("PUT", &public_ip("x"));
+    untyped.body = standard(None).to_string().into_bytes();
+    azure.send(untyped).await.refused(415, "UnsupportedMediaType");
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ impl Drop for Script {
 /// A client with deadlines that a test can wait for.
 pub(crate) fn http() -> Arc<Http> {
     let settings =
-        Settings { extra_ca: None, attempt: Duration::from_millis(400), deadline: Duration::from_secs(5) };
+        Settings { extra_ca: None, attempt: Duration::from_secs(1), deadline: Duration::from_secs(9) };
     Http::new(&settings).unwrap()
 }
 

@@ -23,7 +23,13 @@ impl TokenError {
             let what = format!("{way}: the login service is throttled");
             return Self { kind: Kind::Throttled(*delay), what, remedy: None };
         }
-        let text = plain(&error.to_string());
+        let mut text = plain(&error.to_string());
+        // The library's own wrapping says nothing.
+        if text.starts_with("non-transport error")
+            && let Some(cause) = causes(error).last()
+        {
+            text = plain(&cause.to_string());
+        }
         if way == Way::ManagedIdentity && (failure.is_some() || text.contains("metadata service answered")) {
             return Self {
                 kind: Kind::Denied,
@@ -67,19 +73,6 @@ impl TokenError {
         }
     }
 
-    /// This build cannot read certificates.
-    pub(super) fn certificate() -> Self {
-        Self {
-            kind: Kind::Rejected,
-            what: "client certificates are not supported".into(),
-            remedy: Some(
-                "use a managed or workload identity, a client secret, or a token obtained with the certificate \
-                 elsewhere (credential = \"token\")"
-                    .into(),
-            ),
-        }
-    }
-
     /// The token has characters that no token has.
     pub(super) fn unprintable() -> Self {
         Self {
@@ -110,6 +103,7 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ClientSecret => "client-secret",
+            Self::ClientCertificate => "client-certificate",
             Self::ManagedIdentity => "managed-identity",
             Self::WorkloadIdentity => "workload-identity",
             Self::AzureCli => "azure-cli",
@@ -148,6 +142,11 @@ const RULES: &[(&str, &str)] = &[
     ("AADSTS500011", "the audience is not known in this tenant: check the cloud and the audience"),
     ("AADSTS1002012", "the audience is not one that a token can be had for: check azure.audience"),
     ("AADSTS53003", "a conditional access policy blocks it: exclude this identity or its network"),
+    ("AADSTS700027", "the certificate is not one of the application's: upload its public part, and check that it has not expired"),
+    ("no certificate in PEM form", "put the certificate and its private key into the file, both in PEM form"),
+    ("no private key in PEM form", "put the certificate and its private key into the file, both in PEM form"),
+    ("an encrypted private key", "decrypt it: openssl pkcs8 -in KEY -out PLAIN; then keep the file readable for its user alone"),
+    ("private key is not an RSA key", "make a certificate with an RSA key of 2048 bits or more"),
     ("identity has not been assigned", "assign the identity to this machine, or correct client_id"),
     ("Multiple user assigned identities", "several identities are assigned: set client_id"),
     ("managed identity isn't supported", "use credential = \"client-secret\" or \"workload-identity\"; on Azure Arc, \"azure-cli\" or \"token\""),

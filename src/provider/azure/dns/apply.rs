@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::super::operation::{Condition, Write};
+use super::super::settable;
 use super::{API_VERSION, AzureDns, record_set};
 use crate::model::name::Fqdn;
 use crate::model::plan::RecordChange;
@@ -161,9 +162,10 @@ impl AzureDns {
         let write = Write {
             operation: put.operation,
             method: Method::PUT,
+            name: put.name.as_str(),
             id: &id(put.zone, put.rtype, put.name),
             api_version: API_VERSION,
-            body: Some(document),
+            body: Some(&settable(document, record_set::READ_ONLY)),
             condition,
             budget: &self.writes(put.zone),
             holds: &holds,
@@ -190,6 +192,7 @@ impl AzureDns {
         let write = Write {
             operation: "delete",
             method: Method::DELETE,
+            name: set.name.as_str(),
             id: &id(zone, &rtype, &set.name),
             api_version: API_VERSION,
             body: None,

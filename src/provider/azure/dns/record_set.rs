@@ -169,6 +169,10 @@ fn member<'v>(properties: &'v Value, name: &str) -> Option<&'v Value> {
         .or_else(|| properties.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
+/// What the specification of record sets marks as read-only (dns.json).
+pub(super) const READ_ONLY: &[&str] =
+    &["id", "name", "type", "properties/fqdn", "properties/provisioningState"];
+
 /// What [`edit`] replaces. `metadata` is merged.
 const OURS: [&str; 5] = ["TTL", "CNAMERecord", "ARecords", "AAAARecords", "targetResource"];
 

@@ -1,6 +1,7 @@
 //! Network interfaces: what they refer to must be there, and a public IP serves one of them at a time.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use serde_json::{Map, Value, json};
 
@@ -60,7 +61,6 @@ fn prepare(
         return Err(arm::error(400, "NetworkInterfaceMustHaveAtLeastOneIpConfiguration", &message));
     }
     one_sku(world, id, &document)?;
-    let taken = nics(world).count();
     let Some(properties) = document.get_mut("properties").and_then(Value::as_object_mut) else {
         return Ok(document);
     };
@@ -69,7 +69,11 @@ fn prepare(
     if let Some(listed) = properties.get_mut("ipConfigurations").and_then(Value::as_array_mut) {
         for entry in listed {
             let Some(inner) = entry.get_mut("properties").and_then(Value::as_object_mut) else { continue };
-            inner.entry("privateIPAddress").or_insert_with(|| json!(format!("10.0.0.{}", 4 + taken % 250)));
+            let subnet = inner.get("subnet").and_then(|subnet| subnet.get("id")).and_then(Value::as_str);
+            let address = subnet.and_then(|subnet| free_address(world, subnet));
+            if let Some(address) = address {
+                inner.entry("privateIPAddress").or_insert_with(|| json!(address.to_string()));
+            }
             inner.entry("privateIPAllocationMethod").or_insert_with(|| json!("Dynamic"));
             inner.entry("privateIPAddressVersion").or_insert_with(|| json!("IPv4"));
             inner.entry("primary").or_insert(json!(first));
@@ -77,6 +81,25 @@ fn prepare(
         }
     }
     Ok(document)
+}
+
+/// The first address of a subnet that no interface has; the first four and the last belong to Azure ("Are there any
+/// restrictions on using IP addresses within these subnets?", Virtual Network FAQ).
+fn free_address(world: &World, subnet: &str) -> Option<Ipv4Addr> {
+    let (network, name) = subnet.rsplit_once("/subnets/")?;
+    let held = world.azure.network.values().find(|held| held.id.as_str().eq_ignore_ascii_case(network))?;
+    let mut subnets = children::entries(&held.document, "subnets");
+    let (_, properties) = subnets.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    let (base, length) = properties.get("addressPrefix")?.as_str()?.split_once('/')?;
+    let base = u32::from(base.parse::<Ipv4Addr>().ok()?);
+    let size = 1_u32.checked_shl(32 - length.parse::<u32>().ok()?.min(32))?;
+    let taken: BTreeSet<String> = nics(world)
+        .flat_map(|nic| children::entries(&nic.document, "ipConfigurations"))
+        .filter_map(|(_, properties)| Some(properties.get("privateIPAddress")?.as_str()?.to_owned()))
+        .collect();
+    (4..size.saturating_sub(1))
+        .map(|host| Ipv4Addr::from(base + host))
+        .find(|free| !taken.contains(&free.to_string()))
 }
 
 /// A machine's public IPs and load balancers are all Basic or all Standard.

@@ -1,0 +1,305 @@
+//! What holds for every plan, whatever is wanted and whatever is seen.
+
+use cnamed::model::endpoint::{Intent, Provisioning};
+use cnamed::model::guard::{Cleared, check};
+use cnamed::model::name::Fqdn;
+use cnamed::model::plan::{Action, Plan, RecordChange, Step, Subject, plan};
+use cnamed::model::record::{Data, Policy, RecordSet};
+use cnamed::model::state::{Desired, LabelHolder, NoZone, Observed, RecordKey, Seen};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+
+pub(crate) mod world;
+
+use world::{World, world};
+
+fn settings() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig {
+        // PROPTEST_CASES asks for more.
+        cases: usual.cases.max(1_000),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/integration/laws/regressions.txt"
+        )))),
+        ..usual
+    }
+}
+
+fn cleared(desired: &Desired, observed: &Observed) -> Cleared {
+    check(desired, observed, plan(desired, observed))
+}
+
+fn record_changes(plan: &Plan) -> impl Iterator<Item = (&Step, &RecordChange)> {
+    plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Record(change) => Some((step, change)),
+        _ => None,
+    })
+}
+
+/// Every CNAME of ours that points at a name that begins with one of the labels, and where.
+fn pointing<'o>(
+    desired: &'o Desired,
+    observed: &'o Observed,
+) -> impl Iterator<Item = (&'o RecordKey, &'o Fqdn)> {
+    observed.cnames_of(&desired.owner).filter(|(_, target)| target.as_str().ends_with(".cloudapp.azure.com"))
+}
+
+proptest! {
+    #![proptest_config(settings())]
+
+    /// Three passes reach a state for which nothing more is planned, with the guard and without.
+    #[test]
+    fn a_fixpoint_is_reached(World { desired, observed } in world()) {
+        let mut seen = observed.clone();
+        for _ in 0..3 {
+            seen = seen.after(cleared(&desired, &seen).plan());
+        }
+        let rest = cleared(&desired, &seen);
+        prop_assert!(rest.plan().steps.is_empty(), "{rest}");
+        let mut seen = observed;
+        for _ in 0..3 {
+            seen = seen.after(&plan(&desired, &seen));
+        }
+        let rest = plan(&desired, &seen);
+        prop_assert!(rest.steps.is_empty(), "{rest}");
+    }
+
+    /// The order in which a provider lists zones and record sets does not show.
+    #[test]
+    fn input_order_does_not_show(World { desired, observed } in world()) {
+        let mut other = observed.clone();
+        for zones in other.zones.values_mut() {
+            if let Seen::Present(zones) = zones { zones.reverse(); }
+        }
+        for sets in other.records.values_mut() {
+            if let Seen::Present(sets) = sets { sets.reverse(); }
+        }
+        let (one, two) = (cleared(&desired, &observed), cleared(&desired, &other));
+        prop_assert_eq!(&one, &two);
+        let text = serde_json::to_string(one.plan()).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Plan>(&text).unwrap(), one.plan());
+    }
+
+    /// A record set without our mark stands afterwards as it stood before, unless it was adopted by name; and no
+    /// name is written of which it is not certain in which zone it stands.
+    #[test]
+    fn the_foreign_is_untouched(World { desired, observed } in world()) {
+        let cleared = cleared(&desired, &observed);
+        let after = observed.after(cleared.plan());
+        for (_, change) in record_changes(cleared.plan()) {
+            prop_assert!(observed.zone(&change.key).is_ok(), "{cleared}");
+        }
+        let taken = |set: &RecordSet| match (&set.mark, desired.consents.adopt.get(&set.name)) {
+            (None, Some(_)) => true,
+            (Some(mark), Some(Some(from))) => mark == from,
+            _ => false,
+        };
+        for key in observed.records.keys() {
+            for set in observed.sets(key) {
+                if !set.is_ours(&desired.owner) && !taken(set) {
+                    prop_assert!(after.sets(key).contains(set), "{key} {set}\n{cleared}");
+                }
+            }
+        }
+    }
+
+    /// Nothing is done to what was not read, nor because of it.
+    #[test]
+    fn the_unknown_freezes(World { desired, observed } in world()) {
+        let plan = plan(&desired, &observed);
+        let unread = |key: &RecordKey| {
+            matches!(observed.zone(key), Err(NoZone::Unknown(_)))
+                || matches!(observed.records.get(key), None | Some(Seen::Unknown(_)))
+        };
+        let anything_unread = observed.zones.values().any(|zones| zones.unknown().is_some())
+            || observed.records.values().any(|sets| sets.unknown().is_some());
+        for (step, change) in record_changes(&plan) {
+            prop_assert!(!unread(&change.key), "{plan}");
+            if change.after.is_some() {
+                let state = step.endpoint.as_ref().and_then(|endpoint| observed.endpoints.get(endpoint));
+                prop_assert!(state.is_some_and(|state| state.public_ip.present().is_some()), "{plan}");
+            }
+        }
+        for step in &plan.steps {
+            let Action::Network(change) = &step.action else { continue };
+            let state = &observed.endpoints[&change.endpoint];
+            prop_assert!(state.public_ip.unknown().is_none(), "{plan}");
+            prop_assert!(!(change.releases().is_some() && anything_unread), "{plan}");
+            let labels = change.held.as_ref().and_then(|held| held.label.as_ref()) != Some(&change.spec.label);
+            prop_assert!(change.delete || !labels || state.label.present().is_some(), "{plan}");
+        }
+    }
+
+    /// Stopped anywhere, with any steps done whose conditions were met, no CNAME of ours points at a label that
+    /// we do not hold, if none did before.
+    #[test]
+    fn every_prefix_is_safe(World { desired, observed } in world(), coins in prop::collection::vec(any::<bool>(), 40)) {
+        let plan = cleared(&desired, &observed).plan().clone();
+        let safe: Vec<(&RecordKey, &Fqdn)> =
+            pointing(&desired, &observed).filter(|(_, target)| observed.holds_label(target)).collect();
+        let judge = |after: &Observed| {
+            for (key, target) in pointing(&desired, after) {
+                let was_unsafe = observed.sets(key).iter().any(|set| {
+                    set.content.data == Data::Cname(target.clone()) && !safe.contains(&(key, target))
+                });
+                prop_assert!(was_unsafe || after.holds_label(target), "{key} points at {target}\n{plan}");
+            }
+            Ok(())
+        };
+        for length in 0..=plan.steps.len() {
+            judge(&observed.after_steps(&plan.owner, &plan.steps[..length]))?;
+        }
+        let mut done = vec![false; plan.steps.len()];
+        for (at, step) in plan.steps.iter().enumerate() {
+            done[at] = coins[at % coins.len()] && step.after.iter().all(|on| done[*on]);
+        }
+        let steps = plan.steps.iter().zip(&done).filter(|(_, done)| **done).map(|(step, _)| step);
+        judge(&observed.after_steps(&plan.owner, steps))?;
+    }
+
+    /// Stopped anywhere and run again, a plan ends where it would have ended anyway.
+    #[test]
+    fn an_interruption_does_not_matter(World { desired, observed } in world(), cut in any::<prop::sample::Index>()) {
+        let mut desired = desired;
+        // What may only be created or changed remembers, by design, whether it was there.
+        desired.records.values_mut().for_each(|wanted| wanted.policy = Policy::Sync);
+        let settle = |mut seen: Observed| {
+            for _ in 0..4 {
+                seen = seen.after(cleared(&desired, &seen).plan());
+            }
+            seen
+        };
+        let plan = cleared(&desired, &observed).plan().clone();
+        let done = cut.index(plan.steps.len() + 1);
+        let interrupted = settle(observed.after_steps(&plan.owner, &plan.steps[..done]));
+        prop_assert_eq!(interrupted, settle(observed), "after {} steps of\n{}", done, plan);
+    }
+
+    /// Between a name's leaving a label and the label's release stands the wait for the name.
+    #[test]
+    fn a_release_waits_for_every_name(World { desired, observed } in world()) {
+        let plan = plan(&desired, &observed);
+        for step in &plan.steps {
+            let Action::Network(change) = &step.action else { continue };
+            let Some(label) = change.releases().and_then(|held| held.fqdn.as_ref()) else { continue };
+            for (key, _) in pointing(&desired, &observed).filter(|(_, target)| *target == label) {
+                let waits = step.after.iter().map(|at| &plan.steps[*at]).any(|wait| {
+                    let settles = matches!(&wait.action, Action::Settle(settle) if settle.key == *key);
+                    let leaves = |at: &usize| matches!(&plan.steps[*at].action, Action::Record(left) if left.key == *key);
+                    settles && wait.after.iter().any(leaves)
+                });
+                prop_assert!(waits, "{key}\n{plan}");
+            }
+        }
+    }
+
+    /// A rename takes names away only when it follows in the same plan.
+    #[test]
+    fn a_rename_is_all_or_nothing(World { desired, observed } in world()) {
+        for plan in [plan(&desired, &observed), cleared(&desired, &observed).plan().clone()] {
+            for (step, change) in record_changes(&plan) {
+                let Some(wanted) = desired.records.get(&change.key) else { continue };
+                let endpoint = &desired.endpoints[&wanted.endpoint];
+                let claimable = matches!(
+                    observed.endpoints.get(&endpoint.name).map(|state| &state.label),
+                    Some(Seen::Present(LabelHolder::Nobody))
+                );
+                let asked = wanted.withdraw || endpoint.intent == Intent::Remove;
+                if change.after.is_none() && !asked && !(endpoint.intent == Intent::Watch && claimable) {
+                    let renames = |other: &&Step| {
+                        other.endpoint == step.endpoint
+                            && matches!(&other.action, Action::Network(n) if n.releases().is_some())
+                    };
+                    prop_assert!(plan.steps.iter().any(|other| renames(&other)), "{plan}");
+                }
+            }
+        }
+    }
+
+    /// No step changes nothing, and no name is written twice.
+    #[test]
+    fn a_plan_is_minimal(World { desired, observed } in world()) {
+        let plan = plan(&desired, &observed);
+        let mut written = std::collections::BTreeSet::new();
+        for (_, change) in record_changes(&plan) {
+            prop_assert!(written.insert(&change.key), "{plan}");
+            prop_assert!(change.after.is_some() || !change.before.is_empty(), "{plan}");
+            if let ([set], Some(after)) = (change.before.as_slice(), &change.after) {
+                let same = set.content.data.same(&after.data)
+                    && (set.content.ttl, set.content.proxied) == (after.ttl, after.proxied);
+                prop_assert!(!(same && set.is_ours(&desired.owner)), "{plan}");
+            }
+        }
+        for step in &plan.steps {
+            let Action::Network(change) = &step.action else { continue };
+            let Some(held) = change.held.as_ref().filter(|_| !change.delete) else { continue };
+            let differs = held.label.as_ref() != Some(&change.spec.label);
+            prop_assert!(differs || held.provisioning == Provisioning::Failed, "{plan}");
+        }
+    }
+
+    /// What a plan leaves behind is what its steps say, and everything else as it was.
+    #[test]
+    fn the_effect_is_what_the_steps_say(World { desired, observed } in world()) {
+        let plan = plan(&desired, &observed);
+        let after = observed.after(&plan);
+        let changes: std::collections::BTreeMap<_, _> =
+            record_changes(&plan).map(|(_, change)| (&change.key, change)).collect();
+        for key in observed.records.keys().chain(changes.keys().copied()) {
+            let Some(change) = changes.get(key) else {
+                prop_assert_eq!(observed.records.get(key), after.records.get(key));
+                continue;
+            };
+            let ours: Vec<_> =
+                after.sets(key).iter().filter(|set| set.is_ours(&desired.owner)).map(|set| &set.content).collect();
+            prop_assert_eq!(ours, change.after.iter().collect::<Vec<_>>());
+        }
+        let mut step_by_step = observed.clone();
+        for step in &plan.steps {
+            step_by_step = step_by_step.after_steps(&plan.owner, [step]);
+        }
+        prop_assert_eq!(step_by_step, after);
+    }
+
+    /// Nothing of a refused endpoint is left, everything of the others is, and whatever is left can run.
+    #[test]
+    fn a_refusal_stops_its_endpoint_alone(World { desired, observed } in world()) {
+        let before = plan(&desired, &observed);
+        let cleared = check(&desired, &observed, before.clone());
+        let after = cleared.plan();
+        for refusal in cleared.refusals() {
+            prop_assert!(!after.steps.iter().any(|step| step.endpoint == refusal.endpoint), "{cleared}");
+            prop_assert!(!after.blocked.iter().any(|blocked| blocked.subject == refusal.subject), "{cleared}");
+            prop_assert!(refusal.reason.ends_with('.') && !refusal.allow.is_empty(), "{refusal:?}");
+        }
+        let mut stopped: std::collections::BTreeSet<_> =
+            cleared.refusals().iter().map(|refusal| refusal.endpoint.clone()).collect();
+        loop {
+            let waits = before.steps.iter().find(|step| {
+                !stopped.contains(&step.endpoint)
+                    && step.after.iter().any(|on| stopped.contains(&before.steps[*on].endpoint))
+            });
+            let Some(step) = waits else { break };
+            stopped.insert(step.endpoint.clone());
+            let told = after.blocked.iter().any(|blocked| match &blocked.subject {
+                Subject::PublicIp(endpoint) => Some(endpoint) == step.endpoint.as_ref(),
+                Subject::Record(_) => false,
+            });
+            prop_assert!(told, "{cleared}");
+        }
+        let kept: Vec<&Action> = (before.steps.iter())
+            .filter(|step| !stopped.contains(&step.endpoint))
+            .map(|step| &step.action)
+            .collect();
+        prop_assert_eq!(kept, after.steps.iter().map(|step| &step.action).collect::<Vec<_>>());
+        for (at, step) in after.steps.iter().enumerate() {
+            let original = &before.steps[before.steps.iter().position(|s| s.action == step.action).unwrap()];
+            prop_assert_eq!(original.after.len(), step.after.len());
+            for (was, is) in original.after.iter().zip(&step.after) {
+                prop_assert!(*is < at);
+                prop_assert_eq!(&before.steps[*was].action, &after.steps[*is].action);
+            }
+        }
+    }
+}

@@ -86,7 +86,7 @@ async fn a_mistake_in_the_file_is_told_with_its_place_and_its_remedy() {
         (
             "credential = \"client-secret\"",
             "credential = \"password\"",
-            "`credential` cannot be \"password\"",
+            "this is no `credential`",
             "write one of",
         ),
         (

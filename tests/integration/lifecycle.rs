@@ -155,8 +155,12 @@ async fn a_reviewed_plan_is_not_run_on_what_has_drifted_since() {
     cloud.run(&["plan", "--out", file]).await.exits(3).says("one.example.net").says("sync --plan");
     drift("two.example.net");
     cloud.sandbox.forget_requests();
-    let run = cloud.run(&["sync", "--plan", file]).await.exits(4).says("something changed since");
-    run.says("cnamed plan --out FILE");
+    let run = cloud
+        .run(&["sync", "--plan", file])
+        .await
+        .exits(4)
+        .says("jumpstation.example.com in cf meets another state");
+    run.says("nothing was done. Plan again");
     nothing_written(&cloud);
     cloud.run(&["plan", "--out", file]).await.exits(3).says("two.example.net");
     cloud.run(&["sync", "--plan", file]).await.exits(0);

@@ -25,7 +25,7 @@
 //! - [`reconcile`]: one round through the ports: observe, plan, guard, apply, verify. One value describes it whole.
 //! - [`config`]: the file as written, and the configuration as used; every mistake at once.
 //! - [`cli`]: the commands, one file each, and the composition root.
-//! - [`telemetry`]: logs.
+//! - [`telemetry`] writes the logs, and lets no library below us write any.
 //!
 //! # The three promises
 //!

@@ -2,7 +2,7 @@
 //!
 //! Reads go through the generated clients and keep the whole JSON, so that an update can be the JSON that was read
 //! with our change in it: what others set, and what this program does not know, survives. Writes go through
-//! [`Arm::write`] alone, which knows preconditions, operations that take their time, and lost answers.
+//! `Arm::write` alone, which knows preconditions, operations that take their time, and lost answers.
 
 mod auth;
 mod cloud;

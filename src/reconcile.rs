@@ -156,7 +156,9 @@ impl Reconciler {
         round.changes = changes;
         round.take(cleared.plan(), cleared.refusals());
         round.records = self.verify(desired, &observed, &touched, watch).await;
-        Ok(round.concluded())
+        let round = round.concluded();
+        tracing::info!(outcome = ?round.outcome, changes = round.changes.len(), passes = pass, "round");
+        Ok(round)
     }
 }
 

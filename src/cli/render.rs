@@ -30,7 +30,10 @@ pub(crate) fn round(round: &Round) -> String {
     for chain in &round.chains {
         let title = match chain.broken() {
             None => format!("{} in {}: whole", chain.name, chain.account),
-            Some(link) => format!("{} in {}: first broken at the {}", chain.name, chain.account, link.from),
+            Some(link) => {
+                let what = if link.state == LinkState::Pending { "waits" } else { "first broken" };
+                format!("{} in {}: {what} at the {}", chain.name, chain.account, link.from)
+            }
         };
         section(&mut out, &title, &links(chain));
     }

@@ -160,6 +160,13 @@ impl Reconciler {
     }
 }
 
+/// One line for every change; what went wrong with it is told by the round as well, so this is no warning.
+fn log(report: &ChangeReport) {
+    let ChangeReport { verb, name, outcome, error, .. } = report;
+    let account = report.account.as_ref().map(Handle::as_str);
+    tracing::info!(%verb, %name, account, ?outcome, error, "change");
+}
+
 fn lost_zone(key: &RecordKey) -> Error {
     Error::new(Kind::Missing, "find the zone of", key.to_string())
 }
@@ -196,6 +203,7 @@ impl Progress {
         }
         self.ended.insert(index, result.map(drop));
         if let Some(report) = self.report(plan, index) {
+            log(&report);
             watch.event(Event::Ended(&report));
         }
     }

@@ -25,7 +25,13 @@ impl Reconciler {
             join_all(desired.endpoints.keys().map(|endpoint| self.label(endpoint, observed))).await;
         let label =
             |endpoint: &Handle| endpoints.iter().find(|(name, _)| name == endpoint).map(|(_, links)| links);
-        let names: BTreeSet<&Fqdn> = desired.records.keys().map(|key| &key.name).collect();
+        // A resolver that is asked for what is not served yet remembers that there is nothing (RFC 2308, 5).
+        let served = |name: &Fqdn| {
+            let agreed = |report: &&RecordReport| matches!(report.verdict, Verdict::Agreed | Verdict::Masked);
+            records.iter().filter(agreed).any(|report| &report.name == name)
+        };
+        let names: BTreeSet<&Fqdn> =
+            desired.records.keys().map(|key| &key.name).filter(|name| served(name)).collect();
         let seen = join_all(names.iter().map(|name| self.outside(name, desired, observed))).await;
         let chain = |(key, wanted): (&RecordKey, &Wanted)| {
             let report =

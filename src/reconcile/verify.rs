@@ -69,9 +69,13 @@ impl Reconciler {
             }
             sleep(ASK_AGAIN).await;
         };
-        let resolvers = match self.verification.recursive {
-            true => Some(self.recursive(promise).await),
-            false => None,
+        // Only once the authority has it: a resolver that is asked too early remembers that there is nothing
+        // (RFC 2308, 5).
+        let resolvers = match finding.verdict {
+            Verdict::Agreed | Verdict::Masked if self.verification.recursive => {
+                Some(self.recursive(promise).await)
+            }
+            _ => None,
         };
         RecordReport {
             name: promise.key.name.clone(),
@@ -106,7 +110,10 @@ fn promise<'p>(
     if !ours && !changed {
         return None;
     }
-    let ip = observed.public_ip(&wanted.endpoint)?;
+    let Some(ip) = observed.public_ip(&wanted.endpoint) else {
+        // Withdrawn, since what it pointed at is gone.
+        return if changed { gone(desired, observed, key, zone) } else { None };
+    };
     let held = sets.iter().find(|set| set.is_ours(&desired.owner) && !changed);
     let Content { data, ttl, proxied } = match held {
         // Its policy lets it stay as it is, so as it is it shall be served.

@@ -76,6 +76,11 @@ impl<P: AsyncFn(&Cloud)> Story<P> {
         self.holds(&cloud, &others, &at);
         control.release();
         self.holds(&cloud, &others, &at);
+        // Every other run is left alone until what was begun has ended: an operation goes on without its client.
+        if n % 2 == 0 {
+            at_rest(&cloud).await;
+            self.holds(&cloud, &others, &format!("{at}, and left alone"));
+        }
 
         let again = cloud.run(self.command).await;
         assert_eq!(again.code, 0, "{at}, and run again:\n{}\n{}", again.out, again.err);
@@ -98,6 +103,21 @@ impl<P: AsyncFn(&Cloud)> Story<P> {
         }
         (self.moment)(cloud, at);
     }
+}
+
+/// Waits until no operation on the public IP is under way.
+async fn at_rest(cloud: &Cloud) {
+    let under_way = || {
+        let ip = cloud.sandbox.control().public_ip("pip-jump");
+        let state = ip.as_ref().and_then(|ip| ip.pointer("/properties/provisioningState")?.as_str());
+        state.is_some_and(|state| !matches!(state, "Succeeded" | "Failed"))
+    };
+    let resting = async {
+        while under_way() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, resting).await.expect("the operation ends");
 }
 
 /// A record at the name, whosesoever it is.

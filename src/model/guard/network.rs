@@ -115,7 +115,7 @@ fn wanted_label(observed: &Observed, endpoint: &Endpoint, refusals: &mut BTreeSe
         ),
         Seen::Present(LabelHolder::Stranger) => (
             format!(
-                "The label {} in {} is held by somebody else, or by a resource that we cannot read.",
+                "The label {} in {} is held by somebody else or by a resource that we cannot read, or kept back after a deletion.",
                 spec.label, spec.location
             ),
             format!("choose another label for {}", endpoint.name),

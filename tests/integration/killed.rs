@@ -77,7 +77,7 @@ impl<P: AsyncFn(&Cloud)> Story<P> {
         control.release();
         self.holds(&cloud, &others, &at);
         // Every other run is left alone until what was begun has ended: an operation goes on without its client.
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             at_rest(&cloud).await;
             self.holds(&cloud, &others, &format!("{at}, and left alone"));
         }

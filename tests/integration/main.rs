@@ -19,6 +19,7 @@ mod foreign;
 mod golden_plans;
 mod killed;
 mod laws;
+mod least_privilege;
 mod lifecycle;
 mod name_laws;
 mod names;

@@ -77,6 +77,9 @@ impl AzureDns {
             text_at(zone, &["properties", "zoneType"])
                 .is_none_or(|kind| !kind.eq_ignore_ascii_case("Private"))
         });
+        // One whose name holds no friendly name, such as a single label, is none of ours and hides no other.
+        let public =
+            public.filter(|zone| text_at(zone, &["name"]).is_none_or(|name| ZoneName::parse(name).is_ok()));
         public.map(|zone| self.zone(zone)).collect()
     }
 
@@ -95,25 +98,13 @@ impl AzureDns {
         }
     }
 
+    /// The zone as Azure tells it, with the name servers that the operator wrote in place of its own, if any.
     fn zone(&self, zone: &Value) -> Result<Zone, Error> {
-        let text = |name: &str| {
-            text_at(zone, &[name])
-                .ok_or_else(|| implausible("list", "the zones", &format!("a zone of them has no {name}")))
-        };
-        let name = text("name")?;
-        let parsed = ZoneName::parse(name)
-            .map_err(|error| Error::new(Kind::Unreachable, "list", "the zones").because(error))?;
-        let servers = at(zone, &["properties", "nameServers"]).and_then(Value::as_array);
-        let servers = servers.into_iter().flatten().filter_map(Value::as_str);
-        Ok(Zone {
-            name: parsed,
-            id: text("id")?.to_owned(),
-            name_servers: match &self.name_servers {
-                Some(written) => written.clone(),
-                None => servers.map(|server| server.trim_end_matches('.').to_ascii_lowercase()).collect(),
-            },
-            rules: RULES,
-        })
+        let mut zone = parse_zone(zone)?;
+        if let Some(written) = &self.name_servers {
+            zone.name_servers.clone_from(written);
+        }
+        Ok(zone)
     }
 
     fn parent(&self) -> String {
@@ -314,6 +305,24 @@ fn all(zone: &Zone) -> String {
     format!("{}/all?api-version={API_VERSION}&$top={PAGE}", zone.id)
 }
 
+/// A zone of a list.
+fn parse_zone(zone: &Value) -> Result<Zone, Error> {
+    let text = |name: &str| {
+        text_at(zone, &[name])
+            .ok_or_else(|| implausible("list", "the zones", &format!("a zone of them has no {name}")))
+    };
+    let name = ZoneName::parse(text("name")?)
+        .map_err(|error| Error::new(Kind::Unreachable, "list", "the zones").because(error))?;
+    let servers = at(zone, &["properties", "nameServers"]).and_then(Value::as_array);
+    let servers = servers.into_iter().flatten().filter_map(Value::as_str);
+    Ok(Zone {
+        name,
+        id: text("id")?.to_owned(),
+        name_servers: servers.map(|server| server.trim_end_matches('.').to_ascii_lowercase()).collect(),
+        rules: RULES,
+    })
+}
+
 /// What Azure DNS allows (<https://learn.microsoft.com/azure/dns/dns-zones-records>).
 const RULES: ZoneRules = ZoneRules {
     least_ttl: 1,
@@ -333,3 +342,36 @@ const FEW: usize = 4;
 const CONCURRENT: usize = 12;
 /// No zone has more record sets than this.
 const MOST_DOCUMENTS: usize = 25_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Microsoft's own examples, where their specification is at hand: `CNAMED_AZURE_SPECS` names its folder.
+    #[test]
+    fn every_official_zone_is_understood() {
+        // Other services' examples speak of availability zones.
+        let of_dns = |(_, example): &(String, Value)| {
+            example["type"]
+                .as_str()
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("Microsoft.Network/dnsZones"))
+        };
+        let examples = super::super::examples::of("Zone", &["id", "name", "properties"]);
+        let zones: Vec<_> = examples.into_iter().filter(of_dns).collect();
+        assert!(std::env::var_os("CNAMED_AZURE_SPECS").is_none() || !zones.is_empty());
+        for (file, mut example) in zones {
+            // The examples are of single labels, which a listing passes over.
+            let apex = example["name"].as_str().map(|name| format!("{name}.example.com"));
+            example["name"] = apex.into();
+            let zone = parse_zone(&example).unwrap_or_else(|odd| panic!("{file}: {}", odd.chain()));
+            assert_eq!(Some(zone.id.as_str()), example["id"].as_str(), "{file}");
+            assert_eq!(
+                Some(zone.name.to_string()),
+                example["name"].as_str().map(str::to_lowercase),
+                "{file}"
+            );
+            let told = example["properties"]["nameServers"].as_array().map_or(0, Vec::len);
+            assert_eq!(zone.name_servers.len(), told, "{file}");
+        }
+    }
+}

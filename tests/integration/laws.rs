@@ -173,7 +173,12 @@ proptest! {
         let plan = cleared(&desired, &observed).plan().clone();
         let done = cut.index(plan.steps.len() + 1);
         let interrupted = settle(observed.after_steps(&plan.owner, &plan.steps[..done]));
-        prop_assert_eq!(interrupted, settle(observed), "after {} steps of\n{}", done, plan);
+        let whole = settle(observed);
+        // A refusal that shows only once the label is there stops what is left of its endpoint, and what was done
+        // before it stays: those worlds remember.
+        let refused = |seen: &Observed| !cleared(&desired, seen).refusals().is_empty();
+        prop_assume!(!refused(&interrupted) && !refused(&whole));
+        prop_assert_eq!(interrupted, whole, "after {} steps of\n{}", done, plan);
     }
 
     /// Between a name's leaving a label and the label's release stands the wait for the name.

@@ -92,6 +92,10 @@ impl<'p> Planner<'p> {
             return self.desired.prune && self.zones.of(key).is_ok();
         };
         let Some(leader) = self.desired.endpoints.get(&wanted.endpoint) else { return false };
+        // Nothing that depends on an unread public IP changes, but for what was to be withdrawn anyhow.
+        if self.observed.endpoints.get(&leader.name).is_none_or(|state| state.public_ip.unknown().is_some()) {
+            return wanted.withdraw && wanted.policy == Policy::Sync;
+        }
         let its_own = leader.name == endpoint.name;
         if wanted.withdraw || leader.intent == Intent::Remove {
             return wanted.policy == Policy::Sync;

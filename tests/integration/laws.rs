@@ -177,7 +177,9 @@ proptest! {
         // A refusal that shows only once the label is there stops what is left of its endpoint, and what was done
         // before it stays: those worlds remember.
         let refused = |seen: &Observed| !cleared(&desired, seen).refusals().is_empty();
-        prop_assume!(!refused(&interrupted) && !refused(&whole));
+        if refused(&interrupted) || refused(&whole) {
+            return Ok(());
+        }
         prop_assert_eq!(interrupted, whole, "after {} steps of\n{}", done, plan);
     }
 

@@ -175,6 +175,11 @@ async fn a_hung_service_costs_no_more_than_the_deadline() {
             .await;
     let failure = sent.expect("it hangs").unwrap_err();
     assert!(matches!(failure, Failure::NotDone { .. } | Failure::Lost { .. }), "{failure}");
+    let told = failure.to_string();
+    assert!(
+        ["no whole answer within", "could not connect"].iter().any(|what| told.starts_with(what)),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -92,8 +92,9 @@ fn held_to_rules(
         Mode::Address | Mode::Alias if v6 => RecordType::Aaaa,
         Mode::Address | Mode::Alias => RecordType::A,
     };
-    let sets: Vec<&RecordSet> =
-        observed.sets(key).iter().filter(|set| displaced(&rtype, set, apex)).collect();
+    // As the plan will see it once there is something to write: what is refused then is refused before anything is made.
+    let stands_there = |set: &&RecordSet| set.is_ours(&desired.owner) || displaced(&rtype, set, apex);
+    let sets: Vec<&RecordSet> = observed.sets(key).iter().filter(stands_there).collect();
     let fixed = types(sets.iter().filter(|set| is_fixed(set)));
     if !fixed.is_empty() {
         let reason =

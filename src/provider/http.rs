@@ -29,8 +29,9 @@ pub struct Settings {
     pub extra_ca: Option<Vec<u8>>,
     /// How long one attempt may take, from connecting to the last byte.
     pub attempt: Duration,
-    /// How long a request may take with all its retries and the waits that the service asks for. Waiting for
-    /// one's turn within a configured [`Window`] is not counted: that queue is of our own making.
+    /// After how long no further attempt begins, with the waits that the service asks for; one that began has its
+    /// whole time, for a write cut short is a write that has to be settled. Waiting for one's turn within a
+    /// configured [`Window`] is not counted: that queue is of our own making.
     pub deadline: Duration,
 }
 
@@ -161,11 +162,7 @@ impl Http {
             let turn = turn.map_err(|delay| Failure::Throttled { delay, answer: None })?;
             deadline += asked.elapsed().saturating_sub(turn.asked_to_wait());
             tries += 1;
-            let limit = self.settings.attempt.min(deadline.saturating_duration_since(Instant::now()));
-            if limit.is_zero() {
-                return Err(Failure::not_done("the deadline passed before it could be sent"));
-            }
-            let outcome = self.attempt(reach, &request, limit).await;
+            let outcome = self.attempt(reach, &request).await;
             if let Ok(response) = &outcome {
                 budget.learn(&request.method, &response.headers);
             }
@@ -190,7 +187,8 @@ impl Http {
         }
     }
 
-    async fn attempt(&self, reach: Reach, request: &Request, limit: Duration) -> Result<Response, Broken> {
+    async fn attempt(&self, reach: Reach, request: &Request) -> Result<Response, Broken> {
+        let limit = self.settings.attempt;
         let started = Instant::now();
         let mut seen = None;
         let outcome = match timeout(limit, self.exchange(reach, request, &mut seen)).await {

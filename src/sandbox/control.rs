@@ -220,6 +220,16 @@ impl Control {
         self.try_act(|world| cloudflare::delete_by_hand(world, name, kind))
     }
 
+    /// Another Cloudflare account, which the tokens reach too, adds a zone of that name; gives its id.
+    ///
+    /// # Errors
+    /// When it is not the name of a zone.
+    pub fn add_zone_cloudflare(&self, name: &str) -> Result<String, ControlError> {
+        let done = self.cloud.with(|world| cloudflare::add_zone_by_hand(world, name)).map_err(ControlError);
+        self.cloud.announce();
+        done
+    }
+
     /// Turns Cloudflare's proxy on or off for a name.
     ///
     /// # Errors

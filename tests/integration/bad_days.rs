@@ -174,3 +174,22 @@ async fn a_zone_that_no_account_holds_is_refused_before_anything_is_made() {
     run.says("give azure a credential that reaches the zone");
     assert!(cloud.writes().is_empty());
 }
+
+#[tokio::test]
+async fn a_zone_that_an_account_holds_twice_is_refused_until_one_is_named() {
+    let cloud = Cloud::start().await;
+    let twin = cloud.sandbox.control().add_zone_cloudflare("example.com").unwrap();
+    let run = cloud.run(&["sync"]).await.exits(4).says("refused (zone): jumpstation.example.com in cf");
+    let run = run.says("cf holds 2 zones named example.com, with the ids ").says(&twin);
+    run.says("set `zones` of the account cf so that it names one of them");
+    assert!(cloud.writes().is_empty());
+
+    let named =
+        "provider = \"cloudflare\"\nzones = { \"example.com\" = \"023e105f4ecef8ad9ca31a8372d0c353\" }";
+    cloud.replace("provider = \"cloudflare\"", named);
+    cloud.sandbox.forget_requests();
+    cloud.run(&["sync"]).await.exits(0);
+    settled(&cloud).await;
+    let asked = cloud.asked(Service::Cloudflare);
+    assert!(!asked.is_empty() && !asked.iter().any(|asked| asked.contains(&twin)), "{asked:#?}");
+}

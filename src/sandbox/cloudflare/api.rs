@@ -154,7 +154,7 @@ fn zones(state: &State, request: &Request, token: &Token) -> Result<Response, Ap
     let selected: Vec<&Zone> = state
         .zones
         .iter()
-        .filter(|zone| token.covers(&zone.id))
+        .filter(|zone| token.covers(&zone.id) && (token.owner == Owner::User || zone.account.0 == ACCOUNT))
         .filter(|zone| {
             let mut tests = request.pairs.iter().filter_map(|(key, value)| zone_test(zone, key, value));
             let mut tests = tests.by_ref().peekable();
@@ -179,7 +179,7 @@ fn zone_test(zone: &Zone, key: &str, value: &str) -> Option<bool> {
             _ => name == wanted,
         }),
         "name.exact" => Some(name == wanted),
-        "status" => Some(wanted == "active"),
+        "status" => Some(wanted == zone.status()),
         "account.id" => Some(zone.account.0 == wanted),
         "account.name" => Some(zone.account.1.to_lowercase() == wanted),
         _ => None,

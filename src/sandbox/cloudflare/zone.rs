@@ -15,6 +15,8 @@ pub(crate) struct Zone {
     pub(crate) name: ZoneName,
     pub(crate) plan: CloudflarePlan,
     pub(crate) account: (String, String),
+    /// Whether its servers answer for it; a zone that another account had first waits (docs, "Zone status").
+    pub(crate) active: bool,
     pub(crate) created: OffsetDateTime,
     /// In order of creation.
     pub(crate) records: Vec<Record>,
@@ -33,6 +35,7 @@ impl Zone {
             name,
             plan,
             account: (ACCOUNT.to_owned(), "Contoso".to_owned()),
+            active: true,
             created: now,
             records: Vec::new(),
             multi_provider: false,
@@ -111,6 +114,10 @@ impl Zone {
         cuts.map(|cut| cut.name.as_str()).find(|cut| below(cut))
     }
 
+    pub(crate) fn status(&self) -> &'static str {
+        if self.active { "active" } else { "pending" }
+    }
+
     /// The zone as the API shows it.
     pub(crate) fn to_json(&self, edit: bool) -> Value {
         let permissions: &[&str] = if edit {
@@ -121,7 +128,7 @@ impl Zone {
         json!({
             "id": self.id,
             "name": self.name.to_string(),
-            "status": "active",
+            "status": self.status(),
             "paused": false,
             "type": "full",
             "development_mode": 0,
@@ -131,7 +138,7 @@ impl Zone {
             "original_dnshost": null,
             "modified_on": timestamp(self.created),
             "created_on": timestamp(self.created),
-            "activated_on": timestamp(self.created),
+            "activated_on": self.active.then(|| timestamp(self.created)),
             "meta": {
                 "step": 2,
                 "custom_certificate_quota": 0,

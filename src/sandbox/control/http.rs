@@ -119,6 +119,9 @@ enum Verb {
         name: String,
         r#type: String,
     },
+    AddZoneCloudflare {
+        name: String,
+    },
     Proxy {
         name: String,
         proxied: bool,
@@ -182,6 +185,9 @@ impl Verb {
             Self::DeleteRecordCloudflare { name, r#type } => {
                 control.delete_record_cloudflare(&name, &r#type)?
             }
+            Self::AddZoneCloudflare { name } => {
+                return Ok(json!({"id": control.add_zone_cloudflare(&name)?}));
+            }
             Self::Proxy { name, proxied } => control.proxy(&name, proxied)?,
             Self::Delegate { to } => control.delegate(to),
             Self::Fault(fault) => control.fault(fault),
@@ -215,7 +221,7 @@ const fn before() -> HoldPoint {
 }
 
 /// The verbs and what their bodies hold; a question mark stands behind what may be left out.
-const VERBS: [(&str, &str); 30] = [
+const VERBS: [(&str, &str); 31] = [
     ("start-vm", ""),
     ("deallocate-vm", ""),
     ("recreate-public-ip", "name"),
@@ -230,6 +236,7 @@ const VERBS: [(&str, &str); 30] = [
     ("delete-record-azure", "name type"),
     ("set-record-cloudflare", "name type content ttl? proxied? comment? tags?"),
     ("delete-record-cloudflare", "name type"),
+    ("add-zone-cloudflare", "name"),
     ("proxy", "name proxied"),
     ("delegate", "to: both | azure | cloudflare"),
     (

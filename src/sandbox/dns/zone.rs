@@ -64,7 +64,7 @@ pub(crate) fn zones(world: &World, publisher: Publisher) -> Vec<String> {
             zones
         }
         Publisher::Cloudflare => {
-            let zones = world.cloudflare.zones.iter();
+            let zones = world.cloudflare.zones.iter().filter(|zone| zone.active);
             zones
                 .map(|zone| zone.name.apex().as_str().to_owned())
                 .chain([CLOUDFLARE_HOSTS.to_owned()])
@@ -110,7 +110,7 @@ pub(crate) fn is_within(name: &str, ancestor: &str) -> bool {
 }
 
 fn cloudflare_node(world: &World, apex: &str, name: &str) -> Option<Vec<Data>> {
-    let zone = world.cloudflare.zones.iter().find(|zone| zone.name.apex().as_str() == apex)?;
+    let zone = world.cloudflare.zones.iter().find(|zone| zone.active && zone.name.apex().as_str() == apex)?;
     let at_apex = name == apex;
     let mut data = Vec::new();
     if at_apex {

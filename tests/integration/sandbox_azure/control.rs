@@ -83,6 +83,7 @@ async fn every_verb_is_there_over_http() {
         "set-record-azure": {"name": "n.example.com", "type": "CNAME", "values": ["a.example.net"]},
         "delete-record-azure": {"name": "n.example.com", "type": "CNAME"},
         "set-record-cloudflare": {"name": "n.example.com", "type": "CNAME", "content": "a.example.net", "ttl": 60},
+        "add-zone-cloudflare": {"name": "example.com"},
         "proxy": {"name": "n.example.com", "proxied": true},
         "delete-record-cloudflare": {"name": "n.example.com", "type": "CNAME"},
         "delegate": {"to": "cloudflare"},

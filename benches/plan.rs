@@ -57,7 +57,7 @@ fn world(records: usize, target: &str, label: &str) -> (Desired, Observed) {
         mark: Some(owner.clone()),
         version: Version("1".into()),
     };
-    let endpoint = Endpoint { name: leader.clone(), public_ip: spec, intent: Intent::Hold };
+    let endpoint = Endpoint { name: leader.clone(), public_ip: spec, gateway: None, intent: Intent::Hold };
     let mut desired = Desired {
         owner: owner.clone(),
         endpoints: [(leader.clone(), endpoint)].into(),
@@ -72,7 +72,7 @@ fn world(records: usize, target: &str, label: &str) -> (Desired, Observed) {
         name_servers: Vec::new(),
         rules: RULES,
     };
-    let state = EndpointState { public_ip: Seen::Present(ip), label: Seen::Absent };
+    let state = EndpointState { public_ip: Seen::Present(ip), label: Seen::Absent, gateway: None };
     let mut observed = Observed {
         endpoints: [(leader.clone(), state)].into(),
         zones: [(account.clone(), Seen::Present(vec![zone]))].into(),

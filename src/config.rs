@@ -15,7 +15,6 @@ mod build;
 pub mod defaults;
 mod diagnostic;
 mod file;
-mod gateway;
 mod schema;
 mod secret;
 mod shape;
@@ -32,7 +31,6 @@ use url::Url;
 
 pub use address::{NameServer, NameServerHost, ResolverConfig};
 pub use diagnostic::{Diagnostic, Mistakes, Place, WIDTH};
-pub use gateway::{Access, AllowFrom, Gateway, NatRule, Network, NetworkError, Protocol};
 pub use schema::schema;
 pub use secret::{Environment, SecretError, SecretRef, Setting};
 
@@ -51,7 +49,7 @@ pub struct Config {
     /// Where Azure is, and who we are there.
     pub azure: AzureConfig,
     /// The endpoints, in the order of the file.
-    pub endpoints: Vec<EndpointConfig>,
+    pub endpoints: Vec<Endpoint>,
     /// The accounts, in the order of the file.
     pub accounts: Vec<AccountConfig>,
     /// The records, in the order of the file.
@@ -121,7 +119,7 @@ impl Config {
     /// What is wanted, for the planner.
     #[must_use]
     pub fn desired(&self, consents: Consents) -> Desired {
-        let endpoints = self.endpoints.iter().map(|one| (one.endpoint.name.clone(), one.endpoint.clone()));
+        let endpoints = self.endpoints.iter().map(|one| (one.name.clone(), one.clone()));
         let records = self.records.iter().flat_map(|record| {
             record.accounts.iter().map(|account| {
                 let key = RecordKey { name: record.name.clone(), account: account.clone() };
@@ -281,15 +279,6 @@ pub enum CredentialConfig {
         /// The token.
         token: SecretRef,
     },
-}
-
-/// An endpoint, and what stands in front of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointConfig {
-    /// The public IP and its label.
-    pub endpoint: Endpoint,
-    /// The load balancer and its rules.
-    pub gateway: Option<Gateway>,
 }
 
 /// An account at a DNS provider.

@@ -5,10 +5,12 @@
 
 pub mod effect;
 pub mod endpoint;
+pub mod gateway;
 pub mod guard;
 pub mod name;
 pub mod plan;
 pub mod record;
+pub mod resource_id;
 pub mod state;
 pub mod verify;
 pub mod zone;

@@ -25,8 +25,9 @@ use async_trait::async_trait;
 
 use crate::model::endpoint::{Endpoint, Handle, PublicIp};
 use crate::model::name::Fqdn;
-use crate::model::plan::{NetworkChange, RecordChange};
+use crate::model::plan::{GatewayChange, NetworkChange, RecordChange};
 use crate::model::record::{Owner, RecordSet};
+use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, Seen, Zone};
 
 /// What to look for in a zone.
@@ -91,6 +92,35 @@ pub trait NetworkProvider: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`Kind`] tells.
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error>;
+
+    /// Makes one change to what stands behind a public IP, and follows it to its end. Whatever of others is in the
+    /// resource stays: the write is the resource as it was read just before, with the change in it.
+    ///
+    /// # Errors
+    /// As [`Kind`] tells; [`Kind::Stale`] when the part is neither as the change was planned against nor as it
+    /// shall be.
+    async fn build(&self, owner: &Owner, change: &GatewayChange) -> Result<(), Error>;
+
+    /// Which port of the public IP Azure says that it leads to `machine`, a network interface, by the NAT rule
+    /// called `rule` in the pool of that name; `None` when it leads nowhere.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    async fn mapping(
+        &self,
+        pool: &ResourceId,
+        machine: &ResourceId,
+        rule: &str,
+    ) -> Result<Option<Mapping>, Error>;
+}
+
+/// A port as Azure maps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The port that clients use.
+    pub frontend_port: u16,
+    /// The port on the machine.
+    pub backend_port: u16,
 }
 
 /// What the loop does about an error.

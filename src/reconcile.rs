@@ -148,7 +148,9 @@ impl Reconciler {
             }
             pass += 1;
             // Unblocked by this very pass: look again. Otherwise what was read and written is what stands.
-            if !provisioned || !plan.blocked.iter().any(|blocked| blocked.ours) {
+            // So does whoever lost a race: what stands there now decides what is to be done.
+            let unblocked = provisioned && plan.blocked.iter().any(|blocked| blocked.ours);
+            if !unblocked && !(done.stale && reviewed.is_none()) {
                 break (observed, cleared);
             }
         };
@@ -180,6 +182,7 @@ fn decide(desired: &Desired, observed: &Observed) -> Cleared {
 fn within(plan: &Plan, announced: &BTreeSet<Subject>) -> bool {
     plan.steps.iter().all(|step| match &step.action {
         Action::Network(change) => announced.contains(&Subject::PublicIp(change.endpoint.clone())),
+        Action::Gateway(_) => announced.contains(&step.subject()),
         Action::Record(change) => announced.contains(&Subject::Record(change.key.clone())),
         Action::Settle(_) => true,
     })

@@ -156,6 +156,8 @@ pub(crate) enum Allow {
     Relabel,
     /// More withdrawals in one round than `limits.deletes_per_round`.
     Deletes,
+    /// Opening a port to the whole internet, as `allow_from = ["internet"]` asks for.
+    Internet,
 }
 
 /// `cnamed status`

@@ -39,13 +39,6 @@ impl Composition {
     }
 
     fn build(config: Config, environment: &Environment) -> Result<Self, String> {
-        if let Some(endpoint) = config.endpoints.iter().find(|endpoint| endpoint.gateway.is_some()) {
-            return Err(format!(
-                "endpoint {}: load_balancer and nat_rule are understood and not provisioned yet; \
-                 nothing was done. Take them out of the configuration",
-                endpoint.endpoint.name
-            ));
-        }
         let extra_ca =
             match &config.tls.extra_ca {
                 Some(file) => {

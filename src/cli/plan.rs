@@ -68,6 +68,7 @@ pub(crate) fn consents(allow: &[Allow]) -> Consents {
     Consents {
         relabel: allow.contains(&Allow::Relabel),
         deletes: allow.contains(&Allow::Deletes),
+        internet: allow.contains(&Allow::Internet),
         ..Consents::default()
     }
 }

@@ -46,6 +46,9 @@ impl Watch for Progress {
             Event::Begun(Action::Network(change)) => {
                 format!("{} public IP of {}", change.verb(), change.endpoint)
             }
+            Event::Begun(Action::Gateway(change)) => {
+                format!("{} {} of {}", change.verb(), change.piece(), change.endpoint)
+            }
             Event::Begun(Action::Record(change)) => format!("{} {}", change.verb(), change.key),
             Event::Begun(Action::Settle(settle)) => format!("waiting until nobody gives {}", settle.key),
             Event::Ended(report) => format!("{} {}: done", report.verb, report.name),

@@ -253,6 +253,11 @@ fn holder(kind: SubjectKind, account: Option<&str>) -> String {
         (SubjectKind::Record, Some(account)) => account.to_owned(),
         (SubjectKind::Record, None) => String::new(),
         (SubjectKind::PublicIp, _) => "public IP".to_owned(),
+        (SubjectKind::LoadBalancer, _) => "load balancer".to_owned(),
+        (SubjectKind::NatRule, _) => "NAT rule".to_owned(),
+        (SubjectKind::NetworkSecurityGroup, _) => "security group".to_owned(),
+        (SubjectKind::NsgRule, _) => "security rule".to_owned(),
+        (SubjectKind::NetworkInterface, _) => "network interface".to_owned(),
     }
 }
 
@@ -261,6 +266,11 @@ fn place(kind: SubjectKind, name: &str, account: Option<&str>) -> String {
         (SubjectKind::Record, Some(account)) => format!("{name} in {account}"),
         (SubjectKind::Record, None) => name.to_owned(),
         (SubjectKind::PublicIp, _) => format!("public IP of {name}"),
+        (SubjectKind::LoadBalancer, _) => format!("load balancer {name}"),
+        (SubjectKind::NatRule, _) => format!("NAT rule {name}"),
+        (SubjectKind::NetworkSecurityGroup, _) => format!("security group {name}"),
+        (SubjectKind::NsgRule, _) => format!("security rule {name}"),
+        (SubjectKind::NetworkInterface, _) => format!("network interface {name}"),
     }
 }
 

@@ -10,6 +10,8 @@ mod gateway;
 mod record;
 mod value;
 
+pub(super) use gateway::INTERNET;
+
 use std::path::Path;
 
 use serde::Deserialize;
@@ -121,7 +123,7 @@ impl Build<'_> {
             self.parsed(&owner, Owner::parse, &format!("write it as in owner = \"{sample}\""))
         });
         let azure = file.azure.as_ref().and_then(|azure| self.azure(azure));
-        let endpoints = self.endpoints(&file.endpoint);
+        let endpoints = self.endpoints(&file.endpoint, azure.as_ref(), owner.as_ref());
         let accounts = self.accounts(&file.account, azure.as_ref());
         let records = self.records(&file.record, azure.as_ref(), &endpoints, &accounts);
         let watch = self.watch(&file.watch.unwrap_or_default());

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::at::At;
 use super::defaults;
-use super::{Cloud, CredentialKind, Protocol, ProviderKind};
+use super::{Cloud, CredentialKind, ProviderKind};
 use crate::model::endpoint::{Allocation, LabelScope};
+use crate::model::gateway::Protocol;
 use crate::model::record::{Mode, Policy};
 
 /// Configuration of cnamed, which keeps friendly names pointed at Azure.
@@ -153,7 +154,7 @@ pub(super) struct NatRuleFile {
     #[schemars(required, example = &"rdp")]
     pub(super) name: Option<At<String>>,
     /// The protocol.
-    #[schemars(extend("default" = Protocol::default()))]
+    #[schemars(with = "Option<String>", extend("enum" = ["tcp", "udp"], "default" = Protocol::default()))]
     pub(super) protocol: Option<At<Protocol>>,
     /// The port that clients use, 1 to 65534.
     #[schemars(required, range(min = 1, max = 65534), example = 63011)]
@@ -164,7 +165,7 @@ pub(super) struct NatRuleFile {
     /// The machine's network interface: a name in the endpoint's resource group, or a whole resource id.
     #[schemars(required, example = &"vm-jump-nic")]
     pub(super) network_interface: Option<At<String>>,
-    /// Who may connect: addresses in CIDR form of one family, or "internet" alone; needs `network_security_group`.
+    /// Who may connect: networks of one family, service tags, or "internet" alone; needs `network_security_group`.
     #[schemars(example = ["203.0.113.0/24"])]
     pub(super) allow_from: Option<At<Vec<At<String>>>>,
     /// The network security group that gets the rule: a name in the endpoint's resource group, or a resource id.

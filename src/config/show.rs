@@ -1,17 +1,18 @@
 //! The configuration as used, written as a file again.
 
 use super::at::At;
+use super::build::INTERNET;
 use super::defaults;
 use super::file::{
     AccountFile, AzureFile, ConfigFile, EndpointFile, HttpFile, LimitsFile, LoadBalancerFile, NatRuleFile,
     RecordFile, SecretFile, StateFile, TlsFile, VerifyFile, WatchFile, ZonesFile,
 };
-use super::gateway::{AllowFrom, Gateway, INTERNET, NatRule};
 use super::{
-    AccountConfig, AccountKind, AzureConfig, Cloud, Config, CredentialConfig, CredentialKind, EndpointConfig,
-    ProviderKind, RecordConfig, SecretRef,
+    AccountConfig, AccountKind, AzureConfig, Cloud, Config, CredentialConfig, CredentialKind, ProviderKind,
+    RecordConfig, SecretRef,
 };
-use crate::model::endpoint::Intent;
+use crate::model::endpoint::{Endpoint, Intent};
+use crate::model::gateway::{AllowFrom, Gateway, NatRule};
 
 /// Every key with its effective value, in the order of the documentation.
 pub(super) fn toml(config: &Config) -> String {
@@ -101,10 +102,10 @@ fn azure(azure: &AzureConfig) -> AzureFile {
     file
 }
 
-fn endpoint(config: &EndpointConfig) -> EndpointFile {
-    let ip = &config.endpoint.public_ip;
+fn endpoint(config: &Endpoint) -> EndpointFile {
+    let ip = &config.public_ip;
     EndpointFile {
-        name: some(config.endpoint.name.to_string()),
+        name: some(config.name.to_string()),
         resource_group: some(ip.resource_group.clone()),
         location: some(ip.location.clone()),
         public_ip: some(ip.name.clone()),
@@ -112,7 +113,7 @@ fn endpoint(config: &EndpointConfig) -> EndpointFile {
         label_scope: ip.label_scope.map(At::from),
         allocation: some(ip.allocation),
         zones: list(&ip.zones),
-        manage: some(config.endpoint.intent != Intent::Watch),
+        manage: some(config.intent != Intent::Watch),
         load_balancer: config.gateway.as_ref().map(|gateway| load_balancer(gateway).into()),
         nat_rule: (config.gateway.iter())
             .flat_map(|gateway| &gateway.nat_rules)
@@ -122,7 +123,7 @@ fn endpoint(config: &EndpointConfig) -> EndpointFile {
 }
 
 fn load_balancer(gateway: &Gateway) -> LoadBalancerFile {
-    LoadBalancerFile { name: some(gateway.load_balancer.clone()) }
+    LoadBalancerFile { name: some(gateway.load_balancer.name().to_owned()) }
 }
 
 fn nat_rule(rule: &NatRule) -> NatRuleFile {
@@ -131,13 +132,13 @@ fn nat_rule(rule: &NatRule) -> NatRuleFile {
         protocol: some(rule.protocol),
         frontend_port: some(rule.frontend_port),
         backend_port: some(rule.backend_port),
-        network_interface: some(rule.network_interface.clone()),
+        network_interface: some(rule.network_interface.to_string()),
         allow_from: rule.access.as_ref().and_then(|access| match &access.from {
             AllowFrom::Internet => list(&[INTERNET]),
-            AllowFrom::Networks(networks) => list(networks),
+            AllowFrom::Sources(sources) => list(sources),
         }),
         network_security_group: (rule.access.as_ref())
-            .map(|access| access.network_security_group.clone().into()),
+            .map(|access| access.network_security_group.to_string().into()),
         priority: rule.access.as_ref().and_then(|access| access.priority).map(At::from),
         idle_timeout_minutes: some(rule.idle_timeout_minutes),
     }

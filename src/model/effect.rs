@@ -1,5 +1,7 @@
 //! What a plan would leave behind, as far as that can be told without asking: for previews and for the laws.
 
+mod gateway;
+
 use super::endpoint::{LabelScope, Provisioning, PublicIp, PublicIpSpec};
 use super::name::Fqdn;
 use super::plan::{Action, NetworkChange, Plan, RecordChange, Step};
@@ -22,6 +24,7 @@ impl Observed {
         for step in steps {
             match &step.action {
                 Action::Network(change) => after.make(owner, change),
+                Action::Gateway(change) => after.build(owner, change),
                 Action::Record(change) => after.write(owner, change),
                 Action::Settle(_) => {}
             }
@@ -31,14 +34,15 @@ impl Observed {
 
     fn make(&mut self, owner: &Owner, change: &NetworkChange) {
         let freed = change.releases().map(|ip| ip.id.clone());
+        let gateway = self.endpoints.get(&change.endpoint).and_then(|state| state.gateway.clone());
         let state = if change.delete {
-            EndpointState { public_ip: Seen::Absent, label: Seen::Present(LabelHolder::Nobody) }
+            EndpointState { public_ip: Seen::Absent, label: Seen::Present(LabelHolder::Nobody), gateway }
         } else {
             let ip = match &change.held {
                 Some(held) => relabelled(held, &change.spec),
                 None => imagined(&change.spec, owner),
             };
-            EndpointState { public_ip: Seen::Present(ip), label: Seen::Absent }
+            EndpointState { public_ip: Seen::Present(ip), label: Seen::Absent, gateway }
         };
         self.endpoints.insert(change.endpoint.clone(), state);
         let Some(freed) = freed else { return };

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::gateway::Gateway;
 use super::name::{DnsLabel, Fqdn};
 use super::record::{Owner, Version};
 
@@ -180,6 +181,8 @@ pub struct Endpoint {
     pub name: Handle,
     /// Its public IP.
     pub public_ip: PublicIpSpec,
+    /// What stands behind it, if anything shall.
+    pub gateway: Option<Gateway>,
     /// What we may do to it.
     pub intent: Intent,
 }

@@ -10,6 +10,7 @@ use super::plan::{Blocked, Plan, Step, Subject};
 use super::state::{Desired, Observed};
 
 mod chain;
+mod gateway;
 mod network;
 mod record;
 
@@ -41,8 +42,28 @@ pub enum Rule {
     Mode,
     /// The resource cannot become what is wanted without being made anew.
     Immutable,
-    /// The resource would be deleted while another one stands on it.
+    /// The resource would be deleted, or put to use, while another one stands on it.
     InUse,
+    /// Two resources are of kinds that Azure does not let stand together.
+    Sku,
+    /// Two resources are in different regions or subscriptions.
+    Region,
+    /// The port leads elsewhere.
+    Port,
+    /// A security rule's priority is taken, or too late.
+    Priority,
+    /// A machine is behind another public load balancer.
+    Membership,
+    /// A machine has a public IP of its own.
+    OwnAddress,
+    /// Another security group keeps out what shall be let in.
+    Closed,
+    /// A port would be open to everybody.
+    Internet,
+    /// IPv4 and IPv6 are mixed.
+    Family,
+    /// What the gateway shall lead to does not exist.
+    Missing,
 }
 
 /// One change that will not be made, why, and what would allow it.
@@ -143,6 +164,7 @@ pub fn check(desired: &Desired, observed: &Observed, plan: Plan) -> Cleared {
     record::check(desired, observed, &plan, &mut refusals);
     chain::check(desired, observed, &plan, &mut refusals);
     network::check(desired, observed, &plan, &mut refusals);
+    gateway::check(desired, observed, &plan, &mut refusals);
     let plan = without(desired, plan, &refusals);
     Cleared { plan, refusals: refusals.into_iter().collect() }
 }
@@ -178,7 +200,7 @@ fn without(desired: &Desired, plan: Plan, refusals: &BTreeSet<Refusal>) -> Plan 
     }
     let refused: HashSet<&Subject> = refusals.iter().map(|refusal| &refusal.subject).collect();
     let endpoint_of = |subject: &Subject| match subject {
-        Subject::PublicIp(endpoint) => Some(endpoint.clone()),
+        Subject::PublicIp(endpoint) | Subject::Gateway(endpoint, _) => Some(endpoint.clone()),
         Subject::Record(key) => desired.records.get(key).map(|wanted| wanted.endpoint.clone()),
     };
     let mut blocked: Vec<Blocked> = (plan.blocked.into_iter())
@@ -227,6 +249,16 @@ impl fmt::Display for Rule {
             Self::Mode => "mode",
             Self::Immutable => "immutable",
             Self::InUse => "in-use",
+            Self::Sku => "sku",
+            Self::Region => "region",
+            Self::Port => "port",
+            Self::Priority => "priority",
+            Self::Membership => "membership",
+            Self::OwnAddress => "own-address",
+            Self::Closed => "closed",
+            Self::Internet => "internet",
+            Self::Family => "family",
+            Self::Missing => "missing",
         })
     }
 }

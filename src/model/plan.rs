@@ -13,10 +13,17 @@ use super::endpoint::{Handle, PublicIp, PublicIpSpec};
 use super::record::{Content, Owner, RecordSet, Ttl};
 use super::state::RecordKey;
 
+mod change;
 mod derive;
+mod dismantle;
+mod gateway;
 mod release;
 mod text;
 
+pub use change::{
+    GatewayChange, GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Part, Piece,
+    SecurityGroupChange, SecurityRuleChange,
+};
 pub use derive::{content, mode, plan};
 pub(super) use derive::{displaced, points_at_label};
 
@@ -26,6 +33,8 @@ pub(super) use derive::{displaced, points_at_label};
 pub enum Subject {
     /// The public IP of an endpoint.
     PublicIp(Handle),
+    /// A part of what stands behind it.
+    Gateway(Handle, Piece),
     /// A name in an account.
     Record(RecordKey),
 }
@@ -60,8 +69,10 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// Writes one resource of an endpoint.
+    /// Writes the public IP of an endpoint.
     Network(Box<NetworkChange>),
+    /// Writes one part of what stands behind it.
+    Gateway(Box<GatewayChange>),
     /// Writes one name in one account.
     Record(RecordChange),
     /// Waits until what a name said before is gone from every authoritative server and from every cache.
@@ -173,6 +184,7 @@ impl Step {
     pub fn subject(&self) -> Subject {
         match &self.action {
             Action::Network(change) => Subject::PublicIp(change.endpoint.clone()),
+            Action::Gateway(change) => Subject::Gateway(change.endpoint.clone(), change.piece()),
             Action::Record(change) => Subject::Record(change.key.clone()),
             Action::Settle(settle) => Subject::Record(settle.key.clone()),
         }
@@ -183,6 +195,7 @@ impl Step {
     pub fn verb(&self) -> Option<Verb> {
         match &self.action {
             Action::Network(change) => Some(change.verb()),
+            Action::Gateway(change) => Some(change.verb()),
             Action::Record(change) => Some(change.verb()),
             Action::Settle(_) => None,
         }

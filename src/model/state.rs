@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Availability, Endpoint, Handle, Intent, PublicIp};
+use super::gateway::GatewayState;
 use super::name::{Fqdn, longest_match};
 use super::record::{Data, Mode, Owner, Policy, RecordSet, Ttl};
 pub use super::zone::{NoZone, Zone, ZoneRules};
@@ -92,6 +93,8 @@ pub struct Consents {
     pub relabel: bool,
     /// More withdrawals in one round than the limit.
     pub deletes: bool,
+    /// Opening a port to the whole internet.
+    pub internet: bool,
 }
 
 /// Everything that is wanted.
@@ -183,6 +186,8 @@ pub struct EndpointState {
     /// Whether the wanted label is to be had; [`Seen::Absent`] means that nobody was asked, since the public IP
     /// holds it already.
     pub label: Seen<LabelHolder>,
+    /// What stands behind the public IP, where something shall.
+    pub gateway: Option<GatewayState>,
 }
 
 /// Who holds a label that our public IP does not hold.

@@ -42,8 +42,10 @@ pub(super) struct Applied {
     pub(super) touched: BTreeSet<RecordKey>,
     /// The public IPs that were written, as they were read afterwards.
     pub(super) public_ips: BTreeMap<Handle, Seen<PublicIp>>,
-    /// The endpoints whose public IP may be anything now, since a change to it failed.
+    /// The endpoints that must be looked at: something behind the public IP was changed, or a change failed.
     pub(super) uncertain: BTreeSet<Handle>,
+    /// Whether something met another state than it was planned for.
+    pub(super) stale: bool,
 }
 
 impl Reconciler {
@@ -85,6 +87,13 @@ impl Reconciler {
                     }
                     .boxed(),
                 ),
+                Action::Gateway(change) => work.push(
+                    async move {
+                        let result = self.network.build(&plan.owner, change).await;
+                        vec![(step, result.map(|()| Held::Otherwise))]
+                    }
+                    .boxed(),
+                ),
                 Action::Settle(settle) => work.push(
                     async move {
                         vec![(step, self.settle(settle, observed, watch).await.map(|()| Held::Otherwise))]
@@ -110,7 +119,7 @@ impl Reconciler {
         let changes: Vec<RecordChange> = (steps.iter())
             .filter_map(|step| match &plan.steps[*step].action {
                 Action::Record(change) => Some(change.clone()),
-                Action::Network(_) | Action::Settle(_) => None,
+                Action::Network(_) | Action::Gateway(_) | Action::Settle(_) => None,
             })
             .collect();
         let Some(provider) = self.accounts.get(&account) else {
@@ -232,15 +241,19 @@ impl Progress {
         let touched =
             (0..plan.steps.len()).filter(wrote).filter_map(|index| match &plan.steps[index].action {
                 Action::Record(change) => Some(change.key.clone()),
-                Action::Network(_) | Action::Settle(_) => None,
+                Action::Network(_) | Action::Gateway(_) | Action::Settle(_) => None,
             });
-        let failed = |(index, result): (&usize, &Result<(), Error>)| match &plan.steps[*index].action {
+        let unseen = |(index, result): (&usize, &Result<(), Error>)| match &plan.steps[*index].action {
             Action::Network(change) if result.is_err() => Some(change.endpoint.clone()),
+            Action::Gateway(change) => Some(change.endpoint.clone()),
             _ => None,
         };
-        let uncertain = self.ended.iter().filter_map(failed).collect();
+        let uncertain = self.ended.iter().filter_map(unseen).collect();
+        let lost =
+            |result: &Result<(), Error>| result.as_ref().is_err_and(|error| error.kind() == Kind::Stale);
+        let stale = self.ended.values().any(lost);
         let (changes, touched) = (self.reports(plan), touched.collect());
-        Applied { changes, touched, public_ips: self.public_ips, uncertain }
+        Applied { changes, touched, public_ips: self.public_ips, uncertain, stale }
     }
 
     /// Every change in the order of the plan. A wait that failed is told at what waited for it.

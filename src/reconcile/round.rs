@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::model::endpoint::Handle;
 use crate::model::guard::{Refusal, Rule};
 use crate::model::name::Fqdn;
-use crate::model::plan::{Action, Blocked, NetworkChange, Note, Plan, RecordChange, Subject, Verb};
+use crate::model::plan::{Action, Blocked, NetworkChange, Note, Piece, Plan, RecordChange, Subject, Verb};
 use crate::model::record::RecordSet;
 use crate::model::state::{Desired, Observed, RecordKey, Seen};
 use crate::model::verify::{Finding, Verdict};
@@ -95,6 +95,16 @@ pub enum EndpointStatus {
 pub enum SubjectKind {
     /// A public IP, named by its endpoint.
     PublicIp,
+    /// A load balancer.
+    LoadBalancer,
+    /// An inbound NAT rule.
+    NatRule,
+    /// A network security group.
+    NetworkSecurityGroup,
+    /// A rule of a network security group.
+    NsgRule,
+    /// A network interface.
+    NetworkInterface,
     /// A record.
     Record,
 }
@@ -369,9 +379,23 @@ fn together(names: &[&Fqdn], account: &Handle) -> String {
     }
 }
 
+fn piece_named(piece: &Piece) -> (SubjectKind, String) {
+    match piece {
+        Piece::LoadBalancer(name) => (SubjectKind::LoadBalancer, name.clone()),
+        Piece::NatRule(name) => (SubjectKind::NatRule, name.clone()),
+        Piece::SecurityGroup(name) => (SubjectKind::NetworkSecurityGroup, name.clone()),
+        Piece::SecurityRule(name) => (SubjectKind::NsgRule, name.clone()),
+        Piece::Interface(name) => (SubjectKind::NetworkInterface, name.clone()),
+    }
+}
+
 fn named(subject: &Subject) -> (SubjectKind, String, Option<Handle>) {
     match subject {
         Subject::PublicIp(endpoint) => (SubjectKind::PublicIp, endpoint.to_string(), None),
+        Subject::Gateway(_, piece) => {
+            let (kind, name) = piece_named(piece);
+            (kind, name, None)
+        }
         Subject::Record(RecordKey { name, account }) => {
             (SubjectKind::Record, name.to_string(), Some(account.clone()))
         }
@@ -415,6 +439,11 @@ impl ChangeReport {
                 let (before, after) = public_ip(change);
                 let (kind, name) = (SubjectKind::PublicIp, change.endpoint.to_string());
                 let verb = change.verb();
+                Some(Self { kind, name, account: None, verb, outcome, before, after, reason, error: None })
+            }
+            Action::Gateway(change) => {
+                let (kind, name) = piece_named(&change.piece());
+                let (verb, before, after) = (change.verb(), change.before(), change.after());
                 Some(Self { kind, name, account: None, verb, outcome, before, after, reason, error: None })
             }
             Action::Record(RecordChange { key, before, after }) => Some(Self {

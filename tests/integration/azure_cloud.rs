@@ -109,6 +109,7 @@ pub(crate) fn endpoint(label: &str) -> Endpoint {
             allocation: Allocation::Static,
             zones: Vec::new(),
         },
+        gateway: None,
         intent: Intent::Hold,
     }
 }

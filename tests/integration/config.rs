@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cnamed::config::{
-    self, AccountKind, AllowFrom, Config, CredentialConfig, Mistakes, Network, ResolverConfig, SecretRef,
+    self, AccountKind, Config, CredentialConfig, Mistakes, ResolverConfig, SecretRef,
 };
 use cnamed::model::endpoint::Intent;
+use cnamed::model::gateway::{AllowFrom, Network};
 use cnamed::model::record::{Mode, Policy};
 use cnamed::model::state::Consents;
 use proptest::prelude::*;
@@ -402,7 +403,7 @@ fn values_become_what_they_mean() {
     assert_eq!(*token, SecretRef::Env("CLOUDFLARE_API_TOKEN".into()));
     assert_eq!(zones.values().next().map(String::as_str), Some("023e105f4ecef8ad9ca31a8372d0c353"));
     let rule = &config.endpoints[0].gateway.as_ref().unwrap().nat_rules[0];
-    let AllowFrom::Networks(networks) = &rule.access.as_ref().unwrap().from else { panic!("networks") };
+    let AllowFrom::Sources(networks) = &rule.access.as_ref().unwrap().from else { panic!("networks") };
     assert_eq!(networks[0].to_string(), "203.0.113.0/24");
 }
 

@@ -284,7 +284,7 @@ proptest! {
             let Some(step) = waits else { break };
             stopped.insert(step.endpoint.clone());
             let told = after.blocked.iter().any(|blocked| match &blocked.subject {
-                Subject::PublicIp(endpoint) => Some(endpoint) == step.endpoint.as_ref(),
+                Subject::PublicIp(endpoint) | Subject::Gateway(endpoint, _) => Some(endpoint) == step.endpoint.as_ref(),
                 Subject::Record(_) => false,
             });
             prop_assert!(told, "{cleared}");

@@ -280,7 +280,7 @@ fn one_endpoint_refused_leaves_the_other() {
     other.public_ip.name = "pip-other".into();
     other.public_ip.label = DnsLabel::parse("other").unwrap();
     let state = Seen::Present(crate::laws::world::public_ip(8, Some("other")));
-    let state = cnamed::model::state::EndpointState { public_ip: state, label: Seen::Absent };
+    let state = cnamed::model::state::EndpointState { public_ip: state, label: Seen::Absent, gateway: None };
     scene.observed.endpoints.insert(other.name.clone(), state);
     scene.desired.endpoints.insert(other.name.clone(), other);
     scene.wants("jump.example.com", "cf", Mode::Alias);
@@ -298,7 +298,7 @@ fn a_label_waits_for_a_name_that_moves_away() {
     next.name = "next".parse().unwrap();
     next.public_ip.label = DnsLabel::parse("next").unwrap();
     let state = Seen::Present(crate::laws::world::public_ip(8, Some("next")));
-    let state = cnamed::model::state::EndpointState { public_ip: state, label: Seen::Absent };
+    let state = cnamed::model::state::EndpointState { public_ip: state, label: Seen::Absent, gateway: None };
     scene.observed.endpoints.insert(next.name.clone(), state);
     scene.desired = scene.desired.torn_down();
     scene.desired.endpoints.insert(next.name.clone(), next);

@@ -21,8 +21,8 @@ impl Scene {
         let jump = handle("jump");
         let public_ip =
             PublicIpSpec { label: DnsLabel::parse(label).unwrap(), name: "pip-jump".into(), ..spec(0) };
-        let endpoint = Endpoint { name: jump.clone(), public_ip, intent: Intent::Hold };
-        let state = EndpointState { public_ip: Seen::Absent, label: Seen::Present(LabelHolder::Nobody) };
+        let endpoint = Endpoint { name: jump.clone(), public_ip, gateway: None, intent: Intent::Hold };
+        let state = EndpointState { public_ip: Seen::Absent, label: Seen::Present(LabelHolder::Nobody), gateway: None };
         let desired = Desired {
             owner: owner("ops"),
             endpoints: [(jump.clone(), endpoint)].into(),
@@ -51,7 +51,7 @@ impl Scene {
     pub(crate) fn held(label: &str) -> Self {
         let mut scene = Self::nothing(label);
         let public_ip = Seen::Present(public_ip(7, Some(label)));
-        *scene.state() = EndpointState { public_ip, label: Seen::Absent };
+        *scene.state() = EndpointState { public_ip, label: Seen::Absent, gateway: None };
         scene
     }
 

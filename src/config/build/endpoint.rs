@@ -1,12 +1,14 @@
 //! `[[endpoint]]`: the public IP and its label.
 
 use super::Build;
+use super::gateway::Scope;
 use super::value::{location, resource, resource_group};
 use crate::config::at::At;
 use crate::config::file::EndpointFile;
-use crate::config::{EndpointConfig, defaults};
+use crate::config::{AzureConfig, defaults};
 use crate::model::endpoint::{Allocation, Endpoint, Intent, PublicIpSpec};
 use crate::model::name::DnsLabel;
+use crate::model::record::Owner;
 
 /// The tables of one kind: those that could be built, and the names that others may refer to.
 pub(super) struct Built<T> {
@@ -24,7 +26,12 @@ impl<T> Built<T> {
 }
 
 impl Build<'_> {
-    pub(super) fn endpoints(&mut self, files: &[At<EndpointFile>]) -> Built<EndpointConfig> {
+    pub(super) fn endpoints(
+        &mut self,
+        files: &[At<EndpointFile>],
+        azure: Option<&AzureConfig>,
+        owner: Option<&Owner>,
+    ) -> Built<Endpoint> {
         let names = self.names(files.iter().map(|file| file.value.name.as_ref()), "the endpoint");
         self.distinct(
             files,
@@ -36,8 +43,16 @@ impl Build<'_> {
             |file| Some((file.location.as_ref()?, file.label.as_ref()?, file.label_scope.is_none())),
             "the label",
         );
+        self.distinct(
+            files,
+            |file| {
+                Some((file.resource_group.as_ref()?, file.load_balancer.as_ref()?.value.name.as_ref()?, true))
+            },
+            "the load balancer",
+        );
+        self.distinct_parts(files, owner);
         Built {
-            built: files.iter().filter_map(|file| self.endpoint(file)).collect(),
+            built: files.iter().filter_map(|file| self.endpoint(file, azure)).collect(),
             complete: names.len() == files.len(),
             names,
         }
@@ -76,7 +91,7 @@ impl Build<'_> {
         }
     }
 
-    fn endpoint(&mut self, file: &At<EndpointFile>) -> Option<EndpointConfig> {
+    fn endpoint(&mut self, file: &At<EndpointFile>, azure: Option<&AzureConfig>) -> Option<Endpoint> {
         let (table, file) = (&file.span, &file.value);
         let name = file.name.as_ref().and_then(|name| self.handle(name));
         let group = file.resource_group.as_ref().and_then(|group| {
@@ -122,7 +137,13 @@ impl Build<'_> {
         };
         let manage = file.manage.as_ref().map_or(defaults::MANAGE, |manage| manage.value);
         self.dynamic(file, manage);
-        let gateway = self.gateway(table, file);
+        let subscription = azure.map_or("", |azure| azure.subscription.as_str());
+        let at = Scope {
+            subscription,
+            group: group.as_deref().unwrap_or_default(),
+            public_ip: public_ip.as_deref().unwrap_or_default(),
+        };
+        let gateway = self.gateway(table, file, at);
         let public_ip = PublicIpSpec {
             resource_group: group?,
             name: public_ip?,
@@ -133,7 +154,7 @@ impl Build<'_> {
             zones: zones?,
         };
         let intent = if manage { Intent::Hold } else { Intent::Watch };
-        Some(EndpointConfig { endpoint: Endpoint { name: name?, public_ip, intent }, gateway: gateway? })
+        Some(Endpoint { name: name?, public_ip, gateway: gateway?, intent })
     }
 
     /// A dynamic address is a Basic one: no longer made, without zones, and behind no Standard load balancer.

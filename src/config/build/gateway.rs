@@ -8,12 +8,37 @@ use super::value::{resource, resource_or_id};
 use crate::config::at::At;
 use crate::config::defaults;
 use crate::config::file::{EndpointFile, NatRuleFile};
-use crate::config::gateway::{Access, AllowFrom, Gateway, INTERNET, NatRule, Network};
+use crate::model::gateway::{Access, AllowFrom, Gateway, LONGEST_NAME, NatRule, Network, Source, marked};
+use crate::model::record::Owner;
+use crate::model::resource_id::ResourceId;
+
+/// Where names without an id stand.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'s> {
+    pub(super) subscription: &'s str,
+    pub(super) group: &'s str,
+    pub(super) public_ip: &'s str,
+}
+
+impl Scope<'_> {
+    fn id(self, kind: &str, name: &str) -> ResourceId {
+        if name.starts_with('/') {
+            ResourceId::new(name)
+        } else {
+            ResourceId::network(self.subscription, self.group, kind, name)
+        }
+    }
+}
 
 impl Build<'_> {
     /// The gateway, if there is one; the outer `None` means that it is wrong.
-    pub(super) fn gateway(&mut self, table: &Range<usize>, file: &EndpointFile) -> Option<Option<Gateway>> {
-        let rules: Vec<_> = file.nat_rule.iter().map(|rule| self.nat_rule(rule)).collect();
+    pub(super) fn gateway(
+        &mut self,
+        table: &Range<usize>,
+        file: &EndpointFile,
+        at: Scope<'_>,
+    ) -> Option<Option<Gateway>> {
+        let rules: Vec<_> = file.nat_rule.iter().map(|rule| self.nat_rule(rule, at)).collect();
         self.names(file.nat_rule.iter().map(|rule| rule.value.name.as_ref()), "the NAT rule");
         self.distinct_ports(&file.nat_rule);
         self.distinct_priorities(&file.nat_rule);
@@ -22,7 +47,8 @@ impl Build<'_> {
                 let name = balancer.value.name.as_ref()?;
                 let name = self.parsed(name, resource, NAMING)?;
                 Some(Some(Gateway {
-                    load_balancer: name,
+                    public_ip: at.id("publicIPAddresses", at.public_ip),
+                    load_balancer: at.id("loadBalancers", &name),
                     nat_rules: rules.into_iter().collect::<Option<_>>()?,
                 }))
             }
@@ -36,19 +62,19 @@ impl Build<'_> {
         }
     }
 
-    fn nat_rule(&mut self, file: &At<NatRuleFile>) -> Option<NatRule> {
+    fn nat_rule(&mut self, file: &At<NatRuleFile>, at: Scope<'_>) -> Option<NatRule> {
         let (table, file) = (&file.span, &file.value);
         let name = file.name.as_ref().and_then(|name| self.parsed(name, resource, NAMING));
         let interface = file.network_interface.as_ref().and_then(|interface| {
             self.parsed(interface, |text| resource_or_id(text, "networkInterfaces"), NAMING_OR_ID)
         });
-        let access = self.access(table, file);
+        let access = self.access(table, file, at);
         Some(NatRule {
             name: name?,
             protocol: file.protocol.as_ref().map(|at| at.value).unwrap_or_default(),
             frontend_port: file.frontend_port.as_ref()?.value,
             backend_port: file.backend_port.as_ref()?.value,
-            network_interface: interface?,
+            network_interface: at.id("networkInterfaces", &interface?),
             access: access?,
             idle_timeout_minutes: (file.idle_timeout_minutes.as_ref())
                 .map_or(defaults::IDLE_TIMEOUT_MINUTES, |at| at.value),
@@ -56,7 +82,7 @@ impl Build<'_> {
     }
 
     /// The security rule, if there is one; the outer `None` means that it is wrong.
-    fn access(&mut self, table: &Range<usize>, file: &NatRuleFile) -> Option<Option<Access>> {
+    fn access(&mut self, table: &Range<usize>, file: &NatRuleFile, at: Scope<'_>) -> Option<Option<Access>> {
         if ["network_security_group", "allow_from"].iter().any(|key| self.report.dropped(table, key)) {
             return None;
         }
@@ -66,7 +92,7 @@ impl Build<'_> {
                 let group = self.parsed(group, |text| resource_or_id(text, kind), NAMING_OR_ID);
                 let from = self.allow_from(allowed, file);
                 let priority = file.priority.as_ref().map(|at| at.value);
-                Some(Some(Access { network_security_group: group?, from: from?, priority }))
+                Some(Some(Access { network_security_group: at.id(kind, &group?), from: from?, priority }))
             }
             (Some(group), None) => {
                 let problem = "a security rule needs to know who may connect";
@@ -113,18 +139,55 @@ impl Build<'_> {
             Ok(network) if network.is_everything() => {
                 Err(format!("\"{network}\" is the whole internet, which must be spelled \"internet\""))
             }
-            other => other.map_err(|error| error.to_string()),
+            Ok(network) => Ok(Source::Network(network)),
+            Err(_) if is_service_tag(text) => Ok(Source::Tag(text.to_owned())),
+            Err(error) => Err(error.to_string()),
         };
-        let networks =
-            self.list("allow_from", list, parse, "write it as in allow_from = [\"203.0.113.0/24\"]")?;
-        let family = networks.first().map(|network| network.address().is_ipv4());
-        let other = networks.iter().position(|network| Some(network.address().is_ipv4()) != family);
+        let remedy = "write it as in allow_from = [\"203.0.113.0/24\"]";
+        let sources = self.list("allow_from", list, parse, remedy)?;
+        let family = |source: &Source| match source {
+            Source::Network(network) => Some(network.address().is_ipv4()),
+            Source::Tag(_) => None,
+        };
+        let first = sources.iter().find_map(family);
+        let other = sources.iter().position(|source| family(source).is_some_and(|this| Some(this) != first));
         if let Some(stranger) = other.and_then(|at| list.value.get(at)) {
             let problem = "a security rule holds IPv4 or IPv6, not both";
             self.report.mistake(&stranger.span, problem, "keep one family");
             return None;
         }
-        Some(AllowFrom::Networks(networks))
+        Some(AllowFrom::Sources(sources))
+    }
+
+    /// What is made for a NAT rule has its name and a prefix, in one load balancer and one security group.
+    pub(super) fn distinct_parts(&mut self, files: &[At<EndpointFile>], owner: Option<&Owner>) {
+        let Some(owner) = owner else { return };
+        let mut taken: BTreeMap<String, &At<String>> = BTreeMap::new();
+        for endpoint in files.iter().map(|file| &file.value) {
+            for name in endpoint.nat_rule.iter().filter_map(|rule| rule.value.name.as_ref()) {
+                let whole = marked(owner, &name.value);
+                if whole.len() > LONGEST_NAME {
+                    let problem = format!(
+                        "\"{whole}\" is what Azure would hold, and is longer than {LONGEST_NAME} characters"
+                    );
+                    self.report.mistake(&name.span, problem, "shorten the rule's name, or the owner");
+                }
+                let elsewhere = |first: &&At<String>| {
+                    !endpoint
+                        .nat_rule
+                        .iter()
+                        .any(|rule| rule.value.name.as_ref().is_some_and(|own| own.span == first.span))
+                };
+                if let Some(first) = taken.insert(name.value.to_lowercase(), name).filter(elsewhere) {
+                    let line = self.source.line(first.span.start);
+                    let problem = format!(
+                        "the NAT rule \"{}\" is another endpoint's already, on line {line}",
+                        name.value
+                    );
+                    self.report.mistake(&name.span, problem, "give each rule of the file a name of its own");
+                }
+            }
+        }
     }
 
     /// One port of one protocol leads to one place.
@@ -162,3 +225,13 @@ impl Build<'_> {
 const NAMING: &str = "up to 80 letters, digits and `_ . -`, from a letter or digit on";
 const NAMING_OR_ID: &str =
     "write a name in the endpoint's resource group, or a whole resource id from /subscriptions on";
+
+/// Whether `text` has the form of a service tag, such as `AzureCloud.WestEurope`. Azure knows which there are.
+fn is_service_tag(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+        && !text.eq_ignore_ascii_case(INTERNET)
+}
+
+/// How the file spells the whole internet.
+pub(in crate::config) const INTERNET: &str = "internet";

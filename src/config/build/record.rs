@@ -8,8 +8,8 @@ use super::value::instead;
 use crate::config::at::At;
 use crate::config::file::RecordFile;
 use crate::config::shape::ANY;
-use crate::config::{AccountConfig, AccountKind, AzureConfig, EndpointConfig, RecordConfig, defaults};
-use crate::model::endpoint::Handle;
+use crate::config::{AccountConfig, AccountKind, AzureConfig, RecordConfig, defaults};
+use crate::model::endpoint::{Endpoint, Handle};
 use crate::model::name::{Fqdn, ZoneName};
 use crate::model::record::{Mode, Ttl};
 
@@ -19,7 +19,7 @@ impl Build<'_> {
         &mut self,
         files: &[At<RecordFile>],
         azure: Option<&AzureConfig>,
-        endpoints: &Built<EndpointConfig>,
+        endpoints: &Built<Endpoint>,
         accounts: &Built<AccountConfig>,
     ) -> Vec<RecordConfig> {
         let mut holders: BTreeMap<(Fqdn, String), usize> = BTreeMap::new();
@@ -190,7 +190,7 @@ impl Build<'_> {
         &mut self,
         file: &RecordFile,
         endpoint: Option<&Handle>,
-        endpoints: &Built<EndpointConfig>,
+        endpoints: &Built<Endpoint>,
         chosen: &[(&At<String>, &AccountConfig)],
     ) {
         let Some(proxied) = file.proxied.as_ref().filter(|proxied| proxied.value) else { return };
@@ -203,7 +203,7 @@ impl Build<'_> {
             );
         }
         let rules = (endpoints.built.iter())
-            .filter(|one| Some(&one.endpoint.name) == endpoint)
+            .filter(|one| Some(&one.name) == endpoint)
             .filter_map(|one| one.gateway.as_ref())
             .flat_map(|gateway| &gateway.nat_rules);
         if let Some((rule, what)) = rules.filter_map(|rule| Some((rule, rule.remote_access()?))).next() {

@@ -6,8 +6,9 @@ use super::record::left_behind;
 use super::{Refusal, Rule};
 use crate::model::endpoint::{Allocation, Endpoint, Handle, Intent, PublicIp};
 use crate::model::name::Fqdn;
-use crate::model::plan::{Action, NetworkChange, Plan, Subject, points_at_label};
+use crate::model::plan::{Action, NetworkChange, Part, Plan, Subject, points_at_label};
 use crate::model::record::RecordSet;
+use crate::model::resource_id::ResourceId;
 use crate::model::state::{Desired, LabelHolder, Observed, RecordKey, Seen};
 
 /// Every endpoint, and every change to one.
@@ -15,7 +16,8 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
     let mut given_up: HashMap<&Handle, &Fqdn> = HashMap::new();
     for step in &plan.steps {
         let Action::Network(change) = &step.action else { continue };
-        changed(desired, change, refusals);
+        let taken_off = takes_off(plan, change);
+        changed(desired, change, taken_off, refusals);
         if let Some(label) = change.releases().and_then(|held| held.fqdn.as_ref()) {
             given_up.insert(&change.endpoint, label);
         }
@@ -38,7 +40,22 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
     }
 }
 
-fn changed(desired: &Desired, change: &NetworkChange, refusals: &mut BTreeSet<Refusal>) {
+/// Whether `plan` takes the public IP off what it stands in front of.
+fn takes_off(plan: &Plan, change: &NetworkChange) -> bool {
+    let user = change.held.as_ref().and_then(|held| held.attached_to.as_deref()).map(ResourceId::new);
+    plan.steps.iter().any(|step| match &step.action {
+        Action::Gateway(other) if other.endpoint == change.endpoint => match &other.part {
+            Part::LoadBalancer(balancer) => {
+                Some(&balancer.id) == user.as_ref()
+                    && (balancer.delete || !balancer.without_frontends.is_empty())
+            }
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+fn changed(desired: &Desired, change: &NetworkChange, taken_off: bool, refusals: &mut BTreeSet<Refusal>) {
     let NetworkChange { endpoint, spec, held, delete } = change;
     let mut refuse = |rule, reason: String, allow: String| {
         refusals.insert(of(endpoint, rule, reason, allow));
@@ -53,7 +70,7 @@ fn changed(desired: &Desired, change: &NetworkChange, refusals: &mut BTreeSet<Re
         }
         return;
     };
-    if let (true, Some(user)) = (*delete, &held.attached_to) {
+    if let (true, Some(user)) = (*delete && !taken_off, &held.attached_to) {
         let reason = format!("The public IP {} still stands in front of {user}.", spec.name);
         refuse(Rule::InUse, reason, format!("take {} off {user}, then run the same again", spec.name));
     }

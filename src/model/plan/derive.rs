@@ -3,7 +3,8 @@
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
-use super::release::Release;
+use super::gateway::Shared;
+use super::release::Leaving;
 use super::{Action, Blocked, NetworkChange, Note, Plan, RecordChange, Step, Subject};
 use crate::model::endpoint::{Endpoint, Handle, Intent, Provisioning, PublicIp};
 use crate::model::name::Fqdn;
@@ -37,11 +38,15 @@ pub(super) struct Planner<'p> {
     pub(super) zones: ZoneIndex<'p>,
     pub(super) plan: Plan,
     /// The labels to give up, once everything else is planned.
-    pub(super) releases: Vec<Release<'p>>,
+    pub(super) releases: Vec<Leaving<'p>>,
     /// The step that writes each name.
     pub(super) written: HashMap<&'p RecordKey, usize>,
     /// Every name of ours that points at a name, by that name. Only a release asks.
     pub(super) pointing: OnceCell<HashMap<&'p Fqdn, Vec<&'p RecordKey>>>,
+    /// What the gateways of several endpoints share.
+    pub(super) shared: Shared,
+    /// The steps without which a name of the endpoint at hand would lead to a closed door.
+    behind: Vec<usize>,
     followers: HashMap<&'p Handle, Vec<Follower<'p>>>,
 }
 
@@ -60,6 +65,8 @@ impl<'p> Planner<'p> {
             releases: Vec::new(),
             written: HashMap::new(),
             pointing: OnceCell::new(),
+            shared: Shared::default(),
+            behind: Vec::new(),
             followers,
         }
     }
@@ -107,12 +114,13 @@ impl<'p> Planner<'p> {
         let spec = &endpoint.public_ip;
         let change =
             NetworkChange { endpoint: endpoint.name.clone(), spec: spec.clone(), held: None, delete: false };
-        self.step(
+        let made = self.step(
             Some(&endpoint.name),
             Action::Network(Box::new(change)),
             Vec::new(),
             "does not exist yet".into(),
         );
+        self.gateway(endpoint, Some(made));
         for (key, wanted) in self.followers_of(&endpoint.name) {
             if wanted.withdraw {
                 self.withdraw(key, wanted, REMOVED);
@@ -160,7 +168,8 @@ impl<'p> Planner<'p> {
         let subject = || Subject::PublicIp(endpoint.name.clone());
         let hold = endpoint.intent == Intent::Hold;
         let labelled = ip.label.as_ref() == Some(&spec.label);
-        let mut coming = false;
+        let mut coming = None;
+        self.behind.clear();
         if !hold {
             if let (false, Some(label)) = (labelled, &ip.label) {
                 let text = format!("its label is {label}, not {}; names follow it as it is", spec.label);
@@ -175,24 +184,27 @@ impl<'p> Planner<'p> {
                 return self.relabel(endpoint, ip);
             } else {
                 let reason = format!("it has no label, and {} is wanted", spec.label);
-                self.keep(endpoint, ip, reason);
-                coming = true;
+                coming = Some(self.keep(endpoint, ip, reason));
+                self.behind = self.gateway(endpoint, coming);
             }
-        } else if ip.provisioning == Provisioning::Failed {
-            self.keep(endpoint, ip, "its last operation failed".into());
+        } else {
+            let failed = ip.provisioning == Provisioning::Failed;
+            let repair = failed.then(|| self.keep(endpoint, ip, "its last operation failed".into()));
+            self.behind = self.gateway(endpoint, repair);
         }
         for (key, wanted) in self.followers_of(&endpoint.name) {
             if !hold && ip.fqdn.is_none() && !wanted.withdraw && self.claimable(endpoint, state, key) {
                 self.withdraw(key, wanted, CLAIMABLE);
             } else {
-                self.record(key, wanted, ip, coming);
+                self.record(key, wanted, ip, coming.is_some());
             }
         }
+        self.behind.clear();
     }
 
-    fn keep(&mut self, endpoint: &'p Endpoint, ip: &PublicIp, reason: String) {
+    fn keep(&mut self, endpoint: &'p Endpoint, ip: &PublicIp, reason: String) -> usize {
         let change = NetworkChange::of(endpoint, ip, false);
-        self.step(Some(&endpoint.name), Action::Network(Box::new(change)), Vec::new(), reason);
+        self.step(Some(&endpoint.name), Action::Network(Box::new(change)), Vec::new(), reason)
     }
 
     /// What only a new resource could change is told, and left.
@@ -330,7 +342,10 @@ impl<'p> Planner<'p> {
     }
 
     fn write(&mut self, key: &'p RecordKey, endpoint: Option<&Handle>, change: RecordChange, reason: String) {
-        let step = self.step(endpoint, Action::Record(change), Vec::new(), reason);
+        // A new name comes last, so that whoever tries it finds the door open; one that is mended waits for nothing.
+        let new = change.before.is_empty() && change.after.is_some();
+        let after = if new { self.behind.clone() } else { Vec::new() };
+        let step = self.step(endpoint, Action::Record(change), after, reason);
         self.written.insert(key, step);
     }
 

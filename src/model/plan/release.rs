@@ -20,6 +20,14 @@ pub(super) struct Release<'p> {
     delete: bool,
 }
 
+/// What is taken down once no name leads to it any more.
+pub(super) enum Leaving<'p> {
+    /// A label, with the gateway behind it where the public IP goes too.
+    Label(Release<'p>),
+    /// A gateway alone: its public IP is not ours, or is gone.
+    Gateway(&'p Endpoint),
+}
+
 impl<'p> Planner<'p> {
     /// Withdraw, rename, restore: a public IP has one label, so the old one is free the moment it is renamed.
     ///
@@ -39,7 +47,7 @@ impl<'p> Planner<'p> {
             }
         }
         if obstacle.is_none() {
-            self.releases.push(Release { endpoint, ip, delete: false });
+            self.releases.push(Leaving::Label(Release { endpoint, ip, delete: false }));
         }
     }
 
@@ -53,13 +61,14 @@ impl<'p> Planner<'p> {
             Some(ip) if ip.mark.as_ref() == Some(&self.desired.owner) => {
                 match self.obstacle(endpoint, ip, true) {
                     Some(waits_for) => self.block(subject, &waits_for, false),
-                    None => self.releases.push(Release { endpoint, ip, delete: true }),
+                    None => self.releases.push(Leaving::Label(Release { endpoint, ip, delete: true })),
                 }
             }
             Some(_) => {
                 self.plan.notes.push(Note { subject, text: "does not carry our mark, and stays".into() });
+                self.releases.push(Leaving::Gateway(endpoint));
             }
-            None => {}
+            None => self.releases.push(Leaving::Gateway(endpoint)),
         }
     }
 
@@ -143,7 +152,14 @@ impl<'p> Planner<'p> {
 
     /// The waits and the releases themselves, after every step that makes a name leave.
     pub(super) fn releases(&mut self) {
-        for Release { endpoint, ip, delete } in std::mem::take(&mut self.releases) {
+        for leaving in std::mem::take(&mut self.releases) {
+            let Release { endpoint, ip, delete } = match leaving {
+                Leaving::Label(release) => release,
+                Leaving::Gateway(endpoint) => {
+                    self.abandon(endpoint);
+                    continue;
+                }
+            };
             let mut leaving: Vec<&'p RecordKey> = (self.followers_of(&endpoint.name).into_iter())
                 .filter(|follower| delete || follower.1.withdraw || self.by_label(*follower))
                 .map(|(key, _)| key)
@@ -166,9 +182,26 @@ impl<'p> Planner<'p> {
                 Some(held) => format!("its label {held} becomes {}", endpoint.public_ip.label),
                 None => format!("it gets the label {}", endpoint.public_ip.label),
             };
+            let after = if delete { self.dismantle(endpoint, &settled) } else { Some(settled) };
+            let Some(after) = after else {
+                let subject = Subject::PublicIp(endpoint.name.clone());
+                self.block(subject, "what stands behind it to be taken down", false);
+                continue;
+            };
             let change = NetworkChange::of(endpoint, ip, delete);
-            self.step(Some(&endpoint.name), Action::Network(Box::new(change)), settled, reason);
+            self.step(Some(&endpoint.name), Action::Network(Box::new(change)), after, reason);
         }
+    }
+
+    /// Takes down the gateway of a public IP that stays, or is gone.
+    fn abandon(&mut self, endpoint: &'p Endpoint) {
+        if !self.has_remains(endpoint) {
+            return;
+        }
+        let names = self.followers_of(&endpoint.name);
+        let settled: Vec<usize> =
+            names.into_iter().filter_map(|(key, _)| self.settle(endpoint, key)).collect();
+        self.dismantle(endpoint, &settled);
     }
 
     /// Whether `key` points at `ip`'s label and nothing planned changes that.

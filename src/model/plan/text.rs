@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+mod gateway;
+
 use super::{Action, NetworkChange, Plan, RecordChange, Settle, Step, Subject, Verb};
 use crate::model::endpoint::PublicIp;
 use crate::model::record::RecordSet;
@@ -92,6 +94,7 @@ impl Step {
     pub fn before_text(&self) -> Option<String> {
         match &self.action {
             Action::Network(change) => change.before(),
+            Action::Gateway(change) => change.before(),
             Action::Record(change) => change.before_text(),
             Action::Settle(_) => None,
         }
@@ -102,6 +105,7 @@ impl Step {
     pub fn after_text(&self) -> Option<String> {
         match &self.action {
             Action::Network(change) => change.after(),
+            Action::Gateway(change) => change.after(),
             Action::Record(change) => change.after.as_ref().map(ToString::to_string),
             Action::Settle(_) => None,
         }
@@ -158,6 +162,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PublicIp(endpoint) => write!(f, "public IP of {endpoint}"),
+            Self::Gateway(endpoint, piece) => write!(f, "{piece} of {endpoint}"),
             Self::Record(key) => key.fmt(f),
         }
     }

@@ -16,10 +16,11 @@ use super::operation::{Condition, Write};
 use super::{Arm, at, implausible, settable, text_at};
 use crate::model::endpoint::{Allocation, Endpoint, LabelScope, Provisioning, PublicIp, PublicIpSpec};
 use crate::model::name::DnsLabel;
-use crate::model::plan::NetworkChange;
+use crate::model::plan::{GatewayChange, NetworkChange};
 use crate::model::record::{Owner, mark};
+use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, LabelHolder, Seen};
-use crate::provider::{Error, Kind, NetworkProvider};
+use crate::provider::{Error, Kind, Mapping, NetworkProvider};
 
 /// The subscription that holds the endpoints.
 #[derive(Debug)]
@@ -204,18 +205,18 @@ impl NetworkProvider for AzureNetwork {
             Ok(None) => Seen::Absent,
             Err(error) => {
                 let label = Seen::Unknown("not asked, since the public IP could not be read".into());
-                return EndpointState { public_ip: Seen::Unknown(error.chain()), label };
+                return EndpointState { public_ip: Seen::Unknown(error.chain()), label, gateway: None };
             }
         };
         let held = public_ip.present();
         if held.is_some_and(|ip| ip.label.as_ref() == Some(&spec.label)) {
-            return EndpointState { public_ip, label: Seen::Absent };
+            return EndpointState { public_ip, label: Seen::Absent, gateway: None };
         }
         let label = match self.holder(spec, held.map(|ip| ip.id.as_str())).await {
             Ok(holder) => Seen::Present(holder),
             Err(error) => Seen::Unknown(error.chain()),
         };
-        EndpointState { public_ip, label }
+        EndpointState { public_ip, label, gateway: None }
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
@@ -225,6 +226,13 @@ impl NetworkProvider for AzureNetwork {
             (Some(held), true) => self.delete(owner, &change.spec, held).await.map(|()| None),
             (None, true) => Ok(None),
         }
+    }
+    async fn build(&self, _: &Owner, change: &GatewayChange) -> Result<(), Error> {
+        Err(Error::new(Kind::Rejected, "build", change.piece().to_string()))
+    }
+
+    async fn mapping(&self, _: &ResourceId, _: &ResourceId, rule: &str) -> Result<Option<Mapping>, Error> {
+        Err(Error::new(Kind::Rejected, "read", rule))
     }
 }
 

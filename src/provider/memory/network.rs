@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use super::{Fault, Faults, Operation, struck, unread};
 use crate::model::endpoint::{Allocation, Endpoint, Provisioning, PublicIp, PublicIpSpec};
 use crate::model::name::{DnsLabel, Fqdn};
-use crate::model::plan::NetworkChange;
+use crate::model::plan::{GatewayChange, NetworkChange};
 use crate::model::record::{Owner, Version};
+use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, LabelHolder, Seen};
-use crate::provider::{Error, Kind, NetworkProvider};
+use crate::provider::{Error, Kind, Mapping, NetworkProvider};
 
 /// The account that holds endpoints' resources, in memory.
 #[derive(Debug, Default)]
@@ -135,7 +136,11 @@ impl NetworkProvider for MemoryNetwork {
         let mut state = self.state();
         if let Some(fault) = state.faults.strike(&Operation::Observe) {
             let reason = unread(fault, "read", endpoint.public_ip.name.clone()).to_string();
-            return EndpointState { public_ip: Seen::Unknown(reason.clone()), label: Seen::Unknown(reason) };
+            return EndpointState {
+                public_ip: Seen::Unknown(reason.clone()),
+                label: Seen::Unknown(reason),
+                gateway: None,
+            };
         }
         let spec = &endpoint.public_ip;
         let held = state.held.get(&place(&spec.resource_group, &spec.name)).cloned();
@@ -143,7 +148,7 @@ impl NetworkProvider for MemoryNetwork {
             Some(ip) if ip.label.as_ref() == Some(&spec.label) => Seen::Absent,
             _ => Seen::Present(state.holder(spec)),
         };
-        EndpointState { public_ip: held.map_or(Seen::Absent, Seen::Present), label }
+        EndpointState { public_ip: held.map_or(Seen::Absent, Seen::Present), label, gateway: None }
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
@@ -151,6 +156,13 @@ impl NetworkProvider for MemoryNetwork {
         let fault = state.faults.strike(&Operation::Provision(change.endpoint.clone()));
         let resource = format!("the public IP {}", change.spec.name);
         struck(fault, "write", &resource, || state.make(owner, change))
+    }
+    async fn build(&self, _: &Owner, change: &GatewayChange) -> Result<(), Error> {
+        Err(Error::new(Kind::Rejected, "build", change.piece().to_string()))
+    }
+
+    async fn mapping(&self, _: &ResourceId, _: &ResourceId, rule: &str) -> Result<Option<Mapping>, Error> {
+        Err(Error::new(Kind::Rejected, "read", rule))
     }
 }
 

@@ -58,7 +58,7 @@ fn spec(at: usize) -> PublicIpSpec {
 }
 
 fn endpoint() -> Endpoint {
-    Endpoint { name: handle("jump"), public_ip: spec(0), intent: Intent::Hold }
+    Endpoint { name: handle("jump"), public_ip: spec(0), gateway: None, intent: Intent::Hold }
 }
 
 fn change(spec: PublicIpSpec, held: Option<PublicIp>, delete: bool) -> NetworkChange {

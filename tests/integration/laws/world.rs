@@ -133,9 +133,9 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
                 let public_ip = PublicIpSpec { label_scope: *scope, ..spec(at) };
                 desired
                     .endpoints
-                    .insert(name.clone(), Endpoint { name: name.clone(), public_ip, intent: *intent });
+                    .insert(name.clone(), Endpoint { name: name.clone(), public_ip, gateway: None, intent: *intent });
                 if let Some(ip) = ip(at) {
-                    observed.endpoints.insert(name, EndpointState { public_ip: ip, label: Seen::Absent });
+                    observed.endpoints.insert(name, EndpointState { public_ip: ip, label: Seen::Absent, gateway: None });
                 }
             }
             // A name in Azure has one holder.
@@ -384,9 +384,11 @@ fn data() -> impl Strategy<Value = Data> {
 fn consents() -> impl Strategy<Value = Consents> {
     let from = prop_oneof![Just(None), Just(Some("others"))];
     let adopt = option::of((select(&NAMES[..]), from));
-    (adopt, any::<bool>(), any::<bool>()).prop_map(|(adopt, relabel, deletes)| Consents {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (adopt, flags).prop_map(|(adopt, (relabel, deletes, internet))| Consents {
         adopt: adopt.map(|(name, from)| (fqdn(name), from.map(owner))).into_iter().collect(),
         relabel,
         deletes,
+        internet,
     })
 }

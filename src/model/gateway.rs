@@ -1,25 +1,41 @@
-//! What stands in front of an endpoint: the load balancer, the ports that lead through it, and who may use them.
+//! The gateway in front of an endpoint, as wanted: one load balancer, the ports that lead through it, who may use them.
+//!
+//! What Azure gives no place for tags carries its mark in its name: `cnamed_OWNER_NAME`. An owner has no underscore,
+//! so no two instances can mean the same one.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::record::Owner;
+use super::resource_id::ResourceId;
+
+pub mod admission;
+pub mod fit;
+mod held;
+
+pub use held::{
+    Frontend, GatewayState, HeldNatRule, HeldPool, IpConfiguration, LoadBalancer, NetworkInterface, Ports,
+    SecurityGroup, SecurityRule, Subnet,
+};
+
 /// A load balancer and its inbound NAT rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gateway {
-    /// The load balancer's name, in the endpoint's resource group.
-    pub load_balancer: String,
+    /// The public IP in front of it.
+    pub public_ip: ResourceId,
+    /// The load balancer.
+    pub load_balancer: ResourceId,
     /// The ports that lead through it.
     pub nat_rules: Vec<NatRule>,
 }
 
 /// One port of the address that leads to one machine (Azure's inbound NAT rule, version 2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NatRule {
-    /// The rule's name.
+    /// The operator's name for it.
     pub name: String,
     /// The protocol.
     pub protocol: Protocol,
@@ -27,8 +43,8 @@ pub struct NatRule {
     pub frontend_port: u16,
     /// The port on the machine, 1 to 65535.
     pub backend_port: u16,
-    /// The machine's network interface: a name in the endpoint's resource group, or a whole resource id.
-    pub network_interface: String,
+    /// The machine's network interface.
+    pub network_interface: ResourceId,
     /// The security rule that lets clients in; `None` leaves that to somebody else.
     pub access: Option<Access>,
     /// Minutes until an idle TCP connection is forgotten, 4 to 30.
@@ -48,9 +64,8 @@ impl NatRule {
 }
 
 /// A transport protocol (`protocol` of an inbound NAT rule).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
 pub enum Protocol {
     /// TCP.
     #[default]
@@ -69,10 +84,10 @@ impl fmt::Display for Protocol {
 }
 
 /// A rule of a network security group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// The group: a name in the endpoint's resource group, or a whole resource id.
-    pub network_security_group: String,
+    /// The group.
+    pub network_security_group: ResourceId,
     /// Who may connect.
     pub from: AllowFrom,
     /// The rule's priority, 100 to 4096; `None` takes the first free one.
@@ -80,16 +95,56 @@ pub struct Access {
 }
 
 /// Who may connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AllowFrom {
     /// Everybody, which must be spelled out.
     Internet,
-    /// These networks, all of one family, at least one.
-    Networks(Vec<Network>),
+    /// These, at least one; networks all of one family.
+    Sources(Vec<Source>),
 }
 
-/// How the file spells the whole internet.
-pub(super) const INTERNET: &str = "internet";
+impl AllowFrom {
+    /// The sources, as Azure writes them.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        match self {
+            Self::Internet => vec![Source::Tag(INTERNET_TAG.to_owned())],
+            Self::Sources(sources) => sources.clone(),
+        }
+    }
+}
+
+/// Where traffic comes from: networks, or one of the names that Azure keeps lists for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub enum Source {
+    /// A network.
+    Network(Network),
+    /// A service tag, such as `AzureCloud.WestEurope`, or `*`.
+    Tag(String),
+}
+
+impl From<String> for Source {
+    fn from(text: String) -> Self {
+        text.parse().map_or_else(|_| Self::Tag(text), Self::Network)
+    }
+}
+
+impl From<Source> for String {
+    fn from(source: Source) -> Self {
+        source.to_string()
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(network) => network.fmt(f),
+            Self::Tag(tag) => f.pad(tag),
+        }
+    }
+}
 
 /// A network in CIDR form (RFC 4632, 3.1; RFC 4291, 2.3), without host bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,15 +172,27 @@ impl Network {
         self.prefix == 0
     }
 
+    /// Whether all of `other` is within it.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && Self::around(other.address, self.prefix) == *self
+    }
+
+    /// Whether they have an address in common.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other) || other.contains(self)
+    }
+
     /// The network of `prefix` bits that `address` stands in.
     fn around(address: IpAddr, prefix: u8) -> Self {
         let address = match address {
             IpAddr::V4(v4) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
                 IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
             }
             IpAddr::V6(v6) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0);
                 IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
             }
         };
@@ -185,3 +252,21 @@ impl fmt::Display for Network {
         write!(f, "{}/{}", self.address, self.prefix)
     }
 }
+
+/// What begins the name of everything that `owner` makes inside a resource.
+#[must_use]
+pub fn prefix(owner: &Owner) -> String {
+    format!("cnamed_{owner}_")
+}
+
+/// The name in Azure of what `owner` makes for `name`: a frontend for an endpoint; a pool, a NAT rule and a security
+/// rule for a NAT rule.
+#[must_use]
+pub fn marked(owner: &Owner, name: &str) -> String {
+    format!("{}{name}", prefix(owner))
+}
+
+/// The service tag of everything outside (`sourceAddressPrefix` of a security rule).
+pub const INTERNET_TAG: &str = "Internet";
+/// The longest name that Azure takes for a part of a load balancer or a security group.
+pub const LONGEST_NAME: usize = 80;

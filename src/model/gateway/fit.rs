@@ -1,0 +1,234 @@
+//! Whether what is held serves what is wanted, and what stands in its way.
+
+use super::admission::{ANY, Visit, decides};
+use super::{
+    Access, Frontend, Gateway, GatewayState, HeldNatRule, LoadBalancer, NatRule, NetworkInterface, Ports,
+    Protocol, SecurityGroup, SecurityRule, Source, marked, prefix,
+};
+use crate::model::endpoint::Provisioning;
+use crate::model::record::{Owner, Version};
+use crate::model::resource_id::ResourceId;
+use crate::model::state::Seen;
+
+impl LoadBalancer {
+    /// The frontend that carries `public_ip`.
+    #[must_use]
+    pub fn frontend_of(&self, public_ip: &ResourceId) -> Option<&Frontend> {
+        self.frontends.iter().find(|frontend| frontend.public_ip.as_ref() == Some(public_ip))
+    }
+
+    /// The id of one of its frontends.
+    #[must_use]
+    pub fn frontend_id(&self, name: &str) -> ResourceId {
+        self.id.part(FRONTENDS, name)
+    }
+
+    /// A NAT rule of somebody else's that does all that `rule` shall do.
+    #[must_use]
+    pub fn serving(
+        &self,
+        owner: &Owner,
+        public_ip: &ResourceId,
+        rule: &NatRule,
+        state: &GatewayState,
+    ) -> Option<&HeldNatRule> {
+        let frontend = self.frontend_id(&self.frontend_of(public_ip)?.name);
+        let machine = state.interface(&rule.network_interface)?.primary_id()?;
+        let foreign = |held: &&HeldNatRule| !held.name.starts_with(&prefix(owner));
+        self.nat_rules.iter().filter(foreign).find(|held| {
+            held.frontend == frontend
+                && held.protocol.is_none_or(|protocol| protocol == rule.protocol)
+                && held.ports == Ports::one(rule.frontend_port)
+                && held.backend_port == rule.backend_port
+                && self.reaches(held, &machine)
+        })
+    }
+
+    /// Whether `rule` leads to `machine`, an IP configuration, and to nothing else.
+    fn reaches(&self, rule: &HeldNatRule, machine: &ResourceId) -> bool {
+        match (&rule.pool, &rule.target) {
+            (Some(pool), _) => {
+                let held = self.pools.iter().find(|held| self.pool_id(&held.name) == *pool);
+                held.is_some_and(|held| !held.addresses && held.members.iter().eq([machine]))
+            }
+            (None, Some(target)) => target == machine,
+            (None, None) => false,
+        }
+    }
+
+    /// The id of one of its pools.
+    #[must_use]
+    pub fn pool_id(&self, name: &str) -> ResourceId {
+        self.id.part(POOLS, name)
+    }
+
+    /// What listens on `port` of `frontend` already, by name, the rule called `ours` left out.
+    #[must_use]
+    pub fn taken(&self, frontend: &ResourceId, protocol: Protocol, port: u16, ours: &str) -> Option<&str> {
+        let nat = self.nat_rules.iter().filter(|held| held.name != ours).find(|held| {
+            held.frontend == *frontend
+                && held.protocol.is_none_or(|other| other == protocol)
+                && held.ports.contains(port)
+        });
+        let other = self
+            .other_ports
+            .iter()
+            .find(|(_, other, at, ports)| at == frontend && *other == protocol && ports.contains(port));
+        nat.map(|held| held.name.as_str()).or_else(|| other.map(|(name, ..)| name.as_str()))
+    }
+}
+
+impl GatewayState {
+    /// A network interface, if it was seen.
+    #[must_use]
+    pub fn interface(&self, id: &ResourceId) -> Option<&NetworkInterface> {
+        self.interfaces.get(id).and_then(Seen::present)
+    }
+
+    /// A security group, if it was seen.
+    #[must_use]
+    pub fn group(&self, id: &ResourceId) -> Option<&SecurityGroup> {
+        self.groups.get(id).and_then(Seen::present)
+    }
+
+    /// The security group of the subnet that `interface` is in.
+    #[must_use]
+    pub fn subnet_group(&self, interface: &NetworkInterface) -> Option<&ResourceId> {
+        let subnet = interface.primary()?.subnet.as_ref()?;
+        self.subnets.get(subnet).and_then(Seen::present)?.group.as_ref()
+    }
+}
+
+impl SecurityGroup {
+    /// A group that is still to be made.
+    #[must_use]
+    pub fn empty(id: ResourceId) -> Self {
+        Self {
+            id,
+            location: String::new(),
+            rules: Vec::new(),
+            users: [].into(),
+            provisioning: Provisioning::Succeeded,
+            mark: None,
+            version: Version(String::new()),
+        }
+    }
+
+    /// The rules that `owner` did not make.
+    pub fn foreign(&self, owner: &Owner) -> impl Iterator<Item = &SecurityRule> + Clone {
+        let prefix = prefix(owner);
+        self.rules.iter().filter(move |rule| !rule.name.starts_with(&prefix))
+    }
+
+    /// The first source that `rules` of this group do not let in, and the rule that refuses it, if one does.
+    pub fn shut<'r>(
+        rules: impl Iterator<Item = &'r SecurityRule> + Clone,
+        access: &Access,
+        rule: &NatRule,
+        interface: Option<&NetworkInterface>,
+    ) -> Option<(Source, Option<&'r SecurityRule>)> {
+        let machine = interface.and_then(|interface| interface.primary()?.address);
+        access.from.sources().into_iter().find_map(|source| {
+            let visit = Visit { source: &source, protocol: rule.protocol, port: rule.backend_port, machine };
+            match decides(rules.clone(), visit) {
+                Some(decided) if decided.allow => None,
+                decided => Some((source, decided)),
+            }
+        })
+    }
+
+    /// The priority for a rule of `owner`'s: the configured one, the one that it has, or the first free one; before
+    /// every rule of others that would refuse it. `None` when there is none.
+    #[must_use]
+    pub fn place(
+        &self,
+        owner: &Owner,
+        access: &Access,
+        rule: &NatRule,
+        interface: Option<&NetworkInterface>,
+        planned: &[u16],
+    ) -> Option<u16> {
+        if access.priority.is_some() {
+            return access.priority;
+        }
+        let ours = marked(owner, &rule.name);
+        let taken = |priority: u16| {
+            planned.contains(&priority)
+                || self
+                    .rules
+                    .iter()
+                    .any(|held| held.inbound && held.name != ours && held.priority == priority)
+        };
+        let end = self
+            .first_refusal(owner, access, rule, interface)
+            .map_or(GREATEST + 1, |refusal| refusal.priority);
+        let held = self.rules.iter().find(|held| held.name == ours).map(|held| held.priority);
+        let free = (LEAST..end).find(|priority| !taken(*priority));
+        held.filter(|priority| *priority < end && !taken(*priority)).or(free)
+    }
+
+    /// The first rule of others that refuses one of the sources, wherever ours stands.
+    #[must_use]
+    pub fn first_refusal(
+        &self,
+        owner: &Owner,
+        access: &Access,
+        rule: &NatRule,
+        interface: Option<&NetworkInterface>,
+    ) -> Option<&SecurityRule> {
+        let machine = interface.and_then(|interface| interface.primary()?.address);
+        let sources = access.from.sources();
+        let refuses = |held: &&SecurityRule| {
+            !held.allow
+                && sources.iter().any(|source| {
+                    held.fits(Visit { source, protocol: rule.protocol, port: rule.backend_port, machine })
+                })
+        };
+        self.foreign(owner).filter(refuses).min_by_key(|held| held.priority)
+    }
+}
+
+/// The rule that lets in whom `access` names.
+#[must_use]
+pub fn security_rule(owner: &Owner, access: &Access, rule: &NatRule, priority: u16) -> SecurityRule {
+    let mut sources = access.from.sources();
+    sources.sort();
+    sources.dedup();
+    SecurityRule {
+        name: marked(owner, &rule.name),
+        priority,
+        inbound: true,
+        allow: true,
+        protocol: Some(rule.protocol),
+        sources,
+        any_source_port: true,
+        destinations: vec![Source::Tag(ANY.to_owned())],
+        ports: vec![Ports::one(rule.backend_port)],
+    }
+}
+
+/// The NAT rule that leads from `frontend` to the pool of the same name.
+#[must_use]
+pub fn nat_rule(owner: &Owner, gateway: &Gateway, rule: &NatRule, frontend: &str) -> HeldNatRule {
+    let name = marked(owner, &rule.name);
+    HeldNatRule {
+        protocol: Some(rule.protocol),
+        frontend: gateway.load_balancer.part(FRONTENDS, frontend),
+        ports: Ports::one(rule.frontend_port),
+        backend_port: rule.backend_port,
+        pool: Some(gateway.load_balancer.part(POOLS, &name)),
+        target: None,
+        idle_timeout_minutes: rule.idle_timeout_minutes,
+        provisioning: Provisioning::Succeeded,
+        name,
+    }
+}
+
+/// The collection of frontends in a load balancer's id.
+pub const FRONTENDS: &str = "frontendIPConfigurations";
+/// The collection of pools in a load balancer's id.
+pub const POOLS: &str = "backendAddressPools";
+/// The least priority of a security rule.
+pub const LEAST: u16 = 100;
+/// The greatest.
+pub const GREATEST: u16 = 4096;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{Availability, Endpoint, Handle, Intent, PublicIp};
+use super::endpoint::{Availability, Endpoint, Handle, Intent, Provisioning, PublicIp};
 use super::gateway::GatewayState;
 use super::name::{Fqdn, longest_match};
 use super::record::{Data, Mode, Owner, Policy, RecordSet, Ttl};
@@ -188,6 +188,15 @@ pub struct EndpointState {
     pub label: Seen<LabelHolder>,
     /// What stands behind the public IP, where something shall.
     pub gateway: Option<GatewayState>,
+}
+
+impl EndpointState {
+    /// Whether an operation is under way on the public IP or on something behind it.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.public_ip.present().is_some_and(|ip| ip.provisioning == Provisioning::Busy)
+            || self.gateway.as_ref().is_some_and(|gateway| gateway.busy().is_some())
+    }
 }
 
 /// Who holds a label that our public IP does not hold.

@@ -10,6 +10,7 @@ mod dns;
 mod error;
 mod network;
 mod operation;
+mod question;
 mod transport;
 
 use std::collections::BTreeSet;

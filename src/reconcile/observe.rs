@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep};
 
 use super::Reconciler;
 use super::apply::ASK_AGAIN;
-use crate::model::endpoint::{Endpoint, Handle, Intent, Provisioning};
+use crate::model::endpoint::{Endpoint, Handle, Intent};
 use crate::model::name::{Fqdn, longest_match};
 use crate::model::record::RecordSet;
-use crate::model::state::{Desired, Observed, RecordKey, Seen, Zone};
+use crate::model::state::{Desired, EndpointState, Observed, RecordKey, Seen, Zone};
 use crate::provider::{DnsProvider, Found, Look};
 
 /// How many reads of endpoints are under way at once; Azure allows many more.
@@ -43,8 +43,8 @@ impl Reconciler {
     pub(super) async fn observe_at_rest(&self, desired: &Desired) -> Observed {
         let observed = self.observe(desired).await;
         let busy = |endpoint: &&Endpoint| {
-            let ip = observed.public_ip(&endpoint.name);
-            endpoint.intent != Intent::Watch && ip.is_some_and(|ip| ip.provisioning == Provisioning::Busy)
+            let state = observed.endpoints.get(&endpoint.name);
+            endpoint.intent != Intent::Watch && state.is_some_and(EndpointState::is_busy)
         };
         let busy: Vec<&Endpoint> = desired.endpoints.values().filter(busy).collect();
         if busy.is_empty() {
@@ -59,7 +59,7 @@ impl Reconciler {
         while Instant::now() + ASK_AGAIN < deadline {
             sleep(ASK_AGAIN).await;
             let state = self.network.observe(endpoint).await;
-            if state.public_ip.present().is_none_or(|ip| ip.provisioning != Provisioning::Busy) {
+            if !state.is_busy() {
                 break;
             }
         }

@@ -354,6 +354,10 @@ fn unknown(observed: &Observed) -> Vec<UnknownReport> {
     let endpoints = observed.endpoints.iter().filter_map(|(name, state)| {
         Some((format!("public IP of {name}"), state.public_ip.unknown().or_else(|| state.label.unknown())?))
     });
+    let gateways = observed.endpoints.iter().filter_map(|(name, state)| {
+        let (what, reason) = state.gateway.as_ref()?.unread()?;
+        Some((format!("{what} of {name}"), reason))
+    });
     let zones =
         observed.zones.iter().filter_map(|(name, seen)| Some((format!("zones of {name}"), seen.unknown()?)));
     // Names that one failed request would have shown are told together.
@@ -367,7 +371,7 @@ fn unknown(observed: &Observed) -> Vec<UnknownReport> {
     }
     let records = unread.into_iter().map(|((account, reason), names)| (together(&names, account), reason));
     let report = |(what, reason): (String, &str)| UnknownReport { what, reason: reason.to_owned() };
-    endpoints.chain(zones).chain(records).map(report).collect()
+    endpoints.chain(gateways).chain(zones).chain(records).map(report).collect()
 }
 
 /// The names, as far as they are few.

@@ -3,6 +3,9 @@
 //! One GET tells everything while the address holds its label. An update is the JSON that was read with the label
 //! changed in it; a creation alone is made of the generated types.
 
+mod edit;
+mod gateway;
+mod parts;
 mod public_ip;
 
 use std::sync::Arc;
@@ -87,6 +90,27 @@ impl AzureNetwork {
             None if spec.label_scope.is_some() => LabelHolder::Nobody,
             None => LabelHolder::Stranger,
         })
+    }
+
+    /// The public IP, and who holds its label.
+    async fn front(&self, spec: &PublicIpSpec) -> (Seen<PublicIp>, Seen<LabelHolder>) {
+        let public_ip = match self.read(spec).await {
+            Ok(Some((_, ip))) => Seen::Present(ip),
+            Ok(None) => Seen::Absent,
+            Err(error) => {
+                let label = Seen::Unknown("not asked, since the public IP could not be read".into());
+                return (Seen::Unknown(error.chain()), label);
+            }
+        };
+        let held = public_ip.present();
+        if held.is_some_and(|ip| ip.label.as_ref() == Some(&spec.label)) {
+            return (public_ip, Seen::Absent);
+        }
+        let label = match self.holder(spec, held.map(|ip| ip.id.as_str())).await {
+            Ok(holder) => Seen::Present(holder),
+            Err(error) => Seen::Unknown(error.chain()),
+        };
+        (public_ip, label)
     }
 
     async fn create(&self, owner: &Owner, spec: &PublicIpSpec) -> Result<PublicIp, Error> {
@@ -199,24 +223,9 @@ impl AzureNetwork {
 #[async_trait]
 impl NetworkProvider for AzureNetwork {
     async fn observe(&self, endpoint: &Endpoint) -> EndpointState {
-        let spec = &endpoint.public_ip;
-        let public_ip = match self.read(spec).await {
-            Ok(Some((_, ip))) => Seen::Present(ip),
-            Ok(None) => Seen::Absent,
-            Err(error) => {
-                let label = Seen::Unknown("not asked, since the public IP could not be read".into());
-                return EndpointState { public_ip: Seen::Unknown(error.chain()), label, gateway: None };
-            }
-        };
-        let held = public_ip.present();
-        if held.is_some_and(|ip| ip.label.as_ref() == Some(&spec.label)) {
-            return EndpointState { public_ip, label: Seen::Absent, gateway: None };
-        }
-        let label = match self.holder(spec, held.map(|ip| ip.id.as_str())).await {
-            Ok(holder) => Seen::Present(holder),
-            Err(error) => Seen::Unknown(error.chain()),
-        };
-        EndpointState { public_ip, label, gateway: None }
+        let (front, gateway) = futures::join!(self.front(&endpoint.public_ip), self.gateway(endpoint));
+        let (public_ip, label) = front;
+        EndpointState { public_ip, label, gateway }
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
@@ -227,12 +236,17 @@ impl NetworkProvider for AzureNetwork {
             (None, true) => Ok(None),
         }
     }
-    async fn build(&self, _: &Owner, change: &GatewayChange) -> Result<(), Error> {
-        Err(Error::new(Kind::Rejected, "build", change.piece().to_string()))
+    async fn build(&self, owner: &Owner, change: &GatewayChange) -> Result<(), Error> {
+        self.change(owner, change).await
     }
 
-    async fn mapping(&self, _: &ResourceId, _: &ResourceId, rule: &str) -> Result<Option<Mapping>, Error> {
-        Err(Error::new(Kind::Rejected, "read", rule))
+    async fn mapping(
+        &self,
+        pool: &ResourceId,
+        machine: &ResourceId,
+        rule: &str,
+    ) -> Result<Option<Mapping>, Error> {
+        self.mapped(pool, machine, rule).await
     }
 }
 

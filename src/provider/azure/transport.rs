@@ -116,7 +116,12 @@ impl Transport {
 
     /// Sends a GET and takes success for an answer.
     pub(super) async fn read(&self, budget: &Budget, url: Url) -> Result<Response, Trouble> {
-        let response = self.send(budget, Request::get(url)).await?;
+        self.read_by(budget, Request::get(url)).await
+    }
+
+    /// Sends a request that changes nothing, and takes success for an answer.
+    pub(super) async fn read_by(&self, budget: &Budget, request: Request) -> Result<Response, Trouble> {
+        let response = self.send(budget, request).await?;
         if response.status.is_success() { Ok(response) } else { Err(Refusal::of(&response).into()) }
     }
 }

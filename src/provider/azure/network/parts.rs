@@ -1,0 +1,266 @@
+//! Load balancers, network interfaces, security groups and subnets as Azure tells them → as we know them.
+//!
+//! Read by hand, as public IPs are: what is new to us is tolerated, what we rely on must be understood.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::super::operation::{is_failure, is_under_way};
+use super::public_ip::marked;
+use super::{at, text_at};
+use crate::model::endpoint::Provisioning;
+use crate::model::gateway::admission::ANY;
+use crate::model::gateway::{
+    Frontend, HeldNatRule, HeldPool, IpConfiguration, LoadBalancer, NetworkInterface, Ports, Protocol,
+    SecurityGroup, SecurityRule, Source, Subnet,
+};
+use crate::model::record::Version;
+use crate::model::resource_id::ResourceId;
+
+/// Parses a load balancer.
+pub(super) fn load_balancer(resource: &Value) -> Result<LoadBalancer, String> {
+    let nat_rules = entries(resource, "inboundNatRules").map(nat_rule).collect::<Result<_, _>>()?;
+    let mut other_ports = Vec::new();
+    let mut outbound = BTreeSet::new();
+    for rule in entries(resource, "loadBalancingRules") {
+        let frontend = id_at(rule, &["properties", "frontendIPConfiguration", "id"]);
+        let port = port_at(rule, "frontendPort").unwrap_or(0);
+        // Port 0 with every protocol is all of them ("High availability ports overview").
+        let ports = if port == 0 { EVERY_PORT } else { Ports::one(port) };
+        if let Some(frontend) = frontend {
+            for protocol in protocols(rule) {
+                other_ports.push((name(rule)?, protocol, frontend.clone(), ports));
+            }
+        }
+        let translates =
+            at(rule, &["properties", "disableOutboundSnat"]).and_then(Value::as_bool) != Some(true);
+        if translates {
+            outbound.extend(id_at(rule, &["properties", "backendAddressPool", "id"]));
+            outbound.extend(ids(rule, "backendAddressPools"));
+        }
+    }
+    for pool in entries(resource, "inboundNatPools") {
+        let frontend = id_at(pool, &["properties", "frontendIPConfiguration", "id"]);
+        let span = port_at(pool, "frontendPortRangeStart").zip(port_at(pool, "frontendPortRangeEnd"));
+        if let (Some(frontend), Some((first, last))) = (frontend, span) {
+            for protocol in protocols(pool) {
+                other_ports.push((name(pool)?, protocol, frontend.clone(), Ports { first, last }));
+            }
+        }
+    }
+    for rule in entries(resource, "outboundRules") {
+        outbound.extend(id_at(rule, &["properties", "backendAddressPool", "id"]));
+    }
+    Ok(LoadBalancer {
+        id: id(resource)?,
+        location: text_at(resource, &["location"]).unwrap_or_default().to_owned(),
+        // Absent means Basic.
+        sku: text_at(resource, &["sku", "name"]).unwrap_or("Basic").to_owned(),
+        frontends: entries(resource, "frontendIPConfigurations").map(frontend).collect::<Result<_, _>>()?,
+        pools: entries(resource, "backendAddressPools").map(pool).collect::<Result<_, _>>()?,
+        nat_rules,
+        other_ports,
+        outbound,
+        provisioning: provisioning(resource),
+        mark: marked(at(resource, &["tags"])),
+        version: version(resource),
+    })
+}
+
+fn frontend(entry: &Value) -> Result<Frontend, String> {
+    Ok(Frontend { name: name(entry)?, public_ip: id_at(entry, &["properties", "publicIPAddress", "id"]) })
+}
+
+fn pool(entry: &Value) -> Result<HeldPool, String> {
+    let addresses = at(entry, &["properties", "loadBalancerBackendAddresses"]).and_then(Value::as_array);
+    // A member by network interface is listed here too, and says so.
+    let alone = |address: &Value| at(address, &["properties", "networkInterfaceIPConfiguration"]).is_none();
+    Ok(HeldPool {
+        name: name(entry)?,
+        members: ids(entry, "backendIPConfigurations").collect(),
+        addresses: addresses.is_some_and(|addresses| addresses.iter().any(alone)),
+    })
+}
+
+/// Parses an inbound NAT rule, of either version.
+pub(super) fn nat_rule(entry: &Value) -> Result<HeldNatRule, String> {
+    let named = name(entry)?;
+    let odd = |what: &str| format!("the NAT rule {named} has no {what}");
+    let start = port_at(entry, "frontendPortRangeStart").filter(|port| *port != 0);
+    let first = start.or_else(|| port_at(entry, "frontendPort")).ok_or_else(|| odd("frontend port"))?;
+    let last = start.and(port_at(entry, "frontendPortRangeEnd")).filter(|port| *port != 0).unwrap_or(first);
+    let both = protocols(entry);
+    Ok(HeldNatRule {
+        protocol: if let [one] = both[..] { Some(one) } else { None },
+        frontend: id_at(entry, &["properties", "frontendIPConfiguration", "id"])
+            .ok_or_else(|| odd("frontend"))?,
+        ports: Ports { first, last },
+        backend_port: port_at(entry, "backendPort").ok_or_else(|| odd("backend port"))?,
+        pool: id_at(entry, &["properties", "backendAddressPool", "id"]),
+        target: id_at(entry, &["properties", "backendIPConfiguration", "id"]),
+        idle_timeout_minutes: at(entry, &["properties", "idleTimeoutInMinutes"])
+            .and_then(Value::as_u64)
+            .and_then(|minutes| u8::try_from(minutes).ok())
+            .unwrap_or(IDLE),
+        provisioning: provisioning(entry),
+        name: named,
+    })
+}
+
+/// Parses a network interface.
+pub(super) fn interface(resource: &Value) -> Result<NetworkInterface, String> {
+    Ok(NetworkInterface {
+        id: id(resource)?,
+        location: text_at(resource, &["location"]).unwrap_or_default().to_owned(),
+        configurations: entries(resource, "ipConfigurations").map(configuration).collect::<Result<_, _>>()?,
+        group: id_at(resource, &["properties", "networkSecurityGroup", "id"]),
+        provisioning: provisioning(resource),
+        version: version(resource),
+    })
+}
+
+fn configuration(entry: &Value) -> Result<IpConfiguration, String> {
+    Ok(IpConfiguration {
+        name: name(entry)?,
+        primary: at(entry, &["properties", "primary"]).and_then(Value::as_bool).unwrap_or(false),
+        address: text_at(entry, &["properties", "privateIPAddress"])
+            .and_then(|text| text.parse::<IpAddr>().ok()),
+        public_ip: id_at(entry, &["properties", "publicIPAddress", "id"]),
+        subnet: id_at(entry, &["properties", "subnet", "id"]),
+        pools: ids(entry, "loadBalancerBackendAddressPools").collect(),
+        nat_rules: ids(entry, "loadBalancerInboundNatRules").collect(),
+    })
+}
+
+/// Parses a subnet.
+pub(super) fn subnet(resource: &Value) -> Result<Subnet, String> {
+    id(resource)?;
+    Ok(Subnet {
+        group: id_at(resource, &["properties", "networkSecurityGroup", "id"]),
+        nat_gateway: id_at(resource, &["properties", "natGateway", "id"]).is_some(),
+    })
+}
+
+/// Parses a network security group.
+pub(super) fn security_group(resource: &Value) -> Result<SecurityGroup, String> {
+    let users = ["networkInterfaces", "subnets"];
+    Ok(SecurityGroup {
+        id: id(resource)?,
+        location: text_at(resource, &["location"]).unwrap_or_default().to_owned(),
+        rules: entries(resource, "securityRules").map(security_rule).collect::<Result<_, _>>()?,
+        users: users.iter().flat_map(|users| ids(resource, users)).collect(),
+        provisioning: provisioning(resource),
+        mark: marked(at(resource, &["tags"])),
+        version: version(resource),
+    })
+}
+
+/// Parses a security rule.
+pub(super) fn security_rule(entry: &Value) -> Result<SecurityRule, String> {
+    let named = name(entry)?;
+    let odd = |what: &str| format!("the security rule {named} has no {what}");
+    let text = |key: &str| text_at(entry, &["properties", key]);
+    let protocol = text("protocol").unwrap_or(ANY);
+    let known = match protocol.to_ascii_lowercase().as_str() {
+        "tcp" => Some(Some(Protocol::Tcp)),
+        "udp" => Some(Some(Protocol::Udp)),
+        ANY => Some(None),
+        _ => None,
+    };
+    // A protocol without ports is about nothing that a NAT rule carries.
+    let ports = match known {
+        Some(_) => {
+            let parse = |range: String| span(&range).ok_or_else(|| odd("port range that can be read"));
+            both(entry, "destinationPortRange").into_iter().map(parse).collect::<Result<_, _>>()?
+        }
+        None => Vec::new(),
+    };
+    let mut sources: Vec<Source> = both(entry, "sourceAddressPrefix").into_iter().map(source).collect();
+    sources.sort();
+    let priority = at(entry, &["properties", "priority"]).and_then(Value::as_u64);
+    Ok(SecurityRule {
+        priority: priority.and_then(|number| u16::try_from(number).ok()).ok_or_else(|| odd("priority"))?,
+        inbound: text("direction").ok_or_else(|| odd("direction"))?.eq_ignore_ascii_case("Inbound"),
+        allow: text("access").ok_or_else(|| odd("access"))?.eq_ignore_ascii_case("Allow"),
+        protocol: known.flatten(),
+        sources,
+        any_source_port: both(entry, "sourcePortRange").iter().any(|range| span(range) == Some(EVERY_PORT)),
+        destinations: both(entry, "destinationAddressPrefix").into_iter().map(source).collect(),
+        ports,
+        name: named,
+    })
+}
+
+/// A prefix without a length is one address.
+fn source(text: String) -> Source {
+    Source::from(text)
+}
+
+fn span(range: &str) -> Option<Ports> {
+    if range == ANY {
+        return Some(EVERY_PORT);
+    }
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let ports = Ports { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? };
+    // Some write all of them as 1-65535.
+    Some(if ports.first <= 1 && ports.last == u16::MAX { EVERY_PORT } else { ports })
+}
+
+/// The values of a member that Azure has in the singular and in the plural.
+fn both(entry: &Value, one: &str) -> Vec<String> {
+    let many = if one.ends_with('x') { format!("{one}es") } else { format!("{one}s") };
+    let listed = at(entry, &["properties", &many]).and_then(Value::as_array);
+    let listed = listed.into_iter().flatten().filter_map(|value| value.as_str().map(str::to_owned));
+    text_at(entry, &["properties", one]).map(str::to_owned).into_iter().chain(listed).collect()
+}
+
+fn protocols(entry: &Value) -> Vec<Protocol> {
+    match text_at(entry, &["properties", "protocol"]) {
+        Some(text) if text.eq_ignore_ascii_case("Udp") => vec![Protocol::Udp],
+        Some(text) if text.eq_ignore_ascii_case("All") => vec![Protocol::Tcp, Protocol::Udp],
+        _ => vec![Protocol::Tcp],
+    }
+}
+
+fn entries<'v>(resource: &'v Value, collection: &str) -> impl Iterator<Item = &'v Value> {
+    at(resource, &["properties", collection]).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn ids(entry: &Value, collection: &str) -> impl Iterator<Item = ResourceId> {
+    entries(entry, collection).filter_map(|one| id_at(one, &["id"])).collect::<Vec<_>>().into_iter()
+}
+
+fn id_at(value: &Value, path: &[&str]) -> Option<ResourceId> {
+    text_at(value, path).map(ResourceId::new)
+}
+
+fn id(resource: &Value) -> Result<ResourceId, String> {
+    id_at(resource, &["id"]).ok_or_else(|| "the answer has no id".to_owned())
+}
+
+fn name(entry: &Value) -> Result<String, String> {
+    text_at(entry, &["name"]).map(str::to_owned).ok_or_else(|| "a part of the answer has no name".to_owned())
+}
+
+fn port_at(entry: &Value, key: &str) -> Option<u16> {
+    at(entry, &["properties", key]).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok())
+}
+
+fn version(resource: &Value) -> Version {
+    Version(text_at(resource, &["etag"]).unwrap_or_default().to_owned())
+}
+
+fn provisioning(resource: &Value) -> Provisioning {
+    match text_at(resource, &["properties", "provisioningState"]) {
+        Some(state) if is_failure(state) => Provisioning::Failed,
+        _ if is_under_way(resource) => Provisioning::Busy,
+        _ => Provisioning::Succeeded,
+    }
+}
+
+/// Every port, as Azure's `*`.
+const EVERY_PORT: Ports = Ports { first: 0, last: u16::MAX };
+/// Azure's default for an idle connection, in minutes.
+const IDLE: u8 = 4;

@@ -75,6 +75,7 @@ async fn what_a_reviewed_plan_did_not_announce_is_not_done_in_its_name() {
     control.release();
     let ended = child.wait_with_output().await.unwrap();
     let said = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{said}");
     assert!(control.record_azure("old.example.com", "CNAME").is_some(), "{said}");
     assert!(control.public_ip("pip-jump").is_some(), "what was reviewed is done: {said}");
 }

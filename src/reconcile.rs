@@ -114,17 +114,22 @@ impl Reconciler {
         let mut touched: BTreeSet<RecordKey> = BTreeSet::new();
         let mut announced: BTreeSet<Subject> = BTreeSet::new();
         let mut pass = 1;
+        let mut left = false;
         let (observed, cleared) = loop {
             watch.event(Event::Observing);
             let mut observed = self.observe_at_rest(desired).await;
             let mut cleared = decide(desired, &observed);
             match reviewed {
                 Some(reviewed) if pass == 1 => cleared = cleared.confirmed(reviewed)?,
-                Some(_) if !within(cleared.plan(), &announced) => break (observed, cleared),
+                Some(_) if !within(cleared.plan(), &announced) => {
+                    left = true;
+                    break (observed, cleared);
+                }
                 _ => {}
             }
             let plan = cleared.plan();
             if plan.steps.is_empty() || pass > PASSES {
+                left = !plan.steps.is_empty();
                 break (observed, cleared);
             }
             announced.extend(plan.blocked.iter().map(|blocked| blocked.subject.clone()));
@@ -156,6 +161,10 @@ impl Reconciler {
         };
         let mut round = Round::of(desired, &observed);
         round.changes = changes;
+        if left {
+            // Seen, and not this round's to do: whoever asked is told, and is not told that all is done.
+            round.changes.extend(planned(cleared.plan()));
+        }
         round.take(cleared.plan(), cleared.refusals());
         round.records = self.verify(desired, &observed, &touched, watch).await;
         let round = round.concluded();
@@ -168,11 +177,15 @@ impl Reconciler {
 fn foreseen(desired: &Desired, observed: &Observed) -> (Cleared, Round) {
     let cleared = decide(desired, observed);
     let mut round = Round::of(desired, observed);
-    round.changes = (cleared.plan().steps.iter())
-        .filter_map(|step| ChangeReport::of(&step.action, &step.reason, round::ChangeOutcome::Planned))
-        .collect();
+    round.changes = planned(cleared.plan());
     round.take(cleared.plan(), cleared.refusals());
     (cleared, round)
+}
+
+fn planned(plan: &Plan) -> Vec<ChangeReport> {
+    let report =
+        |step: &plan::Step| ChangeReport::of(&step.action, &step.reason, round::ChangeOutcome::Planned);
+    plan.steps.iter().filter_map(report).collect()
 }
 
 fn decide(desired: &Desired, observed: &Observed) -> Cleared {

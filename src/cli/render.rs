@@ -89,6 +89,11 @@ fn headline(round: &Round) -> String {
             ),
         ),
         Outcome::Changed => (Tone::Good, "Done", format!("{} made", changes_are(applied))),
+        Outcome::Pending if planned > 0 && applied > 0 => (
+            Tone::Warn,
+            "Pending",
+            format!("{} made, {} still to make: plan again", changes_are(applied), changes_are(planned)),
+        ),
         Outcome::Pending if planned > 0 => {
             (Tone::Warn, "Pending", format!("{} to make", changes_are(planned)))
         }

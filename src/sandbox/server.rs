@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -14,6 +15,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::exchange::{Payload, Request, Response, Service};
@@ -108,7 +110,7 @@ async fn exchange(
     });
     cloud.announce();
     if !verdict.latency.is_zero() {
-        tokio::time::sleep(verdict.latency).await;
+        sleep(verdict.latency).await;
     }
     if hold == Some(HoldPoint::Before) {
         released(cloud, number).await;
@@ -232,16 +234,18 @@ impl From<Infallible> for Broken {
 pub(crate) struct Octets {
     rest: Option<Bytes>,
     length: u64,
-    cut: bool,
+    /// Until when a body that is cut waits with its end: a stream that is reset at once takes along what waits to
+    /// be written, the head of the answer too.
+    cut: Option<Pin<Box<Sleep>>>,
 }
 
 impl Octets {
     fn new(octets: Bytes) -> Self {
-        Self { length: octets.len() as u64, rest: (!octets.is_empty()).then_some(octets), cut: false }
+        Self { length: octets.len() as u64, rest: (!octets.is_empty()).then_some(octets), cut: None }
     }
 
     fn cut(&mut self) {
-        self.cut = true;
+        self.cut = Some(Box::pin(sleep(CUT)));
         if let Some(octets) = &mut self.rest {
             octets.truncate(octets.len() / 2);
         }
@@ -254,17 +258,17 @@ impl Body for Octets {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match self.rest.take() {
-            Some(octets) => Poll::Ready(Some(Ok(Frame::data(octets)))),
-            None if self.cut => Poll::Ready(Some(Err(Broken))),
-            None => Poll::Ready(None),
+        match (self.rest.take(), &mut self.cut) {
+            (Some(octets), _) => Poll::Ready(Some(Ok(Frame::data(octets)))),
+            (None, Some(cut)) => cut.as_mut().poll(context).map(|()| Some(Err(Broken))),
+            (None, None) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && !self.cut
+        self.rest.is_none() && self.cut.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -273,5 +277,7 @@ impl Body for Octets {
 }
 
 const JSON: &str = "application/json; charset=utf-8";
+/// Longer than half an answer takes to be written on loopback.
+const CUT: Duration = Duration::from_millis(100);
 const HTML: &str =
     "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>";

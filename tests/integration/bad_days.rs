@@ -4,7 +4,7 @@ mod credentials;
 mod servers;
 mod transport;
 
-use cnamed::sandbox::{Action, Fault, Service};
+use cnamed::sandbox::{AZURE_IDENTITY, Action, Fault, Service};
 use serde_json::{Value, json};
 
 use crate::foreign::{NAME, at_cloudflare, settled};
@@ -192,4 +192,29 @@ async fn a_zone_that_an_account_holds_twice_is_refused_until_one_is_named() {
     settled(&cloud).await;
     let asked = cloud.asked(Service::Cloudflare);
     assert!(!asked.is_empty() && !asked.iter().any(|asked| asked.contains(&twin)), "{asked:#?}");
+}
+
+#[tokio::test]
+async fn a_zone_of_a_single_label_is_passed_over_and_hides_no_other() {
+    let cloud = Cloud::start().await;
+    let group = format!("/subscriptions/{}/resourceGroups/rg-dns", AZURE_IDENTITY.subscription);
+    let zone = |name: &str| {
+        let id = format!("{group}/providers/Microsoft.Network/dnszones/{name}");
+        json!({"id": id, "name": name, "properties": {"nameServers": ["ns1.example.net."]}})
+    };
+    let zones = ["com", "example.com", "localhost"].map(zone);
+    let listing = status(200, &[], json!({"value": zones}));
+    for said in ["Done: 3 changes made", "In sync"] {
+        // Of all that has zones in its path, their list is asked for first.
+        let list = Fault::on(Service::Arm, listing.clone()).method("GET").path("dnszones");
+        cloud.sandbox.control().fault(list);
+        cloud.sandbox.forget_requests();
+        cloud.run(&["sync"]).await.exits(0).says(said);
+        let asked = cloud.asked(Service::Arm);
+        assert!(
+            !asked.iter().any(|asked| asked.contains("/com/") || asked.contains("localhost")),
+            "{asked:#?}"
+        );
+    }
+    settled(&cloud).await;
 }

@@ -201,6 +201,12 @@ async fn the_command_line_is_held_to_the_same() {
         refused(&cloud, &["sync", "--plan", file.to_str().unwrap()]).await.says(sentence);
     }
     refused(&cloud, &["sync", "--plan", "x", "--only", "jump"]).await.says("cannot be used with");
+    cloud.run(&["plan", "--out", file.to_str().unwrap()]).await.exits(3);
+    cloud.sandbox.forget_requests();
+    let kept = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, kept.replacen("\"version\": 1", "\"version\": 2", 1)).unwrap();
+    let run = refused(&cloud, &["sync", "--plan", file.to_str().unwrap()]).await;
+    run.says("is a plan of version 2; this is version 1. Plan again");
 }
 
 #[tokio::test]

@@ -272,6 +272,31 @@ fn what_cannot_stand_is_refused() {
     }
 }
 
+/// The last look is at the plan itself, whoever made it and of whatever it was made.
+#[test]
+fn a_planned_change_of_what_is_not_ours_is_refused() {
+    for mark in [None, Some(owner("others"))] {
+        for withdraw in [true, false] {
+            let mut scene = Scene::held("jump");
+            scene.wants(NAME, "cf", Mode::Cname);
+            scene.holds(NAME, "cf", vec![mine(cname("old.example.net"))]);
+            if withdraw {
+                scene.desired = scene.desired.withdrawing(&fqdn(NAME));
+            }
+            let mut made = plan(&scene.desired, &scene.observed);
+            let [step] = made.steps.as_mut_slice() else { panic!("{made}") };
+            let Action::Record(change) = &mut step.action else { panic!("{made}") };
+            change.before[0].mark = mark.clone();
+            let cleared = check(&scene.desired, &scene.observed, made);
+            assert!(cleared.plan().steps.is_empty(), "{cleared}");
+            assert_eq!(
+                cleared.refusals().iter().map(|refusal| refusal.rule).collect::<Vec<_>>(),
+                [Rule::Foreign]
+            );
+        }
+    }
+}
+
 #[test]
 fn one_endpoint_refused_leaves_the_other() {
     let mut scene = Scene::held("jump");

@@ -1,7 +1,8 @@
 //! The main job on a real wire: the built binary against a whole cloud on loopback.
 
-use cnamed::sandbox::Service;
+use cnamed::sandbox::{HoldPoint, Service};
 
+use crate::foreign::{LABEL, cname};
 use crate::support::Cloud;
 
 #[tokio::test]
@@ -57,6 +58,26 @@ async fn a_reviewed_plan_is_run_exactly_and_refused_once_something_changed() {
     cloud.sandbox.forget_requests();
     cloud.run(&["sync", "--plan", file]).await.exits(4).says("Plan again");
     assert!(cloud.writes().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_reviewed_plan_did_not_announce_is_not_done_in_its_name() {
+    let cloud = Cloud::start().await;
+    let file = cloud.folder.path().join("plan.json");
+    let file = file.to_str().unwrap();
+    cloud.run(&["plan", "--out", file]).await.exits(3);
+    // Between the public IP and the names that wait for it, something comes up that nobody reviewed.
+    let control = cloud.sandbox.control();
+    control.hold_at(1, true, HoldPoint::After);
+    let child = cloud.spawn(&["sync", "--plan", file]);
+    control.wait_until_held().await;
+    control.set_record_azure(&cname("old.example.com", LABEL, 1, Some("demo"))).unwrap();
+    control.release();
+    let ended = child.wait_with_output().await.unwrap();
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{said}");
+    assert!(control.record_azure("old.example.com", "CNAME").is_some(), "{said}");
+    assert!(control.public_ip("pip-jump").is_some(), "what was reviewed is done: {said}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Zones and records, each page of them, and no more requests than it takes.
 
+use std::time::Duration;
+
 use cnamed::model::record::Owner;
 use cnamed::model::state::Seen;
 use cnamed::provider::{DnsProvider, Found, Kind, Look};
@@ -186,6 +188,13 @@ async fn throttling_in_the_middle_of_paging_loses_nothing() {
     let (cf, zone) = scripted(&script);
     assert_eq!(cf.observe(&zone, &many(Some(ops()))).await.unwrap().len(), 5 + 3);
     assert_eq!(script.seen().len(), 3);
+
+    // A page that never comes is no end of the list.
+    let throttled = Step::status(429).with("retry-after", "600");
+    let script = Script::play([page(&["a", "b"], 3, 2), throttled]).await;
+    let (cf, zone) = scripted(&script);
+    let error = cf.observe(&zone, &many(Some(ops()))).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Throttled(Duration::from_secs(600)), "{}", error.chain());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 pub mod effect;
 pub mod endpoint;
+pub mod greeting;
 pub mod guard;
 pub mod name;
 pub mod plan;

@@ -18,6 +18,9 @@ use crate::model::greeting::{Greeting, Service, Unexpected};
 #[async_trait]
 pub trait Prober: Send + Sync + fmt::Debug {
     /// What is behind the address, held against what is expected there.
+    ///
+    /// A [`Service::Tcp`] that never speaks first is [`Finding::Failed`] through a proxy, since nothing but the
+    /// proxy's word would say that there was a connection.
     async fn greet(&self, address: SocketAddr, service: Service) -> Finding;
 }
 
@@ -80,8 +83,8 @@ pub enum Quiet {
     Waited,
     /// It was closed from the other side.
     Closed,
-    /// As [`Quiet::Waited`], behind a proxy that said that it had connected. Some, `ssh -D` among them, say so
-    /// before they have, and then nobody knows whether there was a connection.
+    /// As [`Quiet::Waited`], behind a proxy that said that it had connected. Some say so before they have, and then
+    /// nobody knows whether there was a connection.
     Proxied,
 }
 

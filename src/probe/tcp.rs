@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::socks::ProxyError;
 use super::{Finding, Prober, Quiet};
-use crate::model::greeting::{Heard, Parser, Service};
+use crate::model::greeting::{Greeting, Heard, Parser, Service};
 
 /// How to probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,23 +58,34 @@ impl TcpProber {
         Ok(Self { settings: settings.clone() })
     }
 
-    /// A connection to the address, or what the attempt has found.
-    async fn connect(&self, address: SocketAddr, deadline: Instant) -> Result<TcpStream, Finding> {
+    /// A way to the address, or what the attempt has found.
+    async fn open(&self, address: SocketAddr, deadline: Instant) -> Result<Way, Finding> {
         match &self.settings.proxy {
-            None => direct(address, deadline).await,
+            None => Ok(Way { stream: direct(address, deadline).await?, proxy: None }),
             Some(proxy) => through(proxy, address, deadline).await,
         }
     }
+}
 
-    /// What a connection without a single byte means.
-    fn nothing(&self, quiet: Quiet) -> Finding {
-        match (&self.settings.proxy, quiet) {
+/// A connection that can be read and written.
+struct Way {
+    stream: TcpStream,
+    /// The proxy that says that it has connected: only a byte from behind it proves that it has.
+    proxy: Option<String>,
+}
+
+impl Way {
+    /// What it means that not a single byte came.
+    fn nothing(self, service: Service, quiet: Quiet) -> Finding {
+        match (self.proxy, quiet) {
             (None, quiet) => Finding::Mute(quiet),
-            (Some(_), Quiet::Waited | Quiet::Proxied) => Finding::Mute(Quiet::Proxied),
-            // A proxy that says early that it has connected can only hang up when it turns out that it has not.
             (Some(proxy), Quiet::Closed) => Finding::Failed(format!(
-                "the proxy {proxy} closed the connection without a word, be it the service's doing or its own"
+                "the proxy {proxy} hung up without a word, be it the service's doing or its own"
             )),
+            (Some(proxy), _) if service == Service::Tcp => Finding::Failed(format!(
+                "the proxy {proxy} says that it has connected, and nothing came from behind it to prove that"
+            )),
+            (Some(_), _) => Finding::Mute(Quiet::Proxied),
         }
     }
 }
@@ -83,31 +94,34 @@ impl TcpProber {
 impl Prober for TcpProber {
     async fn greet(&self, address: SocketAddr, service: Service) -> Finding {
         let deadline = Instant::now() + self.settings.limit;
-        let mut stream = match self.connect(address, deadline).await {
-            Ok(stream) => stream,
+        let mut way = match self.open(address, deadline).await {
+            Ok(way) => way,
             Err(finding) => return finding,
         };
         // Whether it could be sent shows in what comes back: some say what they think of us before they hang up.
-        let _ = timeout_at(deadline, stream.write_all(service.opening())).await;
+        let _ = timeout_at(deadline, way.stream.write_all(service.opening())).await;
         let mut parser = Parser::new(service);
         let mut buffer = [0; 512];
         let mut read = 0;
         loop {
             match parser.feed(&buffer[..read]) {
                 Heard::NeedMore => {}
+                Heard::Greeted(Greeting::Tcp) if way.proxy.is_some() && read == 0 => {}
                 Heard::Greeted(greeting) => return Finding::Greeted(greeting.clone()),
                 Heard::Other(stranger) => return Finding::Other(stranger.clone()),
             }
-            let quiet = match timeout_at(deadline, stream.read(&mut buffer)).await {
+            let quiet = match timeout_at(deadline, way.stream.read(&mut buffer)).await {
                 Ok(Ok(count)) if count > 0 => {
                     read = count;
                     continue;
                 }
-                Ok(Err(error)) if !is_closed(error.kind()) => return Finding::Failed(told(&error)),
+                Ok(Err(error)) if !is_closed(error.kind()) => {
+                    return Finding::Failed(format!("the connection broke: {error}"));
+                }
                 Ok(_) => Quiet::Closed,
                 Err(_) => Quiet::Waited,
             };
-            return parser.unfinished().map_or_else(|| self.nothing(quiet), Finding::Other);
+            return parser.unfinished().map_or_else(|| way.nothing(service, quiet), Finding::Other);
         }
     }
 }
@@ -120,7 +134,8 @@ async fn direct(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Fin
                 // A reset in place of an answer is a refusal too (RFC 9293, 3.10.7.3).
                 ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Finding::Refused,
                 ErrorKind::TimedOut => Finding::Silent { proxy: None },
-                _ => Finding::Failed(told(&error)),
+                // No route, no permission, no socket left: it says more about this host than about the way in.
+                _ => Finding::Failed(format!("this host cannot connect: {error}")),
             });
         }
         Err(_) => return Err(Finding::Silent { proxy: None }),
@@ -133,7 +148,7 @@ async fn direct(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Fin
     }
 }
 
-async fn through(proxy: &str, address: SocketAddr, deadline: Instant) -> Result<TcpStream, Finding> {
+async fn through(proxy: &str, address: SocketAddr, deadline: Instant) -> Result<Way, Finding> {
     let failed = |what: String| Finding::Failed(format!("the proxy {proxy} {what}"));
     let mut stream = match timeout_at(deadline, TcpStream::connect(proxy)).await {
         Ok(Ok(stream)) => stream,
@@ -146,14 +161,17 @@ async fn through(proxy: &str, address: SocketAddr, deadline: Instant) -> Result<
         Err(_) => return Err(failed("does not serve: it says nothing; is it SOCKS5?".into())),
     }
     match timeout_at(deadline, socks::connect(&mut stream, address)).await {
-        Ok(Ok(())) => Ok(stream),
+        Ok(Ok(())) => Ok(Way { stream, proxy: Some(proxy.into()) }),
         Ok(Err(ProxyError::Reply(socks::REFUSED))) => Err(Finding::Refused),
         Ok(Err(
             error @ ProxyError::Reply(
                 socks::NETWORK_UNREACHABLE | socks::HOST_UNREACHABLE | socks::TTL_EXPIRED,
             ),
         )) => Err(Finding::Silent { proxy: Some(format!("the proxy {proxy} says: {error}")) }),
-        Ok(Err(error)) => Err(failed(format!("did not connect: {}", chain(&error)))),
+        Ok(Err(ProxyError::Io(_))) => {
+            Err(failed("hung up in place of an answer, as some do that cannot connect".into()))
+        }
+        Ok(Err(error)) => Err(failed(format!("did not connect: {error}"))),
         Err(_) => {
             let words = format!("the proxy {proxy} was still trying to connect when time was up");
             Err(Finding::Silent { proxy: Some(words) })
@@ -164,10 +182,6 @@ async fn through(proxy: &str, address: SocketAddr, deadline: Instant) -> Result<
 /// Whether the other side has ended the connection; a reset is how it does so with our bytes unread.
 const fn is_closed(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe)
-}
-
-fn told(error: &std::io::Error) -> String {
-    format!("this host cannot probe: {error}")
 }
 
 /// An error and its cause, each said once.

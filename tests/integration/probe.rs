@@ -123,7 +123,7 @@ async fn an_address_that_never_answers_is_silent() {
 
 #[tokio::test]
 async fn an_address_that_this_host_cannot_reach_is_unknown() {
-    // 240.0.0.0/4 is reserved, and the kernel has no way to it, whatever this host's routes are.
+    // TCP has no broadcast, so the kernel refuses this one whatever this host's routes are.
     let finding = probe("255.255.255.255:22".parse().unwrap(), Service::Ssh, PATIENT).await;
     assert!(matches!(&finding, Finding::Failed(why) if why.contains("this host")), "{finding:?}");
     assert_eq!(finding.is_open(), None);

@@ -37,6 +37,9 @@ pub(super) async fn agree<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> 
 }
 
 /// Has the proxy connect to an address (RFC 1928, 4 and 6); what is read afterwards comes from there.
+///
+/// That it says that it has connected proves nothing: pproxy and others say so first and connect then. Nor does the
+/// address that it names: OpenSSH, which does connect first, names 0.0.0.0, and pproxy names the one it was given.
 pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     address: SocketAddr,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cnamed::model::greeting::Service;
+use cnamed::model::greeting::{Greeting, Service};
 use cnamed::probe::tcp::{Settings, TcpProber};
 use cnamed::probe::{Finding, Prober, Quiet};
 
@@ -92,12 +92,12 @@ async fn a_proxy_that_does_not_serve_says_nothing_of_the_way_in() {
         (vec![Step::Read(3), sends(&[5, 0xFF])], "user name"),
         (vec![Step::Read(3), sends(&[5, 2])], "user name"),
         (vec![Step::Read(3), sends(b"HTTP/1.1 400")], "SOCKS5"),
-        (vec![Step::Read(3), sends(&[5, 0]), Step::Read(10), Step::Close], "broke off"),
+        (vec![Step::Read(3), sends(&[5, 0]), Step::Read(10), Step::Close], "hung up"),
         (vec![Step::Read(3), sends(&[5, 0]), Step::Read(10), sends(b"HTTP")], "SOCKS5"),
         (vec![Step::Read(3), sends(&[5, 0]), Step::Read(10), sends(&[5, 0, 0, 9])], "SOCKS5"),
         (
             vec![Step::Read(3), sends(&[5, 0]), Step::Read(10), sends(&[5, 0, 0, 1, 1]), Step::Close],
-            "broke off",
+            "hung up",
         ),
     ];
     for (steps, word) in cases {
@@ -121,12 +121,30 @@ async fn a_silence_belongs_to_whom_it_comes_from() {
     let finding = through(server.address, target(), Service::Ssh, SHORT).await;
     let Finding::Silent { proxy: Some(words) } = &finding else { panic!("{finding:?}") };
     assert!(words.contains(&server.address.to_string()) && words.contains("still trying"), "{words}");
+}
 
-    // It says that it has connected, and then there is nothing: nobody knows whose silence that is.
-    let connected = sends(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    let server = proxy([connected.clone()]).await;
+/// As pproxy does, which echoes the address that it was given, and connects then. OpenSSH's `ssh -D` connects first,
+/// and answers the same as the second; so neither proves anything.
+#[tokio::test]
+async fn a_proxy_that_says_that_it_has_connected_proves_nothing() {
+    let port = 63011_u16.to_be_bytes();
+    for early in [[5, 0, 0, 1, 203, 0, 113, 7, port[0], port[1]], [5, 0, 0, 1, 0, 0, 0, 0, 0, 0]] {
+        proves_nothing(sends(&early)).await;
+    }
+}
+
+async fn proves_nothing(early: Step) {
+    let server = proxy([early.clone()]).await;
     let finding = through(server.address, target(), Service::Ssh, SHORT).await;
     assert_eq!(finding, Finding::Mute(Quiet::Proxied));
-    let server = proxy([connected, Step::Close]).await;
-    failed(&through(server.address, target(), Service::Ssh, PATIENT).await, server.address, "without a word");
+    let server = proxy([early.clone()]).await;
+    failed(&through(server.address, target(), Service::Tcp, SHORT).await, server.address, "prove");
+    for service in [Service::Ssh, Service::Tcp] {
+        let server = proxy([early.clone(), Step::Close]).await;
+        failed(&through(server.address, target(), service, PATIENT).await, server.address, "hung up");
+    }
+    // A byte from behind it is proof.
+    let server = proxy([early, sends(b"x")]).await;
+    let finding = through(server.address, target(), Service::Tcp, PATIENT).await;
+    assert_eq!(finding, Finding::Greeted(Greeting::Tcp));
 }

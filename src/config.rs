@@ -29,7 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use address::{NameServer, NameServerHost, ResolverConfig};
+pub use address::{NameServer, NameServerHost, ResolverConfig, SocksProxy};
 pub use diagnostic::{Diagnostic, Mistakes, Place, WIDTH};
 pub use schema::schema;
 pub use secret::{Environment, SecretError, SecretRef, Setting};
@@ -366,6 +366,8 @@ pub struct VerifyConfig {
     pub label_servers: Vec<NameServer>,
     /// How long `sync` waits for the servers to agree.
     pub timeout: Duration,
+    /// What the connections that prove the way in go through; `None` is directly.
+    pub proxy: Option<SocksProxy>,
 }
 
 /// What one round may do at most.

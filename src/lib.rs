@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! shell       cli  telemetry  config      process, arguments, files, output
-//! adapters    provider/*  resolver/*      the network     beside them: reconcile, through the ports alone
-//! ports       provider  resolver          traits, their contracts, the kinds of errors
+//! adapters    provider/* resolver/* probe/*  the network    beside them: reconcile, through the ports alone
+//! ports       provider  resolver  probe   traits, their contracts, the kinds of errors
 //! core        model                       values and functions over values: no I/O, no clock, not one async fn
 //! ```
 //!
@@ -22,6 +22,8 @@
 //! - [`provider`]: the ports to what holds names and addresses; below it Azure, Cloudflare, an in-memory provider for
 //!   tests and previews, and the one transport policy that all of them share.
 //! - [`resolver`]: the port to DNS itself; below it hickory, asking each authoritative server without a cache.
+//! - [`probe`]: the port to the way in: whether the right service greets behind a port, by its own first words, which
+//!   [`model::greeting`] reads; below it TCP, directly or through a SOCKS5 proxy.
 //! - [`reconcile`]: one round through the ports: observe, plan, guard, apply, verify. One value describes it whole.
 //! - [`config`]: the file as written, and the configuration as used; every mistake at once.
 //! - [`cli`]: the commands, one file each, and the composition root.
@@ -35,6 +37,7 @@
 pub mod cli;
 pub mod config;
 pub mod model;
+pub mod probe;
 pub mod provider;
 pub mod reconcile;
 pub mod resolver;

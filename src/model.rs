@@ -6,6 +6,7 @@
 pub mod effect;
 pub mod endpoint;
 pub mod gateway;
+pub mod greeting;
 pub mod guard;
 pub mod name;
 pub mod plan;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use url::{Host, Url};
 
-use super::defaults::{DNS_PORT, RESOLVER};
+use super::defaults::{DNS_PORT, RESOLVER, SOCKS_PORT};
 use crate::model::name::Fqdn;
 
 /// An authoritative server: an address or a name, and a port.
@@ -89,6 +89,54 @@ impl fmt::Display for ResolverConfig {
     }
 }
 
+/// A SOCKS5 proxy without authentication (RFC 1928).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SocksProxy {
+    /// Where it is.
+    pub host: Host,
+    /// Its port.
+    pub port: u16,
+}
+
+impl SocksProxy {
+    /// `host:port`, with an IPv6 address in brackets.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl FromStr for SocksProxy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Said without the text, which may hold a password.
+        if text.contains('@') {
+            return Err("the proxy carries a user name or a password".into());
+        }
+        let authority = match text.split_once("://") {
+            Some((SOCKS, rest)) => rest.strip_suffix('/').unwrap_or(rest),
+            Some(_) => return Err("the proxy is not a SOCKS5 proxy".into()),
+            None => return Err("the proxy does not say its kind".into()),
+        };
+        let (host, port) = match authority.rsplit_once(':') {
+            // The last group of an IPv6 address is not a port.
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok().filter(|port| *port != 0)),
+            _ => (authority, Some(SOCKS_PORT)),
+        };
+        let port = port.ok_or("the proxy has no usable port after the colon")?;
+        let host = Host::parse(host).map_err(|error| format!("the proxy has no usable host: {error}"))?;
+        Ok(Self { host, port })
+    }
+}
+
+/// As the file writes it.
+impl fmt::Display for SocksProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SOCKS}://{}:{}", self.host, self.port)
+    }
+}
+
 /// Parses the base URL of a service: https, or http on a loopback address, where nobody can listen in.
 pub(super) fn service_url(text: &str) -> Result<Url, String> {
     // Said without the text, which may hold a password or a key.
@@ -128,3 +176,5 @@ fn socket_address(text: &str) -> Option<SocketAddr> {
     };
     (address.port() != 0).then_some(address)
 }
+
+const SOCKS: &str = "socks5";

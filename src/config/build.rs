@@ -168,11 +168,16 @@ impl Build<'_> {
         };
         let label_servers = self.servers("label_servers", file.label_servers.as_ref());
         let timeout = self.duration("timeout", file.timeout.as_ref(), defaults::TIMEOUT);
+        let proxy = file.proxy.as_ref().map(|proxy| {
+            let remedy = "write it as in proxy = \"socks5://bastion.example.net:1080\", without a user name";
+            self.blotted(proxy, str::parse, remedy)
+        });
         Some(VerifyConfig {
             authoritative: file.authoritative.as_ref().map_or(defaults::AUTHORITATIVE, |at| at.value),
             resolvers: resolvers?,
             label_servers: label_servers?,
             timeout: timeout?,
+            proxy: proxy.map_or(Some(None), |proxy| proxy.map(Some))?,
         })
     }
 

@@ -37,6 +37,8 @@ pub const STATE_DIRECTORY: &str = "/var/lib/cnamed";
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9953);
 /// The port of a name server that is written without one (RFC 1035, 4.2).
 pub const DNS_PORT: u16 = 53;
+/// The port of a SOCKS proxy that is written without one (IANA: socks).
+pub const SOCKS_PORT: u16 = 1080;
 
 /// A duration as the file writes it, such as `90s`.
 pub(super) fn text(duration: Duration) -> String {

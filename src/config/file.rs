@@ -295,6 +295,9 @@ pub(super) struct VerifyFile {
     /// How long `sync` waits for the servers to agree.
     #[schemars(extend("default" = defaults::text(defaults::TIMEOUT)))]
     pub(super) timeout: Option<At<String>>,
+    /// A SOCKS5 proxy, without a user name and a password, for the connections that prove the way in.
+    #[schemars(example = &"socks5://bastion.example.net:1080", extend("x-withheld" = true))]
+    pub(super) proxy: Option<At<String>>,
 }
 
 /// What one round may do at most.

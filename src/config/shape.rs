@@ -133,6 +133,9 @@ impl Shape<'_> {
             None => fits(value, schema).then_some(schema),
         };
         let Some(schema) = fitting(value.get_ref()) else {
+            if schema["x-withheld"] == true {
+                self.report.blot(&span);
+            }
             let problem = format!("`{key}` is {}; it must be {}", found(value.get_ref()), wanted(schema));
             let remedy = if schema["items"]["type"] == "object" {
                 format!("write {} before each one, with two brackets", sample(path, key, schema))

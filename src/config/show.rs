@@ -38,6 +38,7 @@ fn file(config: &Config) -> ConfigFile {
             resolvers: list(&config.verify.resolvers),
             label_servers: list(&config.verify.label_servers),
             timeout: some(defaults::text(config.verify.timeout)),
+            proxy: config.verify.proxy.as_ref().map(|proxy| proxy.to_string().into()),
         }),
         limits: Some(LimitsFile {
             deletes_per_round: some(deletes),

@@ -57,12 +57,12 @@ fn may(module: &str, import: &str) -> bool {
         // `provider/Error` is the port's; `provider/azure` is an adapter's.
         parts.next() == Some(port) && parts.next().is_none_or(|item| item.starts_with(char::is_uppercase))
     };
-    let ports = port(import, "provider") || port(import, "resolver");
+    let ports = ["provider", "resolver", "probe"].iter().any(|name| port(import, name));
     match (top(module), module) {
         ("lib", _) => true,
         ("main", _) => false,
         ("model", _) => within("model"),
-        ("provider" | "resolver", "provider" | "resolver") => within("model"),
+        ("provider" | "resolver" | "probe", "provider" | "resolver" | "probe") => within("model"),
         ("provider", _) if module.starts_with("provider/http") => within("provider/http") || ports,
         ("provider", _) if module.starts_with("provider/azure") => {
             within("model") || within("provider/azure") || within("provider/http") || ports
@@ -72,6 +72,7 @@ fn may(module: &str, import: &str) -> bool {
             within("model") || within(&own) || within("provider/http") || ports
         }
         ("resolver", _) => within("model") || within("resolver/hickory") || ports,
+        ("probe", _) => within("model") || within("probe"),
         ("reconcile", _) => within("model") || within("reconcile") || ports,
         ("config", _) => within("model") || within("config"),
         ("telemetry", _) => within("telemetry") || within("reconcile"),
@@ -108,6 +109,13 @@ fn the_layer_rules_refuse_what_they_should() {
         ("sandbox/azure", "provider/Error"),
         ("sandbox/world", "model/record"),
         ("config", "cli"),
+        ("model/greeting", "probe/Finding"),
+        ("probe", "provider/Error"),
+        ("probe/tcp", "provider/http"),
+        ("probe/tcp", "config"),
+        ("probe/tcp", "resolver/hickory"),
+        ("reconcile", "probe/tcp"),
+        ("resolver/hickory", "probe/tcp"),
     ] {
         let allowed = may(module, import);
         assert!(
@@ -119,6 +127,9 @@ fn the_layer_rules_refuse_what_they_should() {
         ("reconcile", "provider/DnsProvider"),
         ("cli/compose", "provider/azure"),
         ("sandbox/dns", "model/name/Fqdn"),
+        ("probe/tcp", "model/greeting/Parser"),
+        ("reconcile", "probe/Finding"),
+        ("cli/compose", "probe/tcp"),
     ] {
         assert!(may(module, import), "{module} -> {import}");
     }

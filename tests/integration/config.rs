@@ -185,6 +185,7 @@ fn an_absent_key_means_what_the_example_writes() {
         "name_servers",
         "label_servers",
         "extra_ca",
+        "proxy",
     ];
     let defaults_in_force: String = (uncommented(EXAMPLE).lines())
         .scan(false, |in_gateway, line| {
@@ -311,7 +312,7 @@ fn configurations() -> Vec<String> {
         with("azure-cli", ""),
         with("token", "token = { env = \"T\" }"),
         format!(
-            "{MINIMAL}\n[verify]\nresolvers = [\"::1\", \"9.9.9.9:5353\"]\nlabel_servers = [\"ns.example.net:5300\", \"[::1]:5\"]\ntimeout = \"1500ms\"\n"
+            "{MINIMAL}\n[verify]\nresolvers = [\"::1\", \"9.9.9.9:5353\"]\nlabel_servers = [\"ns.example.net:5300\", \"[::1]:5\"]\ntimeout = \"1500ms\"\nproxy = \"socks5://[2001:db8::1]\"\n"
         ),
     ]
 }

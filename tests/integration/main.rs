@@ -23,6 +23,7 @@ mod least_privilege;
 mod lifecycle;
 mod name_laws;
 mod names;
+mod probe;
 mod resolver;
 mod sandbox_azure;
 mod sandbox_cloudflare;

@@ -143,10 +143,10 @@ impl Build<'_> {
     }
 
     /// As [`Build::parsed`], for text that may be a secret put in the wrong place.
-    fn blotted<T>(
+    pub(super) fn blotted<T, E: Display>(
         &mut self,
         text: &At<String>,
-        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
         remedy: &str,
     ) -> Option<T> {
         let parsed = self.parsed(text, parse, remedy);

@@ -9,18 +9,21 @@ mod chain;
 mod observe;
 pub mod round;
 mod verify;
+mod way_in;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::endpoint::Handle;
+use crate::model::endpoint::{Endpoint, Handle};
+use crate::model::gateway::NatRule;
 use crate::model::guard::{self, Cleared, Differs, Reviewed};
 use crate::model::plan::{self, Action, Plan, Subject};
 use crate::model::state::{Desired, Observed, RecordKey};
+use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::Resolver;
-use round::{ChangeReport, Outcome, Round};
+use round::{Chain, ChangeReport, Outcome, RecordReport, Round, WayIn};
 
 /// Everything that a round reaches the world through.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct Reconciler {
     pub network: Arc<dyn NetworkProvider>,
     /// DNS itself.
     pub resolver: Arc<dyn Resolver>,
+    /// What knocks at ports.
+    pub prober: Arc<dyn Prober>,
     /// How closely to look afterwards.
     pub verification: Verification,
 }
@@ -46,6 +51,8 @@ pub struct Verification {
     pub label_servers: Vec<String>,
     /// How long to wait for agreement on what was changed.
     pub patience: Duration,
+    /// Whether a round ends by walking every chain to its port.
+    pub way_in: bool,
 }
 
 /// What happens during a round, for whoever watches.
@@ -63,6 +70,8 @@ pub enum Event<'e> {
     Settling(&'e RecordKey, Duration),
     /// Name servers are being asked.
     Verifying(&'e RecordKey),
+    /// A service is being waited for to greet.
+    Probing(&'e Endpoint, &'e NatRule),
 }
 
 /// Whoever watches a round.
@@ -94,8 +103,29 @@ impl Reconciler {
         let observed = self.observe(desired).await;
         let (_, mut round) = foreseen(desired, &observed);
         round.records = self.verify(desired, &observed, &BTreeSet::new(), watch).await;
-        round.chains = self.chains(desired, &observed, &round.records).await;
+        (round.chains, round.ways_in) = self.walk(desired, &observed, &round.records, watch).await;
         round.concluded()
+    }
+
+    /// Every chain from name to port, and every port.
+    async fn walk(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+        records: &[RecordReport],
+        watch: &dyn Watch,
+    ) -> (Vec<Chain>, Vec<WayIn>) {
+        let ways_in = self.ways_in(desired, observed, watch).await;
+        let mut chains = self.chains(desired, observed, records).await;
+        for chain in &mut chains {
+            let key = RecordKey { name: chain.name.clone(), account: chain.account.clone() };
+            let Some(wanted) = desired.records.get(&key) else { continue };
+            for way in ways_in.iter().filter(|way| way.endpoint == wanted.endpoint) {
+                chain.links.push(way.port.clone());
+                chain.connect.extend(way.line(&chain.name));
+            }
+        }
+        (chains, ways_in)
     }
 
     /// A whole round.
@@ -167,6 +197,11 @@ impl Reconciler {
         }
         round.take(cleared.plan(), cleared.refusals());
         round.records = self.verify(desired, &observed, &touched, watch).await;
+        if self.verification.way_in {
+            // What was just written is looked at as it is now.
+            let observed = self.observe(desired).await;
+            (round.chains, round.ways_in) = self.walk(desired, &observed, &round.records, watch).await;
+        }
         let round = round.concluded();
         tracing::info!(outcome = ?round.outcome, changes = round.changes.len(), passes = pass, "round");
         Ok(round)

@@ -141,6 +141,9 @@ pub(crate) struct SyncArgs {
     /// Runs exactly the plan in FILE, as `plan --out` wrote it, or refuses.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "allow"])]
     pub(crate) plan: Option<PathBuf>,
+    /// Ends by walking every chain to its port, as `status` does.
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// Only this record or this endpoint.
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,

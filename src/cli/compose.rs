@@ -11,9 +11,11 @@ use super::exit::Exit;
 use super::output::{Output, Tone};
 use crate::config::{
     AccountConfig, AccountKind, AzureConfig, Config, CredentialConfig, Environment, SecretRef, Setting,
+    SocksProxy,
 };
 use crate::model::endpoint::Handle;
 use crate::model::state::{Consents, Desired};
+use crate::probe::tcp::{self, TcpProber};
 use crate::provider::DnsProvider;
 use crate::provider::azure::{self, Arm, AzureDns, AzureNetwork};
 use crate::provider::cloudflare::{self, Cloudflare};
@@ -70,15 +72,21 @@ impl Composition {
             timeout: usual.timeout.min(verify.timeout / u32::from(usual.attempts)),
             ..usual
         });
+        let prober = TcpProber::new(&tcp::Settings {
+            proxy: verify.proxy.as_ref().map(SocksProxy::authority),
+            ..tcp::Settings::default()
+        });
         let reconciler = Reconciler {
             accounts,
             network: Arc::new(AzureNetwork::new(arm)),
             resolver: Arc::new(resolver.map_err(told)?),
+            prober: Arc::new(prober.map_err(told)?),
             verification: Verification {
                 authoritative: verify.authoritative,
                 recursive: true,
                 label_servers: verify.label_servers.iter().map(ToString::to_string).collect(),
                 patience: verify.timeout,
+                way_in: false,
             },
         };
         Ok(Self { config, reconciler })

@@ -295,7 +295,7 @@ fn plan_args() -> PlanArgs {
 }
 
 fn sync_args() -> SyncArgs {
-    SyncArgs { plan: None, only: None, allow: Vec::new() }
+    SyncArgs { plan: None, only: None, allow: Vec::new(), verify: false }
 }
 
 fn shown(address: Option<IpAddr>) -> String {

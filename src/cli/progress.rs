@@ -53,6 +53,9 @@ impl Watch for Progress {
             Event::Begun(Action::Settle(settle)) => format!("waiting until nobody gives {}", settle.key),
             Event::Ended(report) => format!("{} {}: done", report.verb, report.name),
             Event::Settling(key, left) => format!("caches may give {key} for {}s more", left.as_secs()),
+            Event::Probing(endpoint, rule) => {
+                format!("knocking at port {} of {}", rule.frontend_port, endpoint.name)
+            }
             Event::Verifying(key) => format!("asking every name server for {key}"),
         };
         self.bar.set_message(message);

@@ -36,6 +36,9 @@ pub(crate) fn round(round: &Round) -> String {
             }
         };
         section(&mut out, &title, &links(chain));
+        for line in &chain.connect {
+            out.push_str(&format!("  {} {line}\n", Tone::Faint.paint("connect:")));
+        }
     }
     section(&mut out, "Waiting", &waiting(round));
     section(&mut out, "Left as it is", &notes(round));
@@ -212,7 +215,7 @@ fn links(chain: &Chain) -> Table {
             LinkState::Unknown => ("unknown", Tone::Warn),
         };
         table.row([
-            (link.from.to_owned(), Tone::Plain),
+            (link.from.to_string(), Tone::Plain),
             (state.to_owned(), tone),
             (link.detail.clone(), Tone::Plain),
         ]);

@@ -14,10 +14,11 @@ use crate::model::state::Desired;
 use crate::reconcile::round::VERSION;
 
 pub(crate) async fn run(global: &Global, args: &SyncArgs, output: &Output) -> Exit {
-    let composition = match Composition::load(global, output) {
+    let mut composition = match Composition::load(global, output) {
         Ok(composition) => composition,
         Err(exit) => return exit,
     };
+    composition.reconciler.verification.way_in = args.verify;
     let kept = match args.plan.as_deref().map(|file| read(file, output)).transpose() {
         Ok(kept) => kept,
         Err(exit) => return exit,

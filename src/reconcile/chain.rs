@@ -1,4 +1,4 @@
-//! Walk every chain, name → label → address, and name the first link that is broken.
+//! Walk every chain, name → label → address → port, and name the first link that is broken.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ impl Reconciler {
             let mut links = vec![name_link(report)];
             links.extend(label(&wanted.endpoint).into_iter().flatten().cloned());
             links.extend(seen.iter().find(|(name, _)| *name == &key.name).map(|(_, link)| link.clone()));
-            Chain { name: key.name.clone(), account: key.account.clone(), links }
+            Chain { name: key.name.clone(), account: key.account.clone(), links, connect: Vec::new() }
         };
         desired.records.iter().filter(|(_, wanted)| !wanted.withdraw).map(chain).collect()
     }

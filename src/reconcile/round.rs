@@ -1,9 +1,13 @@
 //! One round as one value: text, JSON, logs and the exit code are renderings of it.
 
+mod link;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
+
+pub use link::{Chain, Link, LinkState, WayIn};
 
 use crate::model::endpoint::Handle;
 use crate::model::guard::{Refusal, Rule};
@@ -33,9 +37,12 @@ pub struct Round {
     pub refused: Vec<RefusalReport>,
     /// What name servers say of each record.
     pub records: Vec<RecordReport>,
-    /// Every chain from name to address, when they were walked.
+    /// Every chain from name to port, when they were walked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub chains: Vec<Chain>,
+    /// Every port that shall lead to a machine, when they were tried.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ways_in: Vec<WayIn>,
     /// What could not be read, and why.
     pub unknown: Vec<UnknownReport>,
     /// What differs and is left as it is.
@@ -193,56 +200,6 @@ pub struct RecordReport {
     pub resolvers: Option<Finding>,
 }
 
-/// The chain of one record, from the name to the address.
-#[derive(Clone, Debug, Serialize)]
-pub struct Chain {
-    /// The name.
-    pub name: Fqdn,
-    /// The account.
-    pub account: Handle,
-    /// Its links, in order.
-    pub links: Vec<Link>,
-}
-
-impl Chain {
-    /// The first link that does not hold.
-    #[must_use]
-    pub fn broken(&self) -> Option<&Link> {
-        self.links.iter().find(|link| link.state != LinkState::Whole)
-    }
-}
-
-/// One link of a chain.
-#[derive(Clone, Debug, Serialize)]
-pub struct Link {
-    /// What it leads from.
-    pub from: &'static str,
-    /// Whether it holds.
-    pub state: LinkState,
-    /// What was seen.
-    pub detail: String,
-}
-
-impl Link {
-    pub(super) fn new(from: &'static str, state: LinkState, detail: String) -> Self {
-        Self { from, state, detail }
-    }
-}
-
-/// Whether a link holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LinkState {
-    /// It leads where it should.
-    Whole,
-    /// It does not yet.
-    Pending,
-    /// It leads elsewhere, or nowhere.
-    Broken,
-    /// It could not be seen.
-    Unknown,
-}
-
 /// Something that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnknownReport {
@@ -278,6 +235,7 @@ impl Round {
             refused: Vec::new(),
             records: Vec::new(),
             chains: Vec::new(),
+            ways_in: Vec::new(),
             unknown: unknown(observed),
             notes: Vec::new(),
         }
@@ -315,7 +273,9 @@ impl Round {
         } else if any(&[Planned]) {
             // What shall change cannot be served yet: that it is not is no finding of its own.
             Outcome::Pending
-        } else if self.records.iter().any(|record| !verified(record.verdict)) {
+        } else if self.records.iter().any(|record| !verified(record.verdict))
+            || self.ways_in.iter().any(|way| way.port.state != LinkState::Whole)
+        {
             Outcome::Unverified
         } else if !self.blocked.is_empty() {
             Outcome::Pending

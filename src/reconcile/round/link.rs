@@ -1,0 +1,92 @@
+//! A chain from a name to a port, link by link.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::model::endpoint::Handle;
+use crate::model::greeting::Service;
+use crate::model::name::Fqdn;
+
+/// The chain of one record, from the name to the port.
+#[derive(Clone, Debug, Serialize)]
+pub struct Chain {
+    /// The name.
+    pub name: Fqdn,
+    /// The account.
+    pub account: Handle,
+    /// Its links, in order.
+    pub links: Vec<Link>,
+    /// What to type to connect by this name, a line for each port that something is known of.
+    pub connect: Vec<String>,
+}
+
+/// One port that shall lead to a machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct WayIn {
+    /// The endpoint.
+    pub endpoint: Handle,
+    /// The NAT rule's name in the configuration.
+    pub rule: String,
+    /// The port that clients use.
+    pub frontend_port: u16,
+    /// The port on the machine.
+    pub backend_port: u16,
+    /// Whether it holds.
+    pub port: Link,
+}
+
+impl WayIn {
+    /// What to type to connect by `name`, where the service is known.
+    pub(in crate::reconcile) fn line(&self, name: &Fqdn) -> Option<String> {
+        let port = self.frontend_port;
+        match Service::of(self.backend_port) {
+            Service::Rdp => Some(format!("mstsc /v:{name}:{port}")),
+            Service::Ssh => Some(format!("ssh -p {port} {name}")),
+            Service::Tcp => None,
+        }
+    }
+}
+
+impl Chain {
+    /// The first link that does not hold.
+    #[must_use]
+    pub fn broken(&self) -> Option<&Link> {
+        self.links.iter().find(|link| link.state != LinkState::Whole)
+    }
+}
+
+/// One link of a chain.
+#[derive(Clone, Debug, Serialize)]
+pub struct Link {
+    /// What it leads from.
+    pub from: Cow<'static, str>,
+    /// Whether it holds.
+    pub state: LinkState,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl Link {
+    pub(in crate::reconcile) fn new(
+        from: impl Into<Cow<'static, str>>,
+        state: LinkState,
+        detail: String,
+    ) -> Self {
+        Self { from: from.into(), state, detail }
+    }
+}
+
+/// Whether a link holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// It leads where it should.
+    Whole,
+    /// It does not yet.
+    Pending,
+    /// It leads elsewhere, or nowhere.
+    Broken,
+    /// It could not be seen.
+    Unknown,
+}

@@ -10,5 +10,6 @@ pub mod name;
 pub mod plan;
 pub mod record;
 pub mod state;
+pub mod threats;
 pub mod verify;
 pub mod zone;

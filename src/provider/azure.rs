@@ -8,8 +8,10 @@ mod auth;
 mod cloud;
 mod dns;
 mod error;
+mod log_analytics;
 mod network;
 mod operation;
+mod resources;
 mod transport;
 
 use std::collections::BTreeSet;
@@ -25,6 +27,7 @@ use serde_json::Value;
 pub use auth::{ClientCertificate, ClientSecret, CredentialSettings};
 pub use cloud::Cloud;
 pub use dns::AzureDns;
+pub use log_analytics::{LogAnalytics, Workspace};
 pub use network::AzureNetwork;
 
 use self::auth::Credential;
@@ -62,7 +65,8 @@ impl Arm {
         let unusable = |trouble: Trouble| trouble.into_error("use", "the Azure credential");
         let Settings { subscription, cloud, credential } = settings;
         let budget = http.budget("azure", &credential.fingerprint(), &[]);
-        let source = Credential::new(http, cloud, credential).map_err(|error| unusable(error.into()))?;
+        let source = Credential::new(http, cloud, credential, cloud.scope());
+        let source = source.map_err(|error| unusable(error.into()))?;
         let transport = Transport::new(Arc::clone(http), budget, source, cloud.resource_manager.clone());
         let stand_in = Arc::new(StandIn);
         let options = TransportOptions::new(Arc::clone(&transport) as Arc<dyn azure_core_legacy::HttpClient>);

@@ -30,5 +30,6 @@ mod sandbox_dns;
 mod scene;
 mod story;
 mod support;
+mod threats;
 mod transport;
 mod verdicts;

@@ -60,6 +60,5 @@ fn usual(kind: Cloud) -> Option<(&'static str, &'static str)> {
     }
 }
 
-const FIND: &str =
-    "write what `az monitor log-analytics workspace show --query customerId` prints, or the portal's workspace ID";
+const FIND: &str = "write what `az monitor log-analytics workspace show --query customerId` prints, or the portal's workspace ID";
 const AUDIENCE: &str = "write it as in audience = \"https://api.loganalytics.io\"";

@@ -73,11 +73,18 @@ pub(crate) async fn run(global: &Global, args: &ThreatsArgs, output: &Output) ->
     } else {
         output.text(&text::render(&up, &report, output.is_seen()));
     }
-    match report.outcome() {
+    match outcome(&up, &report) {
         Outcome::Failed => Exit::Failed,
         Outcome::Partial => Exit::Partial,
-        Outcome::Answered if matches!(up, Up::Unknown(_)) => Exit::Partial,
         Outcome::Answered => Exit::InSync,
+    }
+}
+
+/// How it ended; when the gateway went up is part of what was asked.
+fn outcome(up: &Up, report: &Report) -> Outcome {
+    match report.outcome() {
+        Outcome::Answered if matches!(up, Up::Unknown(_)) => Outcome::Partial,
+        outcome => outcome,
     }
 }
 

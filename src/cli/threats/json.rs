@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Up, rfc3339};
-use crate::cli::threats::text::is_hidden;
+use super::text::is_hidden;
+use super::{Up, outcome, rfc3339};
 use crate::model::threats::{Count, Platform, Reading, Report};
 use crate::reconcile::round::VERSION;
 
@@ -19,7 +19,7 @@ pub(super) fn render(workspace: &str, up: &Up, report: &Report) -> String {
         report.readings.iter().map(|(platform, reading)| table(*platform, reading, report)).collect();
     let value = json!({
         "version": VERSION,
-        "outcome": report.outcome(),
+        "outcome": outcome(up, report),
         "workspace": workspace,
         "gateway": {"up": at, "load_balancer": resource, "reason": reason},
         "spans": report.spans,

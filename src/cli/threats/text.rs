@@ -31,36 +31,44 @@ pub(super) fn render(up: &Up, report: &Report, bars: bool) -> String {
 fn headline(report: &Report) -> String {
     let Spans { before, after } = report.spans;
     let span = stretch(before.length());
-    let unread = report.readings.iter().any(|(_, reading)| matches!(reading, Reading::Unread(_)));
-    let count = |failed: Option<u64>| failed.map(|failed| Tone::Strong.paint(&thousands(failed)));
-    let said = match (count(report.before()), after, count(report.after())) {
-        _ if report.outcome() == Outcome::Failed => {
-            return format!("{}: nothing could be read of failed logons.", Tone::Bad.paint("Failed"));
-        }
-        _ if report.readings.iter().all(|(_, reading)| reading.figures().is_none()) => {
-            let why =
-                if unread { "nothing could be read that was" } else { "so nothing can be said of them" };
-            return format!("{}: failed logons, {why}.", Tone::Warn.paint("Not collected"));
-        }
-        (Some(failed), None, _) => format!("{failed} failed logons in the last {span}."),
-        (None, None, _) => {
-            format!("Nothing was recorded in the last {span}, so nothing can be said of failed logons.")
-        }
-        (before, Some(after), then) => {
-            let later = stretch(after.length());
-            let before = before.map_or_else(
-                || format!("Nothing was recorded in the {span} before the gateway"),
-                |failed| format!("{failed} failed logons in the {span} before the gateway"),
-            );
-            match then {
-                Some(failed) => format!("{before}, {failed} in the {later} after."),
-                None => format!("{before}; nothing was recorded in the {later} after, which is not none."),
+    let nothing = "nothing can be said of failed logons";
+    let count = |failed: u64| {
+        let logons = if failed == 1 { "failed logon" } else { "failed logons" };
+        format!("{} {logons}", Tone::Strong.paint(&thousands(failed)))
+    };
+    let said = if report.outcome() == Outcome::Failed {
+        return format!("{}: nothing could be read, so {nothing}.", Tone::Bad.paint("Failed"));
+    } else if report.readings.iter().all(|(_, reading)| *reading == Reading::NotCollected) {
+        return format!(
+            "{}: the workspace has no table of them, so {nothing}.",
+            Tone::Warn.paint("Not collected")
+        );
+    } else if report.readings.iter().all(|(_, reading)| reading.figures().is_none()) {
+        format!("no table gave figures, so {nothing}.")
+    } else if let Some(after) = after {
+        let before = match report.before() {
+            Some(failed) => format!("{} in the {span} before the gateway", count(failed)),
+            None => format!("nothing was recorded in the {span} before the gateway"),
+        };
+        let later = stretch(after.length());
+        match report.after() {
+            Some(failed) => {
+                format!("{before}, {} in the {later} after.", Tone::Strong.paint(&thousands(failed)))
             }
+            None => format!("{before}; nothing was recorded in the {later} after, which is not none."),
+        }
+    } else {
+        match report.before() {
+            Some(failed) => format!("{} in the last {span}.", count(failed)),
+            None => format!("nothing was recorded in the last {span}, so {nothing}."),
         }
     };
     match report.outcome() {
         Outcome::Partial => format!("{}: {said}", Tone::Warn.paint("Partly read")),
-        _ => said,
+        _ => match said.strip_prefix("nothing") {
+            Some(rest) => format!("{}{rest}", Tone::Warn.paint("Nothing")),
+            None => said,
+        },
     }
 }
 
@@ -131,9 +139,13 @@ fn ranking(what: &str, shares: &[Share], after: bool, bars: bool) -> String {
     if after {
         heading.push(head(format!("{:>after_width$}", "after")));
     }
+    if bars {
+        heading.push(head(if after { "█ before ▒ after" } else { "" }.to_owned()));
+    }
     table.row(heading);
     for share in shares {
-        let name = match share.name.as_str() {
+        // Windows writes the domain before a backslash, also when there is none.
+        let name = match share.name.strip_prefix('\\').unwrap_or(&share.name) {
             "" | "-" => "(not given)".to_owned(),
             name => printable(name, NAME),
         };
@@ -215,7 +227,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -1,11 +1,11 @@
 //! What Resource Manager itself knows of any resource, whatever its type.
 
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded::byte_serialize;
 
-use serde_json::Value;
-
+use super::error::Refusal;
 use super::{Arm, implausible};
 use crate::provider::Error;
 
@@ -35,7 +35,7 @@ impl Arm {
         );
         let listed = match self.list(operation, name, &path, self.budget()).await {
             Ok(listed) => listed,
-            Err(error) if error.kind() == crate::provider::Kind::Missing => return Ok(None),
+            Err(error) if is_absence(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let text = |resource: &Value, member: &str| resource.get(member)?.as_str().map(str::to_owned);
@@ -49,6 +49,12 @@ impl Arm {
             text(resource, "createdTime").and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
         created.map(Some).ok_or_else(|| implausible(operation, name, "the answer has no creation time"))
     }
+}
+
+/// Whether Azure itself says that there is no such group; a 404 of a proxy says nothing of the kind.
+fn is_absence(error: &Error) -> bool {
+    let cause = std::error::Error::source(error);
+    cause.and_then(|cause| cause.downcast_ref::<Refusal>()).is_some_and(Refusal::is_absence)
 }
 
 const API: &str = "2021-04-01";

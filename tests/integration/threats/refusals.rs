@@ -1,6 +1,6 @@
 //! What the services refuse, cut short or put off, told with the next step.
 
-use cnamed::sandbox::{AZURE_IDENTITY, Action, Fault, LogTable, Service};
+use cnamed::sandbox::{AZURE_IDENTITY, Action, Fault, Service};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ fn fault(cloud: &Cloud, fault: Fault) {
 async fn a_right_that_is_missing_is_named() {
     let cloud = Cloud::start().await;
     cloud.sandbox.control().grant(AZURE_IDENTITY.client_id, &["Microsoft.Network/*"], "/").unwrap();
-    let run = cloud.run(&["threats"]).await.exits(1).says("Failed: nothing could be read");
+    let run = cloud.run(&["threats"]).await.exits(1).says("Failed: nothing could be read, so");
     let run = run.says("InsufficientAccessError").says("Log Analytics Reader");
     run.says("Microsoft.OperationalInsights/workspaces/query/SecurityEvent/read");
 }

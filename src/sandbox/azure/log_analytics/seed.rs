@@ -137,12 +137,13 @@ fn day(table: LogTable, start: OffsetDateTime) -> Vec<Vec<Scalar>> {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         usize::try_from(random >> 16).unwrap_or(0) % below
     };
-    for step in 0..ATTACKS {
+    let attacks = if table == LogTable::Syslog { ATTACKS / 3 } else { ATTACKS };
+    for step in 0..attacks {
         // The smaller of two draws: a few names and addresses have most of the tries.
         let account = accounts[next(accounts.len()).min(next(accounts.len()))];
         let host = next(60).min(next(60));
         let net = ["203.0.113", "198.51.100", "192.0.2"][host % 3];
-        let at = start - Duration::hours(24) * step / ATTACKS - Duration::seconds(1);
+        let at = start - Duration::hours(24) * step / attacks - Duration::seconds(1);
         let attack = Attack {
             table,
             account: account.into(),

@@ -125,9 +125,9 @@ async fn what_is_not_understood_is_refused_as_the_service_does() {
             "Failed to resolve scalar expression named 'Nobody'",
         ),
         (
-            "SecurityEvent | where EventID == '4625'",
+            "SecurityEvent | where TimeGenerated > '2026'",
             "SEM0064",
-            "Cannot compare values of types int and string",
+            "Cannot compare values of types datetime and string",
         ),
         ("SecurityEvent | where shout(Account) == 'x'", "SEM0260", "Unknown function: 'shout'."),
         (

@@ -89,3 +89,29 @@ const LOGON_FAILED: u16 = 4625;
 const SSH: &str = r"| extend Sshd = ProcessName in ('sshd', 'sshd-session'), Line = extract(@'^(message repeated [0-9]+ times: \[ )?(.*?)\]?$', 2, SyslogMessage), Repeated = extract(@'^message repeated ([0-9]+) times: ', 1, SyslogMessage)
 | extend Said = case(not(Sshd), '', Line startswith_cs 'Failed password for ', 'password', Line startswith_cs 'Failed keyboard-interactive/pam for ', 'password', Line startswith_cs 'Invalid user ', 'user', ''), Times = tolong(coalesce(Repeated, '1'))
 | extend Who = case(Said == '', '', extract(@'^(Failed [a-z/-]+ for (invalid user )?|Invalid user )(.*) from ([^ ]+)( port [0-9]+)?( ssh2)?$', 3, Line)), Origin = case(Said == '', '', extract(@'^(Failed [a-z/-]+ for (invalid user )?|Invalid user )(.*) from ([^ ]+)( port [0-9]+)?( ssh2)?$', 4, Line))";
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Held as a text, to be read and to be held against the language's own parser; `UPDATE_GOLDEN=1` writes it anew.
+    #[test]
+    fn the_questions_are_these() {
+        let up = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+        let day = Duration::from_secs(86_400);
+        let spans = Spans::around(up, day, up + Duration::from_millis(7_200_500)).unwrap();
+        let asked = Platform::ALL.map(|platform| {
+            [totals(platform, &spans), shares(platform, &spans, ACCOUNT), shares(platform, &spans, ADDRESS)]
+                .join("\n\n")
+        });
+        let asked = asked.join("\n\n") + "\n";
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/threats/queries.kql");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &asked).unwrap();
+        }
+        assert_eq!(asked, std::fs::read_to_string(&path).unwrap_or_default());
+    }
+}

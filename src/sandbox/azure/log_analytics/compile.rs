@@ -123,7 +123,8 @@ impl Scope<'_> {
                 kinds.iter().try_for_each(|kind| self.wants(*first, *kind))?;
                 Ok((Code::Call("coalesce", codes), *first))
             }
-            // Pairs of predicate and value, and what stands where none of them holds.
+            // Pairs of predicate and value, and what stands where none of them holds. Here all values have one type,
+            // which the service does not insist on.
             ("case", [_, first, _, ..]) if kinds.len() % 2 == 1 => {
                 for pair in kinds.chunks(2) {
                     match pair {
@@ -290,6 +291,8 @@ fn kind_of(literal: &Scalar) -> Kind {
     }
 }
 
+/// Numbers with numbers, and else like with like. The service also compares a number with a text that looks like one;
+/// nobody should rely on that, and here nobody can.
 fn comparable(a: Kind, b: Kind) -> Result<(), Refused> {
     if a == b || a.is_number() && b.is_number() {
         return Ok(());

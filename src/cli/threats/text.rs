@@ -46,6 +46,13 @@ fn headline(report: &Report) -> String {
     } else if report.readings.iter().all(|(_, reading)| reading.figures().is_none()) {
         format!("no table gave figures, so {nothing}.")
     } else if let Some(after) = after {
+        // Spans of different lengths are compared by the hour, or a young gateway would shine.
+        let rates = match (report.before(), report.after()) {
+            (Some(then), Some(since)) if after.length() < before.length() && after.length() >= MINUTE => {
+                format!(": {} and {} an hour", rate(then, before.length()), rate(since, after.length()))
+            }
+            _ => String::new(),
+        };
         let before = match report.before() {
             Some(failed) => format!("{} in the {span} before the gateway", count(failed)),
             None => format!("nothing was recorded in the {span} before the gateway"),
@@ -53,7 +60,7 @@ fn headline(report: &Report) -> String {
         let later = stretch(after.length());
         match report.after() {
             Some(failed) => {
-                format!("{before}, {} in the {later} after.", Tone::Strong.paint(&thousands(failed)))
+                format!("{before}, {} in the {later} after{rates}.", Tone::Strong.paint(&thousands(failed)))
             }
             None => format!("{before}; nothing was recorded in the {later} after, which is not none."),
         }
@@ -235,6 +242,15 @@ fn thousands(number: u64) -> String {
     out
 }
 
+/// So many in so long, by the hour: to the tenth where it is less than ten.
+fn rate(failed: u64, length: Duration) -> String {
+    let tenths = u128::from(failed) * 36_000_000 / length.as_millis().max(1);
+    match u64::try_from(tenths).unwrap_or(u64::MAX) {
+        tenths @ 0..100 => format!("{}.{}", tenths / 10, tenths % 10),
+        tenths => thousands(tenths / 10),
+    }
+}
+
 /// A length of time in its two largest units.
 fn stretch(length: Duration) -> String {
     let seconds = length.as_secs();
@@ -252,6 +268,8 @@ fn stretch(length: Duration) -> String {
 
 /// The longest name that a column shows.
 const NAME: usize = 40;
+/// A rate of anything shorter says nothing.
+const MINUTE: Duration = Duration::from_secs(60);
 /// The length of the longest bar of one span.
 const BAR: u128 = 24;
 

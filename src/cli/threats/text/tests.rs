@@ -135,6 +135,9 @@ fn numbers_and_lengths_read_well() {
     for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
         assert_eq!(thousands(number), shown);
     }
+    for (failed, hours, shown) in [(1_204, 24, "50"), (3, 5, "0.6"), (0, 5, "0.0"), (90_000, 1, "90,000")] {
+        assert_eq!(rate(failed, Duration::from_secs(hours * 3600)), shown);
+    }
     for (seconds, shown) in [
         (0, "0 s"),
         (59, "59 s"),

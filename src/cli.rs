@@ -22,6 +22,7 @@ mod sandbox;
 mod status;
 mod sync;
 mod teardown;
+mod threats;
 
 use clap::{CommandFactory, Parser};
 
@@ -59,6 +60,7 @@ async fn run(cli: Cli, output: &Output) -> Exit {
         Command::Adopt(args) => adopt::run(global, &args, output).await,
         Command::Remove(args) => remove::run(global, &args, output).await,
         Command::Teardown(args) => teardown::run(global, &args, output).await,
+        Command::Threats(args) => threats::run(global, &args, output).await,
         Command::Config { command } => config::run(global, command, output),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(global, &args, output).await,

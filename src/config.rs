@@ -66,6 +66,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Whom to trust.
     pub tls: TlsConfig,
+    /// Where failed logons are collected; `None` where nobody asks for them.
+    pub threats: Option<ThreatsConfig>,
     /// What is legal and probably not meant.
     pub warnings: Vec<Diagnostic>,
 }
@@ -398,4 +400,15 @@ pub struct HttpConfig {
 pub struct TlsConfig {
     /// Certificates in PEM form, besides the public roots.
     pub extra_ca: Option<PathBuf>,
+}
+
+/// Where failed logons are collected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreatsConfig {
+    /// The Log Analytics workspace's customer id: a GUID, lower case.
+    pub workspace: String,
+    /// The query API's base URL.
+    pub api: Url,
+    /// What tokens for it are issued for; the scope is this and `/.default`.
+    pub audience: String,
 }

@@ -13,5 +13,6 @@ pub mod plan;
 pub mod record;
 pub mod resource_id;
 pub mod state;
+pub mod threats;
 pub mod verify;
 pub mod zone;

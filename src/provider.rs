@@ -29,6 +29,7 @@ use crate::model::plan::{GatewayChange, NetworkChange, RecordChange};
 use crate::model::record::{Owner, RecordSet};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, Seen, Zone};
+use crate::model::threats::{Platform, Reading, Spans};
 
 /// What to look for in a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +122,16 @@ pub struct Mapping {
     pub frontend_port: u16,
     /// The port on the machine.
     pub backend_port: u16,
+}
+
+/// The place where machines' logons are collected. Safe to call concurrently; nothing is ever written.
+#[async_trait]
+pub trait LogonProvider: Send + Sync + fmt::Debug {
+    /// The failed logons at machines of one kind in `spans`, which share their middle moment.
+    ///
+    /// A place that collects none of them is [`Reading::NotCollected`]; a read that failed is [`Reading::Unread`]
+    /// with its reason and the operator's next step; what the service says that it left out goes with the figures.
+    async fn failed_logons(&self, platform: Platform, spans: &Spans) -> Reading;
 }
 
 /// What the loop does about an error.

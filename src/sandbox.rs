@@ -27,6 +27,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
+pub use self::azure::log_analytics::seed::{Attack, LogTable};
 pub use self::azure::seed::{AZURE_IDENTITY, AzureIdentity};
 pub use self::cloudflare::{CLOUDFLARE_TOKENS, CloudflareTokens};
 pub use self::control::{Control, ControlError, LegacyPublicIp, RecordAtAzure};
@@ -56,6 +57,8 @@ pub struct Options {
     pub throttle_scale: f64,
     /// How long an access token lives.
     pub token_lifetime: Duration,
+    /// Whether a Linux machine reports to the workspace too. The seeded machine is a Windows one.
+    pub syslog: bool,
 }
 
 impl Default for Options {
@@ -69,6 +72,7 @@ impl Default for Options {
             plan: CloudflarePlan::Enterprise,
             throttle_scale: 1.0,
             token_lifetime: Duration::from_secs(3599),
+            syslog: false,
         }
     }
 }
@@ -104,6 +108,8 @@ pub struct Addresses {
     pub authority: String,
     /// Resource Manager's base URL, without a trailing slash.
     pub resource_manager: String,
+    /// The base URL of Azure Monitor Logs' query API, without a trailing slash.
+    pub log_analytics: String,
     /// Cloudflare's base URL, with `/client/v4`.
     pub cloudflare: String,
     /// The control interface's base URL, plain HTTP.
@@ -137,9 +143,10 @@ impl Sandbox {
         let cloud = Cloud::new(World::new(options));
         let mut addresses = Addresses::default();
         let mut servers = Vec::new();
-        let services: [(Service, server::Handler); 3] = [
+        let services: [(Service, server::Handler); 4] = [
             (Service::Authority, azure::authority::handle),
             (Service::Arm, azure::handle),
+            (Service::LogAnalytics, azure::log_analytics::handle),
             (Service::Cloudflare, cloudflare::handle),
         ];
         for (service, handler) in services {
@@ -148,6 +155,7 @@ impl Sandbox {
             match service {
                 Service::Authority => addresses.authority = base,
                 Service::Arm => addresses.resource_manager = base,
+                Service::LogAnalytics => addresses.log_analytics = base,
                 Service::Cloudflare => addresses.cloudflare = format!("{base}/client/v4"),
             }
             let (tls, cloud) = (identity.acceptor.clone(), cloud.clone());

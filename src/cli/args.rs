@@ -1,9 +1,12 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Keeps friendly names pointed at Azure: a public IP with its DNS label, and the CNAMEs on it in Azure DNS and
 /// Cloudflare.
@@ -100,6 +103,8 @@ pub(crate) enum Command {
     Remove(RemoveArgs),
     /// Withdraws every name, waits until it is forgotten, then takes down what we made.
     Teardown(TeardownArgs),
+    /// Shows failed logons before and after the gateway went up: by account, and from where.
+    Threats(ThreatsArgs),
     /// Looks at the configuration itself.
     Config {
         /// What to look at.
@@ -204,6 +209,33 @@ pub(crate) struct TeardownArgs {
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
+
+/// `cnamed threats`
+#[derive(Debug, Args)]
+pub(crate) struct ThreatsArgs {
+    /// How far to look back from that moment, and ahead: 1m to 366d.
+    #[arg(long, default_value = "24h", value_parser = span)]
+    pub(crate) span: Duration,
+    /// When the gateway went up, such as 2026-11-22T10:00:00Z; else when Azure made its load balancer.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) at: Option<OffsetDateTime>,
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let span =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write it as in 24h or 7d"))?;
+    if (MINUTE..=366 * 24 * 60 * MINUTE).contains(&span) {
+        return Ok(span);
+    }
+    Err("it is from 1m to 366d".into())
+}
+
+fn moment(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "write a time with its offset from UTC, as in 2026-11-22T10:00:00Z".into())
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// `cnamed config`
 #[derive(Debug, Subcommand)]

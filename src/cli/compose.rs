@@ -11,13 +11,13 @@ use super::exit::Exit;
 use super::output::{Output, Tone};
 use crate::config::{
     AccountConfig, AccountKind, AzureConfig, Config, CredentialConfig, Environment, SecretRef, Setting,
-    SocksProxy,
+    SocksProxy, ThreatsConfig,
 };
 use crate::model::endpoint::Handle;
 use crate::model::state::{Consents, Desired};
 use crate::probe::tcp::{self, TcpProber};
 use crate::provider::DnsProvider;
-use crate::provider::azure::{self, Arm, AzureDns, AzureNetwork};
+use crate::provider::azure::{self, Arm, AzureDns, AzureNetwork, LogAnalytics, Workspace};
 use crate::provider::cloudflare::{self, Cloudflare};
 use crate::provider::http::{self, Http};
 use crate::reconcile::{Reconciler, Verification};
@@ -41,22 +41,7 @@ impl Composition {
     }
 
     fn build(config: Config, environment: &Environment) -> Result<Self, String> {
-        let extra_ca =
-            match &config.tls.extra_ca {
-                Some(file) => {
-                    let read = std::fs::read(file);
-                    Some(read.map_err(|error| {
-                        format!("tls.extra_ca: could not read {}: {error}", file.display())
-                    })?)
-                }
-                None => None,
-            };
-        let http = Http::new(&http::Settings {
-            extra_ca,
-            attempt: config.limits.request_timeout,
-            deadline: DEADLINE,
-        })
-        .map_err(told)?;
+        let http = http(&config)?;
         let azure = &config.azure;
         let builder = Builder { environment, azure };
         let arm = Arc::new(Arm::new(&http, &builder.settings()?).map_err(told)?);
@@ -96,6 +81,45 @@ impl Composition {
     pub(crate) fn desired(&self, consents: Consents) -> Desired {
         self.config.desired(consents)
     }
+}
+
+/// What `cnamed threats` runs on.
+#[derive(Debug)]
+pub(crate) struct Watchtower {
+    pub(crate) arm: Arm,
+    pub(crate) logons: LogAnalytics,
+}
+
+impl Watchtower {
+    /// Builds what the configuration describes of it.
+    pub(crate) fn build(
+        config: &Config,
+        threats: &ThreatsConfig,
+        environment: &Environment,
+    ) -> Result<Self, String> {
+        let http = http(config)?;
+        let settings = Builder { environment, azure: &config.azure }.settings()?;
+        let workspace = Workspace {
+            id: threats.workspace.clone(),
+            api: threats.api.clone(),
+            audience: threats.audience.clone(),
+        };
+        let logons = LogAnalytics::new(&http, &settings.cloud, &settings.credential, workspace);
+        Ok(Self { arm: Arm::new(&http, &settings).map_err(told)?, logons: logons.map_err(told)? })
+    }
+}
+
+/// The one client of the process.
+fn http(config: &Config) -> Result<Arc<Http>, String> {
+    let extra_ca = match &config.tls.extra_ca {
+        Some(file) => {
+            let read = std::fs::read(file);
+            Some(read.map_err(|error| format!("tls.extra_ca: could not read {}: {error}", file.display()))?)
+        }
+        None => None,
+    };
+    let settings = http::Settings { extra_ca, attempt: config.limits.request_timeout, deadline: DEADLINE };
+    Http::new(&settings).map_err(told)
 }
 
 /// Reads the configuration; warnings go to stderr, mistakes end it.

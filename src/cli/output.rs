@@ -64,6 +64,11 @@ impl Output {
         !self.quiet && self.format == Format::Text && io::stderr().is_terminal()
     }
 
+    /// Whether results are read by a person, at a terminal.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.format == Format::Text && io::stdout().is_terminal()
+    }
+
     /// Whether somebody can be asked.
     pub(crate) fn can_ask(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()

@@ -8,6 +8,7 @@ mod azure;
 mod endpoint;
 mod gateway;
 mod record;
+mod threats;
 mod value;
 
 pub(super) use gateway::INTERNET;
@@ -132,6 +133,10 @@ impl Build<'_> {
         let http = self.http(&file.http.unwrap_or_default());
         let state = self.state(file.state.unwrap_or_default());
         let tls = self.tls(file.tls.unwrap_or_default());
+        let threats = match &file.threats {
+            Some(threats) => self.threats(threats, azure.as_ref()).map(Some),
+            None => Some(None),
+        };
         if file.endpoint.is_empty() {
             self.report.warning(&(0..0), "there is no [[endpoint]], so there is nothing to do", "add one");
         }
@@ -148,6 +153,7 @@ impl Build<'_> {
             state,
             http: http?,
             tls,
+            threats: threats?,
             warnings: Vec::new(),
         })
     }

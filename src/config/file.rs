@@ -51,6 +51,8 @@ pub(super) struct ConfigFile {
     pub(super) http: Option<HttpFile>,
     /// Whom to trust.
     pub(super) tls: Option<TlsFile>,
+    /// Where failed logons are collected, for `cnamed threats`.
+    pub(super) threats: Option<At<ThreatsFile>>,
 }
 
 /// Where Azure is, and who we are there.
@@ -341,6 +343,22 @@ pub(super) struct TlsFile {
     /// A file of certificates in PEM form, added to the public roots for every outgoing connection.
     #[schemars(with = "Option<String>", example = &"/etc/cnamed/ca.pem")]
     pub(super) extra_ca: Option<At<PathBuf>>,
+}
+
+/// Where failed logons are collected, for `cnamed threats`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct ThreatsFile {
+    /// The Log Analytics workspace's customer id, which the portal calls its workspace ID.
+    #[schemars(required, example = &"00000000-0000-0000-0000-000000000000")]
+    pub(super) workspace: Option<At<String>>,
+    /// The query API; absent means that of `azure.cloud`, and a custom cloud needs it.
+    #[schemars(example = &"https://api.loganalytics.azure.com")]
+    pub(super) api: Option<At<String>>,
+    /// What tokens for it are issued for; absent means what `azure.cloud` says, and a custom cloud needs it.
+    #[schemars(example = &"https://api.loganalytics.io")]
+    pub(super) audience: Option<At<String>>,
 }
 
 impl<'de> Deserialize<'de> for ZonesFile {

@@ -5,7 +5,7 @@ use super::build::INTERNET;
 use super::defaults;
 use super::file::{
     AccountFile, AzureFile, ConfigFile, EndpointFile, HttpFile, LimitsFile, LoadBalancerFile, NatRuleFile,
-    RecordFile, SecretFile, StateFile, TlsFile, VerifyFile, WatchFile, ZonesFile,
+    RecordFile, SecretFile, StateFile, ThreatsFile, TlsFile, VerifyFile, WatchFile, ZonesFile,
 };
 use super::{
     AccountConfig, AccountKind, AzureConfig, Cloud, Config, CredentialConfig, CredentialKind, ProviderKind,
@@ -47,6 +47,14 @@ fn file(config: &Config) -> ConfigFile {
         state: Some(StateFile { directory: some(config.state.directory.clone()) }),
         http: Some(HttpFile { listen: some(config.http.listen.to_string()) }),
         tls: Some(TlsFile { extra_ca: config.tls.extra_ca.clone().map(At::from) }),
+        threats: config.threats.as_ref().map(|threats| {
+            let file = ThreatsFile {
+                workspace: some(threats.workspace.clone()),
+                api: some(threats.api.to_string()),
+                audience: some(threats.audience.clone()),
+            };
+            file.into()
+        }),
     }
 }
 

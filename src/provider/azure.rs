@@ -8,9 +8,11 @@ mod auth;
 mod cloud;
 mod dns;
 mod error;
+mod log_analytics;
 mod network;
 mod operation;
 mod question;
+mod resources;
 mod transport;
 
 use std::collections::BTreeSet;
@@ -26,6 +28,7 @@ use serde_json::Value;
 pub use auth::{ClientCertificate, ClientSecret, CredentialSettings};
 pub use cloud::Cloud;
 pub use dns::AzureDns;
+pub use log_analytics::{LogAnalytics, Workspace};
 pub use network::AzureNetwork;
 
 use self::auth::Credential;
@@ -63,7 +66,8 @@ impl Arm {
         let unusable = |trouble: Trouble| trouble.into_error("use", "the Azure credential");
         let Settings { subscription, cloud, credential } = settings;
         let budget = http.budget("azure", &credential.fingerprint(), &[]);
-        let source = Credential::new(http, cloud, credential).map_err(|error| unusable(error.into()))?;
+        let source = Credential::new(http, cloud, credential, cloud.scope());
+        let source = source.map_err(|error| unusable(error.into()))?;
         let transport = Transport::new(Arc::clone(http), budget, source, cloud.resource_manager.clone());
         let stand_in = Arc::new(StandIn);
         let options = TransportOptions::new(Arc::clone(&transport) as Arc<dyn azure_core_legacy::HttpClient>);

@@ -5,12 +5,14 @@ pub(crate) mod authority;
 pub(crate) mod compute;
 mod group;
 pub(crate) mod label;
+pub(crate) mod log_analytics;
 mod network;
 mod operation;
 pub(crate) mod public_ip;
 mod rdata;
 pub(crate) mod record_set;
 mod resource;
+mod resources;
 pub(crate) mod seed;
 mod zone;
 
@@ -24,8 +26,9 @@ use self::authority::{Directory, Principal};
 use self::operation::{Effect, Failure, Operation};
 pub(crate) use self::resource::Resource;
 use self::seed::{SUBSCRIPTION, TENANT};
+use super::Options;
 use super::exchange::{Request, Response};
-use super::world::World;
+use super::world::{World, calendar};
 
 /// Azure's state.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub(crate) struct State {
     pub(crate) machines: BTreeMap<String, compute::Machine>,
     /// DNS zones by lower-case id.
     zones: BTreeMap<String, zone::Zone>,
+    /// What machines report.
+    pub(crate) log_analytics: log_analytics::State,
     operations: operation::Operations,
     rates: arm::Rates,
     /// How many public addresses have been handed out; none is handed out twice.
@@ -49,8 +54,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The seeded subscription: two groups, a VM with its network, and a zone with foreign records.
-    pub(crate) fn seeded() -> Self {
+    /// The seeded subscription: two groups, a VM with its network, a zone with foreign records, and a workspace.
+    pub(crate) fn seeded(options: &Options) -> Self {
         let mut state = Self {
             directory: Directory::seeded(),
             groups: group::seeded(),
@@ -58,6 +63,7 @@ impl State {
             labels: label::Labels::default(),
             machines: BTreeMap::new(),
             zones: zone::seeded(),
+            log_analytics: log_analytics::State::seeded(calendar(), options.syslog),
             operations: operation::Operations::default(),
             rates: arm::Rates::default(),
             addresses_given: 0,
@@ -163,7 +169,7 @@ fn routed(world: &mut World, principal: &Principal, request: &Request, route: &[
         (_, ["subscriptions", _, "resourcegroups", rest @ ..]) if !rest.contains(&"providers") => {
             group::handle(world, principal, request, rest)
         }
-        ("GET", ["subscriptions", _, "resources"]) => group::resources(world, principal, None),
+        ("GET", ["subscriptions", _, "resources"]) => group::resources(world, principal, request, None),
         (_, ["subscriptions", _, "providers", namespace, rest @ ..]) => {
             of_subscription(world, principal, request, namespace, rest)
         }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::azure::LABEL_SUFFIX;
+use super::azure::log_analytics::AUDIENCE;
 use super::azure::seed::{
-    DNS_GROUP, LOCATION, NETWORK_GROUP, SUBSCRIPTION, TENANT, WRITER, WRITER_SECRET, ZONE,
+    DNS_GROUP, LOCATION, NETWORK_GROUP, SUBSCRIPTION, TENANT, WORKSPACE_ID, WRITER, WRITER_SECRET, ZONE,
 };
 use super::{Addresses, CLOUDFLARE_TOKENS};
 
@@ -74,10 +75,16 @@ directory = {state}
 
 [tls]
 extra_ca = {ca}
+
+[threats]
+workspace = "{WORKSPACE_ID}"
+api = "{log_analytics}"
+audience = "{AUDIENCE}"
 "#,
         arm = addresses.resource_manager,
         authority = addresses.authority,
         cloudflare = addresses.cloudflare,
+        log_analytics = addresses.log_analytics,
         azure_secret = file(AZURE_SECRET),
         cloudflare_secret = file(CLOUDFLARE_SECRET),
         azure_dns = servers(&addresses.azure_dns),
@@ -112,6 +119,7 @@ fn facts(addresses: &Addresses) -> Value {
     json!({
         "arm": addresses.resource_manager,
         "authority": addresses.authority,
+        "log_analytics": addresses.log_analytics,
         "cloudflare": addresses.cloudflare,
         "control": addresses.control,
         "dns": {

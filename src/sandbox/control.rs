@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 
 pub(crate) use self::http::serve;
 use super::azure::{self, record_set};
 use super::fault::{DnsFault, Fault, HoldPoint, NameServer};
-use super::world::{Cloud, World};
-use super::{Delegation, cloudflare, dns};
+use super::world::{Cloud, World, calendar};
+use super::{Attack, Delegation, LogTable, cloudflare, dns};
 
 /// A handle on the outside world: on people in portals, on other tenants, and on everything that goes wrong.
 #[derive(Clone, Debug)]
@@ -287,6 +288,29 @@ impl Control {
     /// Waits until `n` requests in all have arrived since the log was last emptied.
     pub async fn wait_for_requests(&self, n: usize) {
         self.cloud.until(|world| (world.log.entries().len() >= n).then_some(())).await;
+    }
+
+    /// Somebody tries to log on.
+    pub fn attack(&self, attack: &Attack) {
+        self.act(|world| world.azure.log_analytics.logs.attack(attack, calendar()));
+    }
+
+    /// Everything that a table holds passes its retention; the table stays.
+    pub fn clear_table(&self, table: LogTable) {
+        self.act(|world| world.azure.log_analytics.logs.clear(table));
+    }
+
+    /// The workspace loses a table, as if nothing had ever been sent to it.
+    pub fn drop_table(&self, table: LogTable) {
+        self.act(|world| world.azure.log_analytics.logs.drop(table));
+    }
+
+    /// Makes a resource of the network provider as old as if it had been made at `at`, by its name.
+    ///
+    /// # Errors
+    /// When there is no such resource.
+    pub fn made_at(&self, name: &str, at: OffsetDateTime) -> Result<(), ControlError> {
+        self.try_act(|world| outside::made_at(world, name, at))
     }
 
     /// Ends every access token that was issued.

@@ -13,6 +13,8 @@ pub enum Service {
     Authority,
     /// Azure Resource Manager.
     Arm,
+    /// Azure Monitor Logs' query API.
+    LogAnalytics,
     /// Cloudflare's API v4.
     Cloudflare,
 }
@@ -84,7 +86,8 @@ impl Request {
 
     /// Whether the request can change anything.
     pub(crate) fn is_mutation(&self) -> bool {
-        !matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS") && self.service != Service::Authority
+        !matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+            && !matches!(self.service, Service::Authority | Service::LogAnalytics)
     }
 }
 

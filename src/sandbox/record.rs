@@ -19,8 +19,8 @@ pub(crate) fn write(
     let (name, host) = match request.service {
         Service::Arm => ("arm", "https://management.azure.com"),
         Service::Cloudflare => ("cloudflare", "https://api.cloudflare.com"),
-        // Tokens are nobody's to judge.
-        Service::Authority => return Ok(()),
+        // Tokens are nobody's to judge, and the query API has no judge.
+        Service::Authority | Service::LogAnalytics => return Ok(()),
     };
     let mark = if request.query.is_empty() { "" } else { "?" };
     let body = match &response.body {

@@ -40,7 +40,7 @@ impl World {
     pub(crate) fn new(options: Options) -> Self {
         let throttle_scale = options.throttle_scale;
         Self {
-            azure: azure::State::seeded(),
+            azure: azure::State::seeded(&options),
             cloudflare: cloudflare::State::seeded(options.plan),
             dns: dns::State::default(),
             log: Log::default(),

@@ -189,8 +189,8 @@ fn an_absent_key_means_what_the_example_writes() {
     ];
     let defaults_in_force: String = (uncommented(EXAMPLE).lines())
         .scan(false, |in_gateway, line| {
-            *in_gateway = (*in_gateway || line.starts_with("[endpoint.") || line.starts_with("[[endpoint."))
-                && !line.starts_with("[[account]]");
+            let optional = ["[endpoint.", "[[endpoint.", "[threats]"].iter().any(|at| line.starts_with(at));
+            *in_gateway = (*in_gateway || optional) && !line.starts_with("[[account]]");
             Some((*in_gateway, line))
         })
         .filter(|(in_gateway, line)| {
@@ -305,6 +305,8 @@ fn configurations() -> Vec<String> {
         uncommented(EXAMPLE).replace("cloud = \"public\"", "cloud = \"custom\""),
         uncommented(EXAMPLE).replace("[\"203.0.113.0/24\"]", "[\"internet\"]"),
         with("managed-identity", "client_id = \"abc\""),
+        format!("{MINIMAL}\n[threats]\nworkspace = \"00000000-0000-0000-0000-00000000000A\"\n"),
+        NOTHING_BY_DEFAULT.to_owned() + "[threats]\nworkspace = \"00000000-0000-0000-0000-000000000000\"\n",
         with("workload-identity", "tenant = \"t\"\ntoken_file = \"/t\""),
         with("client-secret", ""),
         with("client-secret", "client_secret = { credential = \"azure\" }"),

@@ -31,5 +31,6 @@ mod sandbox_dns;
 mod scene;
 mod story;
 mod support;
+mod threats;
 mod transport;
 mod verdicts;

@@ -49,12 +49,7 @@ impl Build<'_> {
         let resource_manager = file.resource_manager.as_ref().and_then(|url| self.service(url));
         let authority = file.authority.as_ref().and_then(|url| self.service(url));
         let audience = file.audience.as_ref().and_then(|text| {
-            let rule = |text: &str| {
-                let fits = Url::parse(text).is_ok() && !text.contains('@');
-                fits.then(|| text.trim_end_matches('/').to_owned())
-                    .ok_or("this is not a URL that tokens are issued for")
-            };
-            self.parsed(text, rule, "write it as in audience = \"https://management.example.com\"")
+            self.parsed(text, audience, "write it as in audience = \"https://management.example.com\"")
         });
         let label_suffix = file.label_suffix.as_ref().and_then(|suffix| {
             self.parsed(suffix, Fqdn::parse, "write it as in label_suffix = \"cloudapp.azure.com\"")
@@ -182,6 +177,12 @@ impl Build<'_> {
             self.report.warning(span, format!("`{key}` has no effect: {why}"), "take it out");
         }
     }
+}
+
+/// What tokens are issued for.
+pub(super) fn audience(text: &str) -> Result<String, &'static str> {
+    let fits = Url::parse(text).is_ok() && !text.contains('@');
+    fits.then(|| text.trim_end_matches('/').to_owned()).ok_or("this is not a URL that tokens are issued for")
 }
 
 /// The clouds that Microsoft and 21Vianet run.

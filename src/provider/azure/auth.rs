@@ -158,7 +158,7 @@ struct Held {
 }
 
 impl Credential {
-    /// Prepares `settings`; asks for no token yet.
+    /// Prepares `settings` for tokens of `scope`, an audience's `.default`; asks for none yet.
     ///
     /// # Errors
     /// When the credential cannot be used in this process at all.
@@ -166,6 +166,7 @@ impl Credential {
         http: &Arc<Http>,
         cloud: &Cloud,
         settings: &CredentialSettings,
+        scope: String,
     ) -> Result<Self, TokenError> {
         let build = Build { http, cloud };
         let links = match settings {
@@ -208,7 +209,7 @@ impl Credential {
         if let [Link { way, source: Err(why) }] = links.as_slice() {
             return Err(TokenError::unusable(*way, why));
         }
-        Ok(Self { links, scope: cloud.scope(), held: Mutex::default() })
+        Ok(Self { links, scope, held: Mutex::default() })
     }
 
     /// The value of `Authorization`, marked sensitive.

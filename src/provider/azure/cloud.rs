@@ -55,7 +55,7 @@ impl Cloud {
 
     /// The scope of a token for Resource Manager here: the audience's `.default`.
     pub(super) fn scope(&self) -> String {
-        format!("{}/.default", self.audience.trim_end_matches('/'))
+        scope(&self.audience)
     }
 
     fn known(resource_manager: &Url, authority: &Url, label_suffix: &str) -> Self {
@@ -66,6 +66,11 @@ impl Cloud {
             label_suffix: label_suffix.to_owned(),
         }
     }
+}
+
+/// The scope of a token for `audience`.
+pub(super) fn scope(audience: &str) -> String {
+    format!("{}/.default", audience.trim_end_matches('/'))
 }
 
 #[cfg(test)]

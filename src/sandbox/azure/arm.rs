@@ -8,6 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::authority::{Bearer, Principal};
+use super::log_analytics;
 use super::seed::{SUBSCRIPTION, TENANT};
 use crate::sandbox::exchange::{Request, Response};
 use crate::sandbox::throttle::{Bucket, Window, retry_after};
@@ -110,7 +111,18 @@ pub(crate) fn authenticate(world: &World, request: &Request) -> Result<Principal
         return refuse("AuthenticationFailedInvalidHeader", message);
     };
     match world.azure.directory.bearer(token.trim(), world.now()) {
-        Bearer::Good(principal) => Ok(principal),
+        Bearer::Good(principal) => {
+            let audience = world.azure.directory.audience(token.trim()).unwrap_or_default();
+            if audience.trim_end_matches('/') != log_analytics::AUDIENCE {
+                return Ok(principal);
+            }
+            let message = format!(
+                "The access token has been obtained for wrong audience or resource '{audience}'. It should exactly \
+                 match with one of the allowed audiences 'https://management.core.windows.net/', \
+                 'https://management.azure.com/'."
+            );
+            refuse("InvalidAuthenticationTokenAudience", &message)
+        }
         Bearer::Expired => {
             let at = timestamp(calendar());
             let message =

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use super::log_analytics;
 use super::seed::{READER, READER_SECRET, TENANT, WRITER, WRITER_SECRET};
 use crate::sandbox::exchange::{Request, Response};
 use crate::sandbox::world::{World, calendar, timestamp};
@@ -45,6 +46,7 @@ pub(crate) struct Directory {
 #[derive(Clone, Debug)]
 struct Token {
     client_id: String,
+    audience: String,
     expires: Instant,
 }
 
@@ -106,8 +108,8 @@ impl Directory {
             base64url(claims.to_string().as_bytes()),
             base64url(signature.as_bytes())
         );
-        self.tokens
-            .insert(token.clone(), Token { client_id: principal.client_id.clone(), expires: now + lifetime });
+        let (client_id, audience) = (principal.client_id.clone(), audience.to_owned());
+        self.tokens.insert(token.clone(), Token { client_id, audience, expires: now + lifetime });
         token
     }
 
@@ -118,6 +120,11 @@ impl Directory {
             return Bearer::Expired;
         }
         self.principal(&known.client_id).map_or(Bearer::Unknown, |principal| Bearer::Good(principal.clone()))
+    }
+
+    /// What a token was issued for.
+    pub(crate) fn audience(&self, token: &str) -> Option<&str> {
+        self.tokens.get(token).map(|known| known.audience.as_str())
     }
 
     pub(crate) fn principal(&self, client_id: &str) -> Option<&Principal> {
@@ -300,7 +307,8 @@ fn base64url(octets: &[u8]) -> String {
 
 // RFC 4648, 5, without padding as RFC 7515 wants it.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-const AUDIENCES: [&str; 2] = ["https://management.azure.com", "https://management.core.windows.net"];
+const AUDIENCES: [&str; 3] =
+    ["https://management.azure.com", "https://management.core.windows.net", log_analytics::AUDIENCE];
 
 #[cfg(test)]
 mod tests {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::arm::{self, Id};
+use super::arm;
 use super::authority::Principal;
-use super::network;
-use super::resource::{self, body};
+use super::resource::body;
+pub(crate) use super::resources::resources;
 use super::seed::{DNS_GROUP, LOCATION, NETWORK_GROUP, SUBSCRIPTION};
 use crate::sandbox::exchange::{Request, Response};
 use crate::sandbox::world::World;
@@ -75,6 +75,9 @@ pub(crate) fn handle(world: &mut World, principal: &Principal, request: &Request
         "DELETE" => "delete",
         _ => "write",
     };
+    if let ("GET", [name, "resources"]) = (request.method.as_str(), rest) {
+        return resources(world, principal, request, Some(name));
+    }
     let action = format!("Microsoft.Resources/subscriptions/resourceGroups/{verb}");
     let at = rest.first().map_or_else(|| format!("/subscriptions/{SUBSCRIPTION}"), |name| scope(name));
     if let Err(refusal) = arm::authorize(principal, &action, &at) {
@@ -85,7 +88,6 @@ pub(crate) fn handle(world: &mut World, principal: &Principal, request: &Request
             let value: Vec<_> = world.azure.groups.values().map(Group::json).collect();
             Response::json(200, json!({"value": value}))
         }
-        ("GET", [name, "resources"]) => resources(world, principal, Some(name)),
         (_, [name]) => one(world, request, name).unwrap_or_else(|refusal| refusal),
         _ => Response::empty(404),
     }
@@ -130,40 +132,6 @@ fn one(world: &mut World, request: &Request, name: &str) -> Result<Response, Res
                 .ok_or(Response::empty(404))
         }
     }
-}
-
-/// The generic list: no properties, every type.
-pub(crate) fn resources(world: &World, principal: &Principal, group: Option<&str>) -> Response {
-    let scope = format!("/subscriptions/{SUBSCRIPTION}");
-    if let Err(refusal) =
-        arm::authorize(principal, "Microsoft.Resources/subscriptions/resources/read", &scope)
-    {
-        return refusal;
-    }
-    let within = |id: &Id| group.is_none_or(|group| id.group().eq_ignore_ascii_case(group));
-    let mut value = Vec::new();
-    for resource in world.azure.network.values().filter(|resource| within(&resource.id)) {
-        let kind = resource.id.as_str().split('/').nth(7).and_then(network::kind);
-        if let Some(kind) = kind {
-            let mut shown = resource::render(world, resource, kind);
-            if let Some(shown) = shown.as_object_mut() {
-                shown.retain(|key, _| !matches!(key.as_str(), "properties" | "etag" | "zones"));
-            }
-            value.push(shown);
-        }
-    }
-    for machine in world.azure.machines.values().filter(|machine| within(&machine.id)) {
-        value.push(json!({
-            "id": machine.id.as_str(), "name": machine.id.name(), "type": "Microsoft.Compute/virtualMachines",
-            "location": LOCATION,
-        }));
-    }
-    for zone in world.azure.zones.values().filter(|zone| within(&zone.id)) {
-        value.push(json!({
-            "id": zone.id.as_str(), "name": zone.id.name(), "type": "Microsoft.Network/dnszones", "location": "global",
-        }));
-    }
-    Response::json(200, json!({"value": value}))
 }
 
 /// `GET /subscriptions/{id}/locations`.

@@ -4,13 +4,14 @@
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::arm::{self, Id};
 use super::authority::Principal;
 use super::operation::{self, Effect};
 use crate::sandbox::exchange::{Request, Response};
-use crate::sandbox::world::World;
+use crate::sandbox::world::{World, calendar};
 
 /// A resource as it is kept: what can be set, as it was set, beside what the service says.
 #[derive(Clone, Debug)]
@@ -25,6 +26,10 @@ pub(crate) struct Resource {
     pub(crate) state: &'static str,
     /// A public IP's address and name.
     pub(crate) lease: Lease,
+    /// `createdTime` of the generic list.
+    pub(crate) created: OffsetDateTime,
+    /// `changedTime` of the generic list.
+    pub(crate) changed: OffsetDateTime,
 }
 
 /// What a public IP has been given.
@@ -46,12 +51,15 @@ impl Resource {
             guid: Uuid::new_v4().to_string(),
             state: "Succeeded",
             lease: Lease::default(),
+            created: calendar(),
+            changed: calendar(),
         }
     }
 
     pub(crate) fn touch(&mut self, state: &'static str) {
         self.state = state;
         self.etag = fresh_etag();
+        self.changed = calendar();
     }
 
     /// A settable property by its path below `properties`.

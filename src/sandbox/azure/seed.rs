@@ -54,3 +54,7 @@ pub(crate) const ZONE: &str = "example.com";
 pub(crate) const VM: &str = "vm-jump";
 /// Its network interface.
 pub(crate) const NIC: &str = "vm-jump-nic";
+/// The Log Analytics workspace that machines report to.
+pub(crate) const WORKSPACE: &str = "law-mgmt";
+/// Its customer id.
+pub(crate) const WORKSPACE_ID: &str = "1a61c500-0000-4000-8000-00000000c0de";

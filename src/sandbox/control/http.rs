@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::{Control, ControlError, LegacyPublicIp, RecordAtAzure};
-use crate::sandbox::Delegation;
 use crate::sandbox::exchange::{Request, Response, Service};
 use crate::sandbox::fault::{DnsFault, Fault, HoldPoint, NameServer};
 use crate::sandbox::server;
 use crate::sandbox::world::Cloud;
+use crate::sandbox::{Attack, Delegation, LogTable};
 
 /// Serves until dropped.
 pub(crate) async fn serve(listener: TcpListener, cloud: Cloud) {
@@ -145,6 +146,18 @@ enum Verb {
     },
     WaitUntilHeld,
     Release,
+    Attack(Attack),
+    ClearTable {
+        table: LogTable,
+    },
+    DropTable {
+        table: LogTable,
+    },
+    MadeAt {
+        name: String,
+        #[serde(with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+    },
     ExpireTokens,
     Grant {
         client_id: String,
@@ -197,6 +210,10 @@ impl Verb {
             Self::HoldAt { n, mutations_only, point } => control.hold_at(n, mutations_only, point),
             Self::WaitUntilHeld => return Ok(json!({"number": control.wait_until_held().await})),
             Self::Release => control.release(),
+            Self::Attack(attack) => control.attack(&attack),
+            Self::ClearTable { table } => control.clear_table(table),
+            Self::DropTable { table } => control.drop_table(table),
+            Self::MadeAt { name, at } => control.made_at(&name, at)?,
             Self::ExpireTokens => control.expire_tokens(),
             Self::Grant { client_id, actions, scope } => {
                 let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
@@ -221,7 +238,7 @@ const fn before() -> HoldPoint {
 }
 
 /// The verbs and what their bodies hold; a question mark stands behind what may be left out.
-const VERBS: [(&str, &str); 31] = [
+const VERBS: [(&str, &str); 35] = [
     ("start-vm", ""),
     ("deallocate-vm", ""),
     ("recreate-public-ip", "name"),
@@ -252,6 +269,10 @@ const VERBS: [(&str, &str); 31] = [
     ("hold-at", "n mutations_only? point?: before | after"),
     ("wait-until-held", ""),
     ("release", ""),
+    ("attack", "table?: SecurityEvent | Syslog count? account? address? at? message? succeed?"),
+    ("clear-table", "table: SecurityEvent | Syslog"),
+    ("drop-table", "table: SecurityEvent | Syslog"),
+    ("made-at", "name at"),
     ("expire-tokens", ""),
     ("grant", "client_id actions scope"),
     ("throttle-scale", "scale"),

@@ -1,6 +1,7 @@
 //! What happens without our doing: in the portal, and in other tenants.
 
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 
 use super::LegacyPublicIp;
 use crate::sandbox::azure::label::Holder;
@@ -13,6 +14,14 @@ pub(super) fn power(world: &mut World, on: bool) {
     for machine in machines {
         compute::power(world, &machine, on);
     }
+}
+
+pub(super) fn made_at(world: &mut World, name: &str, at: OffsetDateTime) -> Result<(), String> {
+    let named = |resource: &&mut Resource| resource.id.name().eq_ignore_ascii_case(name);
+    let resource =
+        world.azure.network.values_mut().find(named).ok_or_else(|| format!("there is no {name}"))?;
+    resource.created = at;
+    Ok(())
 }
 
 pub(super) fn recreate(world: &mut World, name: &str) -> Result<(), String> {

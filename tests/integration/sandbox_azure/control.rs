@@ -95,6 +95,10 @@ async fn every_verb_is_there_over_http() {
         "operation-delay": {"milliseconds": 5},
         "public-ip-quota": {"quota": 5},
         "label-reservation": {"milliseconds": 5},
+        "clear-table": {"table": "SecurityEvent"},
+        "attack": {"table": "Syslog", "count": 2, "account": "root", "at": "2026-11-22T10:00:00Z"},
+        "drop-table": {"table": "Syslog"},
+        "made-at": {"name": "vm-jump-nic", "at": "2026-11-22T10:00:00Z"},
     });
     // In an order in which each finds what it needs; the rest has no body.
     for (name, body) in bodies.as_object().unwrap() {

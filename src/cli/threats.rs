@@ -1,0 +1,127 @@
+//! `cnamed threats`: failed logons before and after the gateway went up.
+
+mod json;
+mod text;
+
+use futures::future::join_all;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::args::{Global, ThreatsArgs};
+use super::compose::{Watchtower, load_config};
+use super::exit::Exit;
+use super::output::Output;
+use crate::config::{Config, Environment};
+use crate::model::threats::{Outcome, Platform, Report, Spans};
+use crate::provider::LogonProvider;
+use crate::provider::azure::Arm;
+
+/// When the gateway went up, and who says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Up {
+    /// `--at`.
+    Told(OffsetDateTime),
+    /// Azure made this load balancer then.
+    Made(String, OffsetDateTime),
+    /// There is none yet, or none is configured.
+    NotYet(String),
+    /// It could not be found out.
+    Unknown(String),
+}
+
+impl Up {
+    fn moment(&self) -> Option<OffsetDateTime> {
+        match self {
+            Self::Told(at) | Self::Made(_, at) => Some(*at),
+            Self::NotYet(_) | Self::Unknown(_) => None,
+        }
+    }
+}
+
+pub(crate) async fn run(global: &Global, args: &ThreatsArgs, output: &Output) -> Exit {
+    let config = match load_config(global, output) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let Some(threats) = &config.threats else {
+        let text = "no Log Analytics workspace is configured; name it in threats.workspace:\n\n  [threats]\n  \
+                    workspace = \"00000000-0000-0000-0000-000000000000\"";
+        return output.failure(text, Exit::Usage);
+    };
+    let tower = match Watchtower::build(&config, threats, &Environment::process()) {
+        Ok(tower) => tower,
+        Err(text) => return output.failure(&text, Exit::Usage),
+    };
+    let now = OffsetDateTime::now_utc();
+    let up = match args.at {
+        Some(at) => Up::Told(at),
+        None => went_up(&tower.arm, &config).await,
+    };
+    let spans = match up.moment() {
+        Some(moment) => Spans::around(moment, args.span, now),
+        None => Spans::until(now, args.span),
+    };
+    let Some(spans) = spans else {
+        let at = up.moment().map(rfc3339).unwrap_or_default();
+        let text =
+            format!("the gateway cannot have gone up at {at}: that is yet to come; check --at and the clock");
+        return output.failure(&text, Exit::Usage);
+    };
+    let report = ask(&tower.logons, spans).await;
+    if output.is_json() {
+        let _ = output.bytes(json::render(&threats.workspace, &up, &report).as_bytes());
+    } else {
+        output.text(&text::render(&up, &report, output.is_seen()));
+    }
+    match outcome(&up, &report) {
+        Outcome::Failed => Exit::Failed,
+        Outcome::Partial => Exit::Partial,
+        Outcome::Answered => Exit::InSync,
+    }
+}
+
+/// How it ended; when the gateway went up is part of what was asked.
+fn outcome(up: &Up, report: &Report) -> Outcome {
+    match report.outcome() {
+        Outcome::Answered if matches!(up, Up::Unknown(_)) => Outcome::Partial,
+        outcome => outcome,
+    }
+}
+
+/// Asks every table at once.
+async fn ask(logons: &dyn LogonProvider, spans: Spans) -> Report {
+    let spans = &spans;
+    let asked =
+        Platform::ALL.map(|platform| async move { (platform, logons.failed_logons(platform, spans).await) });
+    Report { spans: *spans, readings: join_all(asked).await }
+}
+
+/// When the first of the configured gateways went up.
+async fn went_up(arm: &Arm, config: &Config) -> Up {
+    let mut first: Option<(String, OffsetDateTime)> = None;
+    let mut missing = None;
+    for one in &config.endpoints {
+        let Some(gateway) = &one.gateway else { continue };
+        let (group, name) = (&one.public_ip.resource_group, gateway.load_balancer.name());
+        match arm.created(group, LOAD_BALANCER, name).await {
+            Ok(Some(at)) if first.as_ref().is_none_or(|(_, first)| at < *first) => {
+                first = Some((name.to_owned(), at));
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => missing = Some(format!("there is no load balancer {name} in {group} yet")),
+            Err(error) => return Up::Unknown(error.chain()),
+        }
+    }
+    match first {
+        Some((name, at)) => Up::Made(name, at),
+        None => Up::NotYet(
+            missing.unwrap_or_else(|| "no endpoint has a load balancer in the configuration".into()),
+        ),
+    }
+}
+
+fn rfc3339(at: OffsetDateTime) -> String {
+    at.to_offset(time::UtcOffset::UTC).format(&Rfc3339).unwrap_or_default()
+}
+
+const LOAD_BALANCER: &str = "Microsoft.Network/loadBalancers";

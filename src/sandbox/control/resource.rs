@@ -58,7 +58,9 @@ impl Control {
     pub fn keep_busy(&self, id: &str, lasts: Duration) -> Result<(), ControlError> {
         self.try_act(|world| {
             let id = whole(id);
-            azure::show_any(world, &id).ok_or_else(|| format!("there is no {id}"))?;
+            if !world.azure.network.contains_key(&id.key()) {
+                return Err(format!("there is no {id}"));
+            }
             azure::operation::elsewhere(world, &id, lasts);
             Ok(())
         })

@@ -17,11 +17,11 @@ where
             stream.read_exact(&mut head).await?;
             let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
             if head[0] != TPKT_VERSION || !(11..=MOST).contains(&length) {
-                return Ok(());
+                return hang_up(stream).await;
             }
             let mut body = vec![0; length - head.len()];
             stream.read_exact(&mut body).await?;
-            let Some(confirm) = confirm(&body) else { return Ok(()) };
+            let Some(confirm) = confirm(&body) else { return hang_up(stream).await };
             stream.write_all(&confirm).await?;
             ignore(stream).await
         }
@@ -36,7 +36,7 @@ where
             if count > 0 {
                 stream.write_all(if is_http { NOT_FOUND } else { BAD_REQUEST }).await?;
             }
-            Ok(())
+            hang_up(stream).await
         }
         Speaks::Nothing => ignore(stream).await,
         Speaks::Closed => Ok(()),
@@ -76,6 +76,12 @@ fn confirm(request: &[u8]) -> Option<Vec<u8>> {
     let mut confirm = vec![TPKT_VERSION, 0, whole[0], whole[1]];
     confirm.append(&mut body);
     Some(confirm)
+}
+
+/// Ends the conversation. What was not read would turn the end into a reset, before the client has seen it.
+async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    stream.shutdown().await?;
+    ignore(stream).await
 }
 
 async fn ignore<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<()> {

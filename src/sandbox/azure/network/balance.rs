@@ -18,7 +18,7 @@ pub(super) fn of_balancer(documents: &Documents<'_>, balancer: &Id) -> Result<()
     enough_ports(documents, balancer)?;
     let takes_part = |one: &Configuration<'_>| documents.balancers_of(one).contains(&balancer);
     let nics: BTreeSet<String> =
-        documents.configurations().filter(takes_part).map(|one| one.nic.key()).collect();
+        documents.configurations().filter(takes_part).map(|one| one.nic.to_string()).collect();
     nics.iter().try_for_each(|nic| of_nic(documents, &Id::new(nic.clone())))
 }
 
@@ -26,7 +26,8 @@ pub(super) fn of_balancer(documents: &Documents<'_>, balancer: &Id) -> Result<()
 pub(super) fn of_interface(documents: &Documents<'_>, nic: &Id) -> Result<(), Response> {
     of_nic(documents, nic)?;
     let own = documents.configurations().filter(|one| one.nic == nic);
-    let balancers: BTreeSet<String> = own.flat_map(|one| documents.balancers_of(&one)).map(Id::key).collect();
+    let balancers: BTreeSet<String> =
+        own.flat_map(|one| documents.balancers_of(&one)).map(Id::to_string).collect();
     balancers.iter().try_for_each(|balancer| enough_ports(documents, &Id::new(balancer.clone())))
 }
 
@@ -85,7 +86,7 @@ fn one_of_a_type(
     configurations: &[Configuration<'_>],
 ) -> Result<(), Response> {
     let balancers: BTreeSet<String> =
-        configurations.iter().flat_map(|one| documents.balancers_of(one)).map(Id::key).collect();
+        configurations.iter().flat_map(|one| documents.balancers_of(one)).map(Id::to_string).collect();
     for wanted in [true, false] {
         let of_type = |key: &&String| documents.is_public(&Id::new((*key).clone())) == Some(wanted);
         let found: Vec<&String> = balancers.iter().filter(of_type).collect();

@@ -183,7 +183,7 @@ async fn what_is_not_in_force_does_not_count() {
     built(&azure).await;
     let fails = Action::OperationFails {
         code: "InternalServerError".into(),
-        message: String::new(),
+        message: "An error occurred.".into(),
         details: Vec::new(),
     };
     azure.sandbox.control().fault(Fault::on(Service::Arm, fails).method("PUT").path("/inboundNatRules/more"));

@@ -94,7 +94,8 @@ fn try_query(
         None => Vec::new(),
     };
     let answer = json!({"inboundNatRulePortMappings": mappings});
-    let accepted = Response::empty(202);
+    // The document gives the early answer a body; what it says counts only at the end.
+    let accepted = Response::json(202, json!({}));
     Ok(operation::start(world, pool, "Microsoft.Network", &location, Effect::Answer(answer), accepted))
 }
 

@@ -12,6 +12,7 @@ mod control;
 mod dns;
 mod exchange;
 mod fault;
+mod internet;
 mod log;
 mod record;
 mod server;
@@ -20,13 +21,14 @@ mod tls;
 mod world;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
+pub use self::azure::compute::Speaks;
 pub use self::azure::log_analytics::seed::{Attack, LogTable};
 pub use self::azure::seed::{AZURE_IDENTITY, AzureIdentity};
 pub use self::cloudflare::{CLOUDFLARE_TOKENS, CloudflareTokens};
@@ -59,6 +61,11 @@ pub struct Options {
     pub token_lifetime: Duration,
     /// Whether a Linux machine reports to the workspace too. The seeded machine is a Windows one.
     pub syslog: bool,
+    /// Whether the written configuration has the gateway: a load balancer with NAT rules for RDP and SSH, and the way
+    /// through the sandbox's internet to prove them.
+    pub gateway: bool,
+    /// From where on the internet the connections of [`Addresses::internet`] come.
+    pub client_address: IpAddr,
 }
 
 impl Default for Options {
@@ -73,6 +80,8 @@ impl Default for Options {
             throttle_scale: 1.0,
             token_lifetime: Duration::from_secs(3599),
             syslog: false,
+            gateway: false,
+            client_address: Ipv4Addr::new(203, 0, 113, 200).into(),
         }
     }
 }
@@ -101,7 +110,7 @@ pub enum Delegation {
 }
 
 /// Where the services listen.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Addresses {
     /// Entra's base URL, without a trailing slash.
@@ -122,6 +131,25 @@ pub struct Addresses {
     pub label_dns: Option<SocketAddr>,
     /// The recursive resolver.
     pub recursive_dns: Option<SocketAddr>,
+    /// The internet between the operator and the cloud's public addresses: a SOCKS5 proxy (RFC 1928).
+    pub internet: SocketAddr,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self {
+            authority: String::new(),
+            resource_manager: String::new(),
+            cloudflare: String::new(),
+            control: String::new(),
+            log_analytics: String::new(),
+            azure_dns: Vec::new(),
+            cloudflare_dns: Vec::new(),
+            label_dns: None,
+            recursive_dns: None,
+            internet: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
+    }
 }
 
 /// A running cloud.
@@ -166,6 +194,10 @@ impl Sandbox {
         addresses.control = format!("http://127.0.0.1:{}", listener.local_addr()?.port());
         servers.push(tokio::spawn(control::serve(listener, cloud.clone())));
 
+        let listener = server::listen().await?;
+        addresses.internet = listener.local_addr()?;
+        servers.push(tokio::spawn(internet::serve(listener, cloud.clone())));
+
         let dns = dns::start(&cloud).await?;
         addresses.azure_dns = dns.azure.to_vec();
         addresses.cloudflare_dns = dns.cloudflare.to_vec();
@@ -192,7 +224,7 @@ impl Sandbox {
     /// A configuration that the other commands accept as it is, for files kept in `directory`.
     #[must_use]
     pub fn config(&self, directory: &Path) -> String {
-        config::text(&self.addresses, directory)
+        config::text(&self.addresses, self.gateway(), directory)
     }
 
     /// Writes that configuration, the authority's certificate and the secrets into `directory`, and gives the
@@ -201,7 +233,11 @@ impl Sandbox {
     /// # Errors
     /// When a file cannot be written.
     pub fn write_config(&self, directory: &Path) -> io::Result<PathBuf> {
-        config::write(&self.addresses, &self.ca_pem, directory)
+        config::write(&self.addresses, self.gateway(), &self.ca_pem, directory)
+    }
+
+    fn gateway(&self) -> bool {
+        self.cloud.with(|world| world.options.gateway)
     }
 
     /// The verbs with which a test or a rehearsal plays the outside world.

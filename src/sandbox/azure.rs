@@ -2,12 +2,13 @@
 
 mod arm;
 pub(crate) mod authority;
+mod by_hand;
 pub(crate) mod compute;
 mod group;
 pub(crate) mod label;
 pub(crate) mod log_analytics;
-mod network;
-mod operation;
+pub(crate) mod network;
+pub(crate) mod operation;
 pub(crate) mod public_ip;
 mod rdata;
 pub(crate) mod record_set;
@@ -19,12 +20,13 @@ mod zone;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 pub(crate) use self::arm::Id;
 use self::authority::{Directory, Principal};
-use self::operation::{Effect, Failure, Operation};
-pub(crate) use self::resource::Resource;
+pub(crate) use self::by_hand::{ask_by_hand, edit_by_hand, show, show_all, show_any};
+use self::operation::{Effect, End, Failure, Operation};
+pub(crate) use self::resource::{Resource, merge};
 use self::seed::{SUBSCRIPTION, TENANT};
 use super::Options;
 use super::exchange::{Request, Response};
@@ -47,6 +49,10 @@ pub(crate) struct State {
     zones: BTreeMap<String, zone::Zone>,
     /// What machines report.
     pub(crate) log_analytics: log_analytics::State,
+    /// Whether what was sold before 30 September 2025 can be made, as it is by hand.
+    pub(crate) past: bool,
+    /// Which member of a pool has which port of a NAT rule's range.
+    ports: network::PortMappings,
     operations: operation::Operations,
     rates: arm::Rates,
     /// How many public addresses have been handed out; none is handed out twice.
@@ -64,6 +70,8 @@ impl State {
             machines: BTreeMap::new(),
             zones: zone::seeded(),
             log_analytics: log_analytics::State::seeded(calendar(), options.syslog),
+            past: false,
+            ports: network::PortMappings::default(),
             operations: operation::Operations::default(),
             rates: arm::Rates::default(),
             addresses_given: 0,
@@ -75,13 +83,18 @@ impl State {
 
     /// The next accepted write's operation ends so.
     pub(crate) fn fail_next_operation(&mut self, code: &str, message: &str, details: &[(String, String)]) {
-        self.operations.next_failure =
-            Some(Failure { code: code.to_owned(), message: message.to_owned(), details: details.to_vec() });
+        let (code, message, details) = (code.to_owned(), message.to_owned(), details.to_vec());
+        self.operations.next_end = Some(End::Fails(Failure { code, message, details }));
     }
 
-    /// Forgets [`State::fail_next_operation`].
-    pub(crate) fn forget_failure(&mut self) {
-        self.operations.next_failure = None;
+    /// The next accepted write is replaced by a newer one, which merged `changes` into what was there before.
+    pub(crate) fn supersede_next_operation(&mut self, changes: &Map<String, Value>) {
+        self.operations.next_end = Some(End::Superseded(changes.clone()));
+    }
+
+    /// Forgets how the next operation was to end.
+    pub(crate) fn forget_end(&mut self) {
+        self.operations.next_end = None;
     }
 }
 
@@ -96,6 +109,17 @@ pub(crate) fn settle(world: &mut World) {
 fn finish(world: &mut World, operation: &Operation) {
     let target = &operation.target;
     let key = target.key();
+    if let Effect::Superseded(document) = &operation.effect {
+        if let Some(resource) = world.azure.network.get_mut(&key) {
+            resource.document.clone_from(document);
+            resource.touch("Succeeded");
+        }
+        if public_ip::is_one(target) {
+            public_ip::written(world, target);
+        }
+        network::settle(world);
+        return;
+    }
     if operation.failure.is_some() {
         if let Some(resource) = world.azure.network.get_mut(&key) {
             resource.touch("Failed");
@@ -103,6 +127,7 @@ fn finish(world: &mut World, operation: &Operation) {
         return;
     }
     match operation.effect {
+        Effect::Answer(_) | Effect::Elsewhere | Effect::Superseded(_) => {}
         Effect::Write => {
             if let Some(resource) = world.azure.network.get_mut(&key) {
                 resource.touch("Succeeded");
@@ -110,7 +135,7 @@ fn finish(world: &mut World, operation: &Operation) {
             if public_ip::is_one(target) {
                 public_ip::written(world, target);
             } else {
-                network::assign_all(world);
+                network::settle(world);
             }
         }
         Effect::Remove => {
@@ -118,7 +143,7 @@ fn finish(world: &mut World, operation: &Operation) {
                 if public_ip::is_one(target) {
                     public_ip::removed(world, &resource);
                 } else {
-                    network::assign_all(world);
+                    network::removed(world, &resource.id);
                 }
             }
         }
@@ -275,7 +300,7 @@ fn unrouted(request: &Request) -> Response {
     arm::error(404, "InvalidResourceType", &message)
 }
 
-fn subscription() -> serde_json::Value {
+fn subscription() -> Value {
     json!({
         "id": format!("/subscriptions/{SUBSCRIPTION}"),
         "authorizationSource": "RoleBased",
@@ -316,12 +341,6 @@ fn endpoints(world: &World) -> Response {
             "suffixes": {},
         }),
     )
-}
-
-/// A resource of the network provider as GET shows it.
-pub(crate) fn show(world: &World, id: &Id) -> Option<serde_json::Value> {
-    let kind = network::kind(id.as_str().split('/').nth(7)?)?;
-    world.azure.network.get(&id.key()).map(|resource| resource::render(world, resource, kind))
 }
 
 /// Attaches a public IP to an interface's first configuration.

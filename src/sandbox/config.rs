@@ -16,7 +16,7 @@ use super::azure::seed::{
 use super::{Addresses, CLOUDFLARE_TOKENS};
 
 /// The configuration's text, for files kept in `directory`.
-pub(crate) fn text(addresses: &Addresses, directory: &Path) -> String {
+pub(crate) fn text(addresses: &Addresses, gateway: bool, directory: &Path) -> String {
     let file = |name: &str| quoted(&directory.join(name).display().to_string());
     let servers = |servers: &[SocketAddr]| {
         servers.iter().map(|server| format!("\"{server}\"")).collect::<Vec<_>>().join(", ")
@@ -46,7 +46,7 @@ resource_group = "{NETWORK_GROUP}"
 location = "{LOCATION}"
 public_ip = "pip-jump"
 label = "contoso-jump"
-
+{gateway}
 [[account]]
 name = "azure"
 provider = "azure-dns"
@@ -69,7 +69,7 @@ ttl = 30
 [verify]
 resolvers = [{recursive}]
 label_servers = [{label}]
-
+{proxy}
 [state]
 directory = {state}
 
@@ -81,6 +81,9 @@ workspace = "{WORKSPACE_ID}"
 api = "{log_analytics}"
 audience = "{AUDIENCE}"
 "#,
+        gateway = if gateway { GATEWAY } else { "" },
+        proxy =
+            if gateway { format!("proxy = \"socks5://{}\"\n", addresses.internet) } else { String::new() },
         arm = addresses.resource_manager,
         authority = addresses.authority,
         cloudflare = addresses.cloudflare,
@@ -98,7 +101,12 @@ audience = "{AUDIENCE}"
 }
 
 /// Writes the configuration and the files that it names; gives its path.
-pub(crate) fn write(addresses: &Addresses, ca_pem: &str, directory: &Path) -> io::Result<PathBuf> {
+pub(crate) fn write(
+    addresses: &Addresses,
+    gateway: bool,
+    ca_pem: &str,
+    directory: &Path,
+) -> io::Result<PathBuf> {
     fs::create_dir_all(directory)?;
     // Relative paths in a configuration would be read against somebody else's working directory.
     let directory = directory.canonicalize()?;
@@ -106,7 +114,7 @@ pub(crate) fn write(addresses: &Addresses, ca_pem: &str, directory: &Path) -> io
     secret(&directory.join(AZURE_SECRET), WRITER_SECRET)?;
     secret(&directory.join(CLOUDFLARE_SECRET), CLOUDFLARE_TOKENS.good)?;
     let path = directory.join("cnamed.toml");
-    fs::write(&path, text(addresses, &directory))?;
+    fs::write(&path, text(addresses, gateway, &directory))?;
     // Other clients begin when it appears, so it appears last and whole.
     let (draft, details) = (directory.join(".sandbox.json"), directory.join("sandbox.json"));
     fs::write(&draft, format!("{:#}\n", facts(addresses)))?;
@@ -128,6 +136,7 @@ fn facts(addresses: &Addresses) -> Value {
             "label": addresses.label_dns,
             "recursive": addresses.recursive_dns,
         },
+        "internet": addresses.internet,
         "tenant": TENANT,
         "subscription": SUBSCRIPTION,
         "client_id": WRITER,
@@ -157,6 +166,27 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// The guide's gateway: the management VM behind high ports.
+const GATEWAY: &str = r#"
+[endpoint.load_balancer]
+name = "lb-jump"
+
+[[endpoint.nat_rule]]
+name = "rdp"
+frontend_port = 63011
+backend_port = 3389
+network_interface = "vm-jump-nic"
+network_security_group = "nsg-mgmt"
+allow_from = ["203.0.113.0/24"]
+
+[[endpoint.nat_rule]]
+name = "ssh"
+frontend_port = 63022
+backend_port = 22
+network_interface = "vm-jump-nic"
+network_security_group = "nsg-mgmt"
+allow_from = ["203.0.113.0/24"]
+"#;
 const CA: &str = "ca.pem";
 const AZURE_SECRET: &str = "azure-client-secret";
 const CLOUDFLARE_SECRET: &str = "cloudflare-token";

@@ -2,12 +2,13 @@
 
 mod http;
 mod outside;
+mod resource;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 pub(crate) use self::http::serve;
@@ -395,19 +396,4 @@ impl Control {
 
 fn default_ttl() -> u32 {
     3600
-}
-
-/// RFC 7396.
-fn merge(into: &mut Map<String, Value>, changes: &Map<String, Value>) {
-    for (key, change) in changes {
-        match (into.get_mut(key), change) {
-            (_, Value::Null) => {
-                into.remove(key);
-            }
-            (Some(Value::Object(inner)), Value::Object(changes)) => merge(inner, changes),
-            _ => {
-                into.insert(key.clone(), change.clone());
-            }
-        }
-    }
 }

@@ -13,11 +13,13 @@ mod zone;
 use std::collections::HashMap;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use hickory_net::proto::rr::{Name, RecordType};
 use tokio::task::JoinHandle;
 
 use self::cache::Cache;
+use self::recursive::Recursor;
 use super::fault::{DnsFault, NameServer};
 use super::world::{Cloud, World};
 use super::{Delegation, azure, cloudflare};
@@ -60,6 +62,19 @@ pub(crate) async fn start(cloud: &Cloud) -> io::Result<Servers> {
     let label = start(NameServer::Label).await?;
     let recursive = start(NameServer::Recursive).await?;
     Ok(Servers { azure, cloudflare, label, recursive, tasks })
+}
+
+/// What a client of the recursive resolver learns of a name: its addresses, of the fourth version first.
+pub(crate) async fn addresses(cloud: &Cloud, name: &str) -> Vec<IpAddr> {
+    let Ok(mut name) = Name::from_utf8(name) else { return Vec::new() };
+    name.set_fqdn(true);
+    let resolver = Recursor::new(cloud.clone());
+    let mut found = Vec::new();
+    for kind in [RecordType::A, RecordType::AAAA] {
+        let answer = resolver.resolve(&name, kind).await;
+        found.extend(answer.answers.iter().filter_map(|record| record.data.ip_addr()));
+    }
+    found
 }
 
 /// Empties the recursive resolver's cache.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::exchange::{Request, Service};
 
@@ -133,6 +133,14 @@ pub enum Action {
         /// `error.details[]`, each with `code` and `message`.
         #[serde(default)]
         details: Vec<(String, String)>,
+    },
+    /// Accepted with 202 or 201; then somebody else's newer write replaces it. The operation ends in `Canceled`
+    /// with `CanceledAndSupersededDueToAnotherOperation` among its details, and what stands is what the other one
+    /// wrote, which knew nothing of this write (Resource Manager's writes only).
+    OperationSuperseded {
+        /// What the other write changed (RFC 7396) in the resource as it was before this one.
+        #[serde(default)]
+        changes: Map<String, Value>,
     },
 }
 

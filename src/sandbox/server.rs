@@ -146,11 +146,15 @@ async fn exchange(
     }
 
     let response = cloud.with(|world| {
-        if let Some(Action::OperationFails { code, message, details }) = &after {
-            world.azure.fail_next_operation(code, message, details);
+        match &after {
+            Some(Action::OperationFails { code, message, details }) => {
+                world.azure.fail_next_operation(code, message, details);
+            }
+            Some(Action::OperationSuperseded { changes }) => world.azure.supersede_next_operation(changes),
+            _ => {}
         }
         let response = handler(world, &request);
-        world.azure.forget_failure();
+        world.azure.forget_end();
         if hold == Some(HoldPoint::After) {
             world.faults.processed(number);
         }

@@ -28,6 +28,7 @@ mod resolver;
 mod sandbox_azure;
 mod sandbox_cloudflare;
 mod sandbox_dns;
+mod sandbox_internet;
 mod scene;
 mod story;
 mod support;

@@ -7,10 +7,17 @@
     reason = "what a test takes for granted may break it"
 )]
 
-mod client;
+mod by_hand;
+pub(crate) mod client;
 mod control;
 mod faults;
+pub(crate) mod gateway;
 mod identity;
+mod interface;
+mod load_balancer;
 mod network;
+mod port_mapping;
 mod public_ip;
 mod record_set;
+mod rights;
+mod security_group;

@@ -2,7 +2,8 @@
 
     python drive_azure.py BINARY RECORD
 
-The 22 calls that any double of these services must answer rightly, and what the product stands on beyond them.
+The 22 calls that any double of these services must answer rightly, and what the product stands on beyond them: the gateway in
+front of a machine, and how it is refused.
 """
 
 import logging
@@ -39,6 +40,8 @@ def main(binary, record):
         groups(steps, resources)
         address = public_ip(steps, network, cloud)
         gateway(steps, network, address)
+        way_in(steps, network)
+        gateway_refusals(steps, network)
         zone(steps, dns, cloud)
         alias(steps, dns, address, cloud)
         zone_at_hand(steps, dns)
@@ -187,6 +190,144 @@ def gateway(steps, network, address):
     with steps("NAT rule delete"):
         network.inbound_nat_rules.begin_delete(GROUP, "lb-judge", "rdp").result()
         same(list(network.inbound_nat_rules.list(GROUP, "lb-judge")), [])
+
+
+def way_in(steps, network):
+    """The gateway as the product builds it: a range of one port onto a pool, the interface in it, the group on its subnet."""
+    balancers, rules, pools = network.load_balancers, network.inbound_nat_rules, network.load_balancer_backend_address_pools
+    with steps("frontends list"):
+        fronts = list(network.load_balancer_frontend_ip_configurations.list(GROUP, "lb-judge"))
+        same([front.name for front in fronts], ["front"])
+        same(network.load_balancer_frontend_ip_configurations.get(GROUP, "lb-judge", "front").id, fronts[0].id)
+    with steps("NAT rule put, version 2"):
+        rule = rules.begin_create_or_update(GROUP, "lb-judge", "ssh", range_rule(network, 63022, 22)).result()
+        same((rule.frontend_port_range_start, rule.frontend_port_range_end, rule.backend_port), (63022, 63022, 22))
+        same(rule.backend_address_pool.id, pools.get(GROUP, "lb-judge", "pool").id)
+    with steps("network interface joins the pool"):
+        network.network_interfaces.begin_create_or_update(GROUP, "nic-judge", card(network, in_pool=True)).result()
+        members = pools.get(GROUP, "lb-judge", "pool").backend_ip_configurations
+        assert [member.id.split("/")[8] for member in members] == ["nic-judge"], members
+    with steps("port mapping by configuration and by address"):
+        own = network.network_interfaces.get(GROUP, "nic-judge").ip_configurations[0]
+        for question in ({"ipConfiguration": {"id": own.id}}, {"ipAddress": own.private_ip_address}):
+            answer = balancers.begin_list_inbound_nat_rule_port_mappings(GROUP, "lb-judge", "pool", question).result()
+            found = [(each.inbound_nat_rule_name, each.frontend_port, each.backend_port) for each in answer.inbound_nat_rule_port_mappings]
+            same(found, [("ssh", 63022, 22)])
+    with steps("pool put and delete"):
+        pools.begin_create_or_update(GROUP, "lb-judge", "more", {"properties": {}}).result()
+        same(sorted(pool.name for pool in pools.list(GROUP, "lb-judge")), ["more", "pool"])
+        pools.begin_delete(GROUP, "lb-judge", "more").result()
+        same([pool.name for pool in pools.list(GROUP, "lb-judge")], ["pool"])
+    with steps("load balancer as it was read can be written"):
+        read = balancers.get(GROUP, "lb-judge")
+        written = balancers.begin_create_or_update(GROUP, "lb-judge", read).result()
+        same([each.name for each in written.inbound_nat_rules], ["ssh"])
+        same(len(written.backend_address_pools[0].backend_ip_configurations), 1)
+    with steps("rules of a security group"):
+        same([each.name for each in network.security_rules.list(GROUP, "nsg-judge")], ["rdp"])
+        assert "DenyAllInBound" in [each.name for each in network.default_security_rules.list(GROUP, "nsg-judge")]
+        same(network.default_security_rules.get(GROUP, "nsg-judge", "DenyAllInBound").priority, 65500)
+    with steps("subnet with a security group"):
+        group = network.network_security_groups.get(GROUP, "nsg-judge")
+        wanted = {"properties": {"addressPrefix": "10.9.0.0/24", "networkSecurityGroup": {"id": group.id}}}
+        subnet = network.subnets.begin_create_or_update(GROUP, "vnet-judge", "default", wanted).result()
+        same(subnet.network_security_group.id, group.id)
+        guarded = network.network_security_groups.get(GROUP, "nsg-judge").subnets
+        same([each.id for each in guarded], [subnet.id])
+        same(len(network.subnets.get(GROUP, "vnet-judge", "default").ip_configurations), 1)
+    with steps("security rule put and delete"):
+        wanted = security_rule(priority=310, destinationPortRange="22")
+        network.security_rules.begin_create_or_update(GROUP, "nsg-judge", "ssh", wanted).result()
+        network.security_rules.begin_delete(GROUP, "nsg-judge", "ssh").result()
+        same([each.name for each in network.security_rules.list(GROUP, "nsg-judge")], ["rdp"])
+
+
+def gateway_refusals(steps, network):
+    def rule(name, wanted):
+        return lambda: network.inbound_nat_rules.begin_create_or_update(GROUP, "lb-judge", name, wanted).result()
+
+    def security(name, **changes):
+        return lambda: network.security_rules.begin_create_or_update(GROUP, "nsg-judge", name, security_rule(**changes)).result()
+
+    with steps("NAT rule of both versions"):
+        mixed = range_rule(network, 63033, 5986)
+        mixed["properties"]["frontendPort"] = 63033
+        code = "UnsupportedSetOfInboundNatRulePropertiesWhenFrontendPortIsSpecified"
+        same(refused(400, rule("mixed", mixed)).error.code, code)
+        del mixed["properties"]["frontendPortRangeEnd"], mixed["properties"]["frontendPortRangeStart"]
+        same(refused(400, rule("mixed", mixed)).error.code, "MissedInboundNatRuleV2Properties")
+    with steps("NAT rule on a port that is taken"):
+        code = "RulesUseSameFrontendPortProtocolAndIPConfig"
+        same(refused(400, rule("again", range_rule(network, 63022, 5986))).error.code, code)
+    with steps("pool that is in use"):
+        refused(400, lambda: network.load_balancer_backend_address_pools.begin_delete(GROUP, "lb-judge", "pool").result())
+    with steps("load balancer put with a stale If-Match"):
+        read = network.load_balancers.get(GROUP, "lb-judge")
+        stale = {"If-Match": 'W/"00000000-0000-0000-0000-000000000000"'}
+        refused(412, lambda: network.load_balancers.begin_create_or_update(GROUP, "lb-judge", read, headers=stale).result())
+    with steps("Basic load balancer"):
+        wanted = {"location": PLACE, "sku": {"name": "Basic"}, "properties": {"backendAddressPools": [{"name": "pool"}]}}
+        refused(400, lambda: network.load_balancers.begin_create_or_update(GROUP, "lb-basic", wanted).result())
+    with steps("security rules that are none"):
+        same(refused(400, security("x", sourceAddressPrefix="203.0.113.7/24")).error.code, "SecurityRuleInvalidAddressPrefix")
+        same(refused(400, security("x", destinationPortRange="80,443")).error.code, "SecurityRuleInvalidPortRange")
+        same(refused(400, security("x", priority=99)).error.code, "SecurityRuleInvalidPriority")
+        same(refused(400, security("x", priority=300)).error.code, "SecurityRuleConflict")
+    with steps("security group that is in use"):
+        error = refused(400, lambda: network.network_security_groups.begin_delete(GROUP, "nsg-judge").result())
+        same(error.error.code, "InUseNetworkSecurityGroupCannotBeDeleted")
+    with steps("subnet that is in use"):
+        error = refused(400, lambda: network.subnets.begin_delete(GROUP, "vnet-judge", "default").result())
+        same(error.error.code, "InUseSubnetCannotBeDeleted")
+    with steps("interface put replaces: what is left out is gone"):
+        network.network_interfaces.begin_create_or_update(GROUP, "nic-judge", card(network, in_pool=False)).result()
+        left = network.network_interfaces.get(GROUP, "nic-judge")
+        assert not left.ip_configurations[0].load_balancer_backend_address_pools, left.ip_configurations[0]
+        assert left.network_security_group is None, left.network_security_group
+        assert not network.load_balancer_backend_address_pools.get(GROUP, "lb-judge", "pool").backend_ip_configurations
+
+
+def range_rule(network, port, backend):
+    balancer = network.load_balancers.get(GROUP, "lb-judge")
+    return {
+        "properties": {
+            "frontendIPConfiguration": {"id": balancer.frontend_ip_configurations[0].id},
+            "backendAddressPool": {"id": balancer.backend_address_pools[0].id},
+            "protocol": "Tcp",
+            "frontendPortRangeStart": port,
+            "frontendPortRangeEnd": port,
+            "backendPort": backend,
+        }
+    }
+
+
+def card(network, in_pool):
+    """The body of the interface, with the pool and the security group or with nothing."""
+    subnet = network.subnets.get(GROUP, "vnet-judge", "default")
+    inner = {"subnet": {"id": subnet.id}}
+    wanted = {"location": PLACE, "properties": {"ipConfigurations": [{"name": "ipconfig1", "properties": inner}]}}
+    if in_pool:
+        pool = network.load_balancer_backend_address_pools.get(GROUP, "lb-judge", "pool")
+        inner["loadBalancerBackendAddressPools"] = [{"id": pool.id}]
+        group = network.network_security_groups.get(GROUP, "nsg-judge")
+        wanted["properties"]["networkSecurityGroup"] = {"id": group.id}
+    return wanted
+
+
+def security_rule(**changes):
+    return {
+        "properties": {
+            "protocol": "Tcp",
+            "access": "Allow",
+            "direction": "Inbound",
+            "priority": 400,
+            "sourceAddressPrefix": "203.0.113.0/24",
+            "sourcePortRange": "*",
+            "destinationAddressPrefix": "*",
+            "destinationPortRange": "3389",
+            **changes,
+        }
+    }
 
 
 def zone(steps, dns, cloud):

@@ -53,6 +53,7 @@ function answers(template, method, operation, { parameters, responses }) {
 }
 
 const PUT_IP = ['PublicIPAddresses_CreateOrUpdate', '201'];
+const GET_FRONTEND = ['LoadBalancerFrontendIPConfigurations_Get', '200'];
 const GET_IP = ['PublicIPAddresses_Get', '200'];
 const PUT_SET = ['RecordSets_CreateOrUpdate', '201'];
 const LIST_SETS = ['RecordSets_ListByDnsZone', '200'];
@@ -101,11 +102,18 @@ const EXCEPTIONS = [
   ['member from the future', GET_IP, ({ liveResponse: r }) => (r.body.properties.somethingNew = {})],
   ['refusal of a bad request', PUT_IP, exchange => Object.assign(exchange, refused('azsdk'))],
   ['tolerated request of a test', PUT_IP, tolerated],
+  ['method that no document has', GET_FRONTEND, exchange => unsupported(exchange, 'DELETE')],
 ];
 FAULTS.push(
   ['failed operation without its error', GET_IP, polled({ status: 'Failed' })],
+  ['unsupported method that a document has, without the error', GET_FRONTEND, ({ liveResponse }) => Object.assign(liveResponse, { statusCode: '405', body: null })],
   ['bad request of our own', PUT_IP, exchange => Object.assign(exchange, refused('cnamed/0.1.0'))],
 );
+
+function unsupported(exchange, method) {
+  exchange.liveRequest.method = method;
+  Object.assign(exchange.liveResponse, { statusCode: '405', body: { error: { code: 'HttpMethodNotSupported', message: 'x' } } });
+}
 
 function tolerated({ liveRequest }) {
   delete liveRequest.headers['user-agent'];

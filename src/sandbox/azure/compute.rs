@@ -1,5 +1,8 @@
 //! Virtual machines, as far as their power decides over addresses.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::State;
@@ -17,13 +20,42 @@ pub(crate) struct Machine {
     pub(crate) id: Id,
     pub(crate) nic: Id,
     pub(crate) running: bool,
+    services: BTreeMap<u16, Speaks>,
+}
+
+/// What a port of a machine does with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Speaks {
+    /// Remote Desktop: an X.224 Connection Confirm to a well-formed Connection Request (MS-RDPBCGR 2.2.1.2).
+    Rdp,
+    /// SSH: an identification string at once (RFC 4253, 4.2).
+    Ssh,
+    /// A web server: a refusal to whatever is not HTTP.
+    Http,
+    /// Takes the connection and says nothing.
+    Nothing,
+    /// Nobody listens: the connection is refused.
+    Closed,
+}
+
+impl Machine {
+    /// What `port` does; closed unless something was said to listen there.
+    pub(crate) fn speaks(&self, port: u16) -> Speaks {
+        self.services.get(&port).copied().unwrap_or(Speaks::Closed)
+    }
+
+    pub(crate) fn serve(&mut self, port: u16, speaks: Speaks) {
+        self.services.insert(port, speaks);
+    }
 }
 
 /// `vm-jump`, running.
 pub(crate) fn seed(state: &mut State) {
     let id = Id::of(NETWORK_GROUP, "Microsoft.Compute/virtualMachines", VM);
     let nic = Id::of(NETWORK_GROUP, "Microsoft.Network/networkInterfaces", NIC);
-    state.machines.insert(id.key(), Machine { id, nic, running: true });
+    let services = BTreeMap::from([(22, Speaks::Ssh), (3389, Speaks::Rdp)]);
+    state.machines.insert(id.key(), Machine { id, nic, running: true, services });
 }
 
 /// Below `…/virtualMachines/{name}`; `None` where there is no such thing.
@@ -89,10 +121,11 @@ pub(crate) fn power(world: &mut World, id: &Id, on: bool) {
     if let Some(machine) = world.azure.machines.get_mut(&id.key()) {
         machine.running = on;
     }
-    network::assign_all(world);
+    network::settle(world);
 }
 
-fn json(machine: &Machine) -> Value {
+/// A machine as GET shows it.
+pub(crate) fn json(machine: &Machine) -> Value {
     json!({
         "name": machine.id.name(),
         "id": machine.id.as_str(),

@@ -1,17 +1,27 @@
 //! The network around a public IP: virtual networks, security groups, interfaces and load balancers, deep enough for
-//! references to be checked and for addresses to have users.
+//! references to be checked and for packets to find their way, or not.
 
+mod balance;
 mod children;
+mod documents;
+mod links;
 mod load_balancer;
 mod nic;
-mod security_group;
+mod opaque;
+mod port_mapping;
+pub(crate) mod prefix;
+pub(crate) mod security_group;
+mod subnet;
+mod virtual_network;
+pub(crate) mod way;
 
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::children::child;
+pub(crate) use self::children::{child, spelled, strip};
+pub(crate) use self::documents::split;
+pub(crate) use self::port_mapping::PortMappings;
 use super::State;
 use super::arm::{self, Id};
-use super::authority::Principal;
 use super::public_ip;
 use super::resource::{Kind, Proposal, Resource};
 use super::seed::{LOCATION, NETWORK_GROUP, NIC};
@@ -20,43 +30,18 @@ use crate::sandbox::world::World;
 
 /// The type whose collection is called so, compared without case.
 pub(crate) fn kind(collection: &str) -> Option<&'static Kind> {
-    const KINDS: [&Kind; 5] =
-        [&public_ip::KIND, &VIRTUAL_NETWORK, &security_group::KIND, &nic::KIND, &load_balancer::KIND];
+    const KINDS: [&Kind; 7] = [
+        &public_ip::KIND,
+        &virtual_network::KIND,
+        &security_group::KIND,
+        &nic::KIND,
+        &load_balancer::KIND,
+        &opaque::APPLICATION_SECURITY_GROUP,
+        &opaque::NAT_GATEWAY,
+    ];
     KINDS
         .into_iter()
         .find(|kind| kind.name.rsplit('/').next().is_some_and(|n| n.eq_ignore_ascii_case(collection)))
-}
-
-/// `Microsoft.Network/virtualNetworks`.
-const VIRTUAL_NETWORK: Kind = Kind {
-    name: "Microsoft.Network/virtualNetworks",
-    prepare: prepare_virtual_network,
-    render: children::render,
-    removable: virtual_network_removable,
-};
-
-fn prepare_virtual_network(
-    _: &mut World,
-    _: &Principal,
-    proposal: &Proposal,
-) -> Result<Map<String, Value>, Response> {
-    let mut document = proposal.document.clone();
-    children::strip(&mut document);
-    Ok(document)
-}
-
-fn virtual_network_removable(world: &World, resource: &Resource) -> Result<(), Response> {
-    let prefix = format!("{}/subnets/", resource.id.key());
-    let used = nics(world).any(|nic| {
-        children::entries(&nic.document, "ipConfigurations").any(|(_, properties)| {
-            reference(properties, "subnet").is_some_and(|id| id.key().starts_with(&prefix))
-        })
-    });
-    if used {
-        let message = format!("Subnet of virtual network {} is in use and cannot be deleted.", resource.id);
-        return Err(arm::error(400, "InUseSubnetCannotBeDeleted", &message));
-    }
-    Ok(())
 }
 
 /// The VM's network: one subnet, one interface without a public address.
@@ -68,7 +53,7 @@ pub(crate) fn seed(state: &mut State) {
         id
     };
     let vnet = insert(
-        VIRTUAL_NETWORK.name,
+        virtual_network::KIND.name,
         "vnet-mgmt",
         json!({
             "location": LOCATION,
@@ -133,12 +118,24 @@ pub(crate) fn is_running(world: &World, user: &str) -> bool {
     })
 }
 
-/// Brings every public address in line with its user.
-pub(crate) fn assign_all(world: &mut World) {
+/// Brings everything in line with what is in force: public addresses with their users, ports with the members of
+/// pools.
+pub(crate) fn settle(world: &mut World) {
     let ids: Vec<Id> = world.azure.network.values().map(|r| r.id.clone()).filter(public_ip::is_one).collect();
     for id in ids {
         public_ip::assign(world, &id);
     }
+    let mut ports = std::mem::take(&mut world.azure.ports);
+    ports.follow(&documents::Documents::in_force(world));
+    world.azure.ports = ports;
+}
+
+/// A resource other than a public IP has gone.
+pub(crate) fn removed(world: &mut World, id: &Id) {
+    if id.key().contains("/loadbalancers/") {
+        load_balancer::removed(world, id);
+    }
+    settle(world);
 }
 
 /// Attaches a public IP to an interface's first configuration, or detaches what is there.
@@ -174,17 +171,18 @@ fn references(properties: &Value, key: &str) -> impl Iterator<Item = Id> {
     listed.into_iter().flatten().filter_map(|one| one.get("id")?.as_str().map(Id::new))
 }
 
-/// Refuses a reference to what is not there, or not ready: a resource, or an entry of one of its collections.
-fn must_exist(world: &World, from: &Id, to: &Id) -> Result<(), Response> {
-    let key = to.key();
+/// Refuses a reference to what is not there, elsewhere, or not ready: a resource, or an entry of one of its
+/// collections.
+fn must_exist(world: &World, proposal: &Proposal, to: &Id) -> Result<(), Response> {
+    let from = &proposal.id;
     let as_child = || {
-        let mut parts = key.rsplitn(3, '/');
-        let (name, collection, parent) = (parts.next()?, parts.next()?, parts.next()?);
-        let parent = world.azure.network.get(parent)?;
-        let mut names = children::entries_any_case(&parent.document, collection);
-        names.any(|at| at.eq_ignore_ascii_case(name)).then_some(parent)
+        let (owner, collection, name) = split(to)?;
+        let parent = world.azure.network.get(&owner.key())?;
+        let mut names = children::entries(&parent.document, spelled(&collection)?);
+        names.any(|(at, _)| at.eq_ignore_ascii_case(&name)).then_some(parent)
     };
-    let Some(found) = world.azure.network.get(&key).or_else(as_child) else {
+    let found = world.azure.network.get(&to.key()).or_else(as_child);
+    let Some(found) = found.filter(|found| found.location() == proposal.location) else {
         let message = format!(
             "Resource {to} referenced by resource {from} was not found. Please make sure that the referenced resource \
              exists, and that both resources are in the same region."
@@ -197,7 +195,7 @@ fn must_exist(world: &World, from: &Id, to: &Id) -> Result<(), Response> {
     }
     let detail = format!(
         "Cannot proceed with operation since resource {} used by resource {from} is not in Succeeded state. Resource \
-         is in {} state.",
+         is in {} state and the last operation that updated/is updating the resource is another one.",
         found.id, found.state
     );
     Err(Response::json(

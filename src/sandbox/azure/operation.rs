@@ -5,8 +5,9 @@
 //! `Canceled`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -25,6 +26,12 @@ pub(crate) enum Effect {
     Start,
     /// `virtualMachines/deallocate`.
     Deallocate,
+    /// A question; the answer, as it was when it was asked. It holds nothing busy.
+    Answer(Value),
+    /// Another write came after this one, and what stands in the end is what that one wrote.
+    Superseded(Map<String, Value>),
+    /// Somebody else's work, which changes nothing that we see.
+    Elsewhere,
 }
 
 /// One operation.
@@ -40,6 +47,12 @@ pub(crate) struct Operation {
     ended: Option<String>,
 }
 
+impl Operation {
+    fn holds(&self, target: &Id) -> bool {
+        self.target == *target && !matches!(self.effect, Effect::Answer(_))
+    }
+}
+
 /// How an operation fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -48,7 +61,29 @@ pub(crate) struct Failure {
     pub(crate) details: Vec<(String, String)>,
 }
 
+/// How an operation shall end.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// In `Failed`, or in `Canceled` where the code says so.
+    Fails(Failure),
+    /// In `Canceled`: a newer write replaced it, which merged this (RFC 7396) into what was there before.
+    Superseded(Map<String, Value>),
+}
+
 impl Failure {
+    /// What cloud-provider-azure meets and retries (its `pkg/azclient` and the older `pkg/retry` quote it).
+    fn superseded(operation: &str) -> Self {
+        let by = Uuid::new_v4();
+        Self {
+            code: "Canceled".into(),
+            message: "Operation was canceled.".into(),
+            details: vec![(
+                "CanceledAndSupersededDueToAnotherOperation".into(),
+                format!("Operation {operation} was canceled and superseded by operation {by}."),
+            )],
+        }
+    }
+
     fn json(&self) -> Value {
         let details: Vec<_> =
             self.details.iter().map(|(code, text)| json!({"code": code, "message": text})).collect();
@@ -60,14 +95,14 @@ impl Failure {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Operations {
     all: BTreeMap<String, Operation>,
-    /// Set for the length of one request: the operation that it starts fails so.
-    pub(crate) next_failure: Option<Failure>,
+    /// Set for the length of one request: the operation that it starts ends so.
+    pub(crate) next_end: Option<End>,
 }
 
 impl Operations {
     /// The operation that holds `target` busy.
     pub(crate) fn running_on(&self, target: &Id) -> Option<&str> {
-        let found = self.all.iter().find(|(_, operation)| !operation.done && operation.target == *target);
+        let found = self.all.iter().find(|(_, operation)| !operation.done && operation.holds(target));
         found.map(|(id, _)| id.as_str())
     }
 
@@ -94,9 +129,16 @@ pub(crate) fn start(
     response: Response,
 ) -> Response {
     let id = Uuid::new_v4().to_string();
-    let failure = world.azure.operations.next_failure.take();
+    let (failure, effect) = match world.azure.operations.next_end.take() {
+        None => (None, effect),
+        Some(End::Fails(failure)) => (Some(failure), effect),
+        Some(End::Superseded(changes)) => {
+            (Some(Failure::superseded(&id)), Effect::Superseded(superseding(world, target, &changes)))
+        }
+    };
     let due = world.now() + world.options.operation_delay;
-    let with_location = effect != Effect::Write;
+    // A PUT's end is told by its status document and by the resource itself.
+    let with_location = response.status == 202;
     let operation = Operation {
         target: target.clone(),
         effect,
@@ -119,6 +161,32 @@ pub(crate) fn start(
         response = response.with("location", format!("{base}/operationResults/{id}?api-version=2024-01-01"));
     }
     response
+}
+
+/// What stands after a newer write: that one knew what was there before ours, and nothing of ours.
+fn superseding(world: &World, target: &Id, changes: &Map<String, Value>) -> Map<String, Value> {
+    let Some(resource) = world.azure.network.get(&target.key()) else { return Map::new() };
+    // A resource that was not there, or that holds a label by now, is written like ours.
+    let from_ours = resource.in_force.is_empty() || super::public_ip::is_one(target);
+    let mut document = if from_ours { resource.document.clone() } else { resource.in_force.clone() };
+    super::resource::merge(&mut document, changes);
+    document
+}
+
+/// Somebody else begins an operation on a resource, which holds it busy for so long.
+pub(crate) fn elsewhere(world: &mut World, target: &Id, lasts: Duration) {
+    let due = world.now() + lasts;
+    let began = timestamp(calendar());
+    let operation = Operation {
+        target: target.clone(),
+        effect: Effect::Elsewhere,
+        due,
+        failure: None,
+        done: false,
+        began,
+        ended: None,
+    };
+    world.azure.operations.all.insert(Uuid::new_v4().to_string(), operation);
 }
 
 fn retry_after(world: &World) -> String {
@@ -156,8 +224,9 @@ pub(crate) fn result(world: &World, request: &Request, id: &str) -> Response {
     if let Some(failure) = &operation.failure {
         return Response::json(409, json!({"error": failure.json()}));
     }
-    match operation.effect {
+    match &operation.effect {
         Effect::Remove => Response::empty(204),
+        Effect::Answer(answer) => Response::json(200, answer.clone()),
         _ => Response::empty(200),
     }
 }

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde_json::{Map, Value, json};
 
 use super::arm::{self, Id};
-use super::authority::Principal;
 use super::label::{self, Holder};
 use super::network;
 use super::resource::{Kind, Proposal, Resource, property, sku};
@@ -14,10 +13,11 @@ use crate::sandbox::exchange::Response;
 use crate::sandbox::world::World;
 
 /// `Microsoft.Network/publicIPAddresses`.
-pub(crate) const KIND: Kind = Kind { name: NAME, prepare, render, removable };
+pub(crate) const KIND: Kind =
+    Kind { name: NAME, links: |_| Vec::new(), prepare, render, removable, children: &[] };
 
 /// Checks a PUT, claims the label, and fills in the defaults.
-fn prepare(world: &mut World, _: &Principal, proposal: &Proposal) -> Result<Map<String, Value>, Response> {
+fn prepare(world: &mut World, proposal: &Proposal) -> Result<Map<String, Value>, Response> {
     let Proposal { id, before, document, location } = proposal;
     let mut document = document.clone();
     sellable(id, before.as_ref(), &document)?;

@@ -20,6 +20,8 @@ pub(crate) struct Resource {
     /// Everything that a client can set: `location`, `tags`, `sku`, `zones`, `properties`, and what this service
     /// does not know.
     pub(crate) document: Map<String, Value>,
+    /// The document as the last operation that succeeded left it: what packets meet. Empty before there was one.
+    pub(crate) in_force: Map<String, Value>,
     pub(crate) etag: String,
     pub(crate) guid: String,
     /// `provisioningState`.
@@ -46,6 +48,7 @@ impl Resource {
     pub(crate) fn new(id: Id, document: Map<String, Value>) -> Self {
         Self {
             id,
+            in_force: document.clone(),
             document,
             etag: fresh_etag(),
             guid: Uuid::new_v4().to_string(),
@@ -58,6 +61,9 @@ impl Resource {
 
     pub(crate) fn touch(&mut self, state: &'static str) {
         self.state = state;
+        if state == "Succeeded" {
+            self.in_force.clone_from(&self.document);
+        }
         self.etag = fresh_etag();
         self.changed = calendar();
     }
@@ -81,16 +87,35 @@ impl Resource {
 pub(crate) struct Kind {
     /// Such as `Microsoft.Network/publicIPAddresses`.
     pub(crate) name: &'static str,
-    /// Checks a PUT and completes the document; `None` is the resource before, if there was one.
+    /// What a body refers to outside of its resource, each with the permission that takes.
+    pub(crate) links: fn(&Map<String, Value>) -> Vec<Link>,
+    /// Checks a PUT and completes the document.
     pub(crate) prepare: Prepare,
     /// The type's own members of `properties`, beside what was set.
     pub(crate) render: fn(&World, &Resource, &mut Value),
     /// Whether the resource may go.
     pub(crate) removable: fn(&World, &Resource) -> Result<(), Response>,
+    /// The collections within the resource that have addresses of their own.
+    pub(crate) children: &'static [Child],
 }
 
 /// See [`Kind::prepare`].
-type Prepare = fn(&mut World, &Principal, &Proposal) -> Result<Map<String, Value>, Response>;
+type Prepare = fn(&mut World, &Proposal) -> Result<Map<String, Value>, Response>;
+
+/// A collection within a resource.
+pub(crate) struct Child {
+    /// Such as `inboundNatRules`, as it is written in `properties`.
+    pub(crate) collection: &'static str,
+    /// Whether its entries can be put and deleted one by one; else they can only be read so.
+    pub(crate) writable: bool,
+}
+
+/// A reference from a body to another resource.
+pub(crate) struct Link {
+    /// Such as `Microsoft.Network/publicIPAddresses/join/action`.
+    pub(crate) action: &'static str,
+    pub(crate) to: Id,
+}
 
 /// A PUT before it is accepted.
 pub(crate) struct Proposal {
@@ -131,6 +156,7 @@ fn try_put(
     arm::authorize(principal, &format!("{}/write", kind.name), id.as_str())?;
     super::group::exists(world, id.group())?;
     let mut document = body(request)?;
+    linked(principal, kind, &format!("{}/write", kind.name), id.as_str(), &document)?;
     let before = world.azure.network.get(&id.key()).cloned();
     arm::precondition(request, before.as_ref().map(|r| r.etag.as_str()))
         .map_err(|_| precondition_failed())?;
@@ -163,7 +189,7 @@ fn try_put(
 
     let id = before.as_ref().map_or(id, |before| before.id.clone());
     let proposal = Proposal { id: id.clone(), before, document, location: location.clone() };
-    let document = (kind.prepare)(world, principal, &proposal)?;
+    let document = (kind.prepare)(world, &proposal)?;
     let status = if proposal.before.is_some() { 200 } else { 201 };
     let resource =
         world.azure.network.entry(id.key()).or_insert_with(|| Resource::new(id.clone(), Map::new()));
@@ -178,6 +204,32 @@ fn try_put(
         Effect::Write,
         Response::json(status, shown),
     ))
+}
+
+/// Refuses a body that refers to what is no resource id, or to what the principal may not use.
+pub(crate) fn linked(
+    principal: &Principal,
+    kind: &Kind,
+    action: &str,
+    scope: &str,
+    document: &Map<String, Value>,
+) -> Result<(), Response> {
+    for link in (kind.links)(document) {
+        let mut parts = link.to.as_str().split('/').skip(1);
+        let is_id = parts.next().is_some_and(|first| first.eq_ignore_ascii_case("subscriptions"))
+            && parts.next().is_some_and(|subscription| !subscription.is_empty())
+            && parts.clone().count() >= 6;
+        if !is_id {
+            let message = format!(
+                "Property id '{}' at path 'properties' is invalid. Expect fully qualified resource Id that start with \
+                 '/subscriptions/{{subscriptionId}}' or '/providers/{{resourceProviderNamespace}}/'.",
+                link.to
+            );
+            return Err(arm::error(400, "LinkedInvalidPropertyId", &message));
+        }
+        arm::authorize_linked(principal, action, scope, (link.action, link.to.as_str()))?;
+    }
+    Ok(())
 }
 
 /// PATCH: tags, nothing else.
@@ -202,6 +254,9 @@ fn try_patch(
     super::group::exists(world, id.group())?;
     let etag = world.azure.network.get(&id.key()).map(|r| r.etag.clone());
     arm::precondition(request, etag.as_deref()).map_err(|_| precondition_failed())?;
+    if let Some(busy) = operation::busy(world, id) {
+        return Err(busy);
+    }
     let tags = body(request)?.remove("tags").unwrap_or_else(|| json!({}));
     let resource = world.azure.network.get_mut(&id.key()).ok_or_else(|| not_found(id, kind))?;
     resource.document.insert("tags".into(), tags);
@@ -305,6 +360,21 @@ pub(crate) fn render(world: &World, resource: &Resource, kind: &Kind) -> Value {
 
 fn render_by_id(world: &World, id: &Id, kind: &Kind) -> Value {
     world.azure.network.get(&id.key()).map_or(Value::Null, |resource| render(world, resource, kind))
+}
+
+/// RFC 7396.
+pub(crate) fn merge(into: &mut Map<String, Value>, changes: &Map<String, Value>) {
+    for (key, change) in changes {
+        match (into.get_mut(key), change) {
+            (_, Value::Null) => {
+                into.remove(key);
+            }
+            (Some(Value::Object(inner)), Value::Object(changes)) => merge(inner, changes),
+            _ => {
+                into.insert(key.clone(), change.clone());
+            }
+        }
+    }
 }
 
 /// The request's body as a JSON object.

@@ -1,6 +1,7 @@
 //! The same verbs over plain HTTP: `POST /control/<verb>` with a JSON object, `GET /control` for the list,
 //! `GET /requests` for the log.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,7 +10,9 @@ use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use super::resource::listed;
 use super::{Control, ControlError, LegacyPublicIp, RecordAtAzure};
+use crate::sandbox::azure::compute::Speaks;
 use crate::sandbox::exchange::{Request, Response, Service};
 use crate::sandbox::fault::{DnsFault, Fault, HoldPoint, NameServer};
 use crate::sandbox::server;
@@ -158,6 +161,32 @@ enum Verb {
         #[serde(with = "time::serde::rfc3339")]
         at: OffsetDateTime,
     },
+    ShowResource {
+        id: String,
+    },
+    Resources,
+    EditResource {
+        id: String,
+        changes: Value,
+    },
+    PutResource {
+        id: String,
+        body: Value,
+    },
+    DeleteResource {
+        id: String,
+    },
+    KeepBusy {
+        id: String,
+        milliseconds: u64,
+    },
+    Service {
+        port: u16,
+        speaks: Speaks,
+    },
+    ClientAddress {
+        address: IpAddr,
+    },
     ExpireTokens,
     Grant {
         client_id: String,
@@ -214,6 +243,16 @@ impl Verb {
             Self::ClearTable { table } => control.clear_table(table),
             Self::DropTable { table } => control.drop_table(table),
             Self::MadeAt { name, at } => control.made_at(&name, at)?,
+            Self::ShowResource { id } => return Ok(json!(control.show_resource(&id))),
+            Self::Resources => return Ok(listed(control)),
+            Self::EditResource { id, changes } => control.edit_resource(&id, &changes)?,
+            Self::PutResource { id, body } => control.put_resource(&id, &body)?,
+            Self::DeleteResource { id } => control.delete_resource(&id)?,
+            Self::KeepBusy { id, milliseconds } => {
+                control.keep_busy(&id, Duration::from_millis(milliseconds))?;
+            }
+            Self::Service { port, speaks } => control.service(port, speaks),
+            Self::ClientAddress { address } => control.client_address(address),
             Self::ExpireTokens => control.expire_tokens(),
             Self::Grant { client_id, actions, scope } => {
                 let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
@@ -238,7 +277,7 @@ const fn before() -> HoldPoint {
 }
 
 /// The verbs and what their bodies hold; a question mark stands behind what may be left out.
-const VERBS: [(&str, &str); 35] = [
+const VERBS: [(&str, &str); 43] = [
     ("start-vm", ""),
     ("deallocate-vm", ""),
     ("recreate-public-ip", "name"),
@@ -258,7 +297,7 @@ const VERBS: [(&str, &str); 35] = [
     ("delegate", "to: both | azure | cloudflare"),
     (
         "fault",
-        "service? method? path? nth? times? action: {kind: status | html | truncated | reset | lost-answer | hang | latency | operation-fails, …}",
+        "service? method? path? nth? times? action: {kind: status | html | truncated | reset | lost-answer | hang | latency | operation-fails | operation-superseded, …}",
     ),
     (
         "dns-fault",
@@ -273,6 +312,14 @@ const VERBS: [(&str, &str); 35] = [
     ("clear-table", "table: SecurityEvent | Syslog"),
     ("drop-table", "table: SecurityEvent | Syslog"),
     ("made-at", "name at"),
+    ("show-resource", "id"),
+    ("resources", ""),
+    ("edit-resource", "id changes"),
+    ("put-resource", "id body"),
+    ("delete-resource", "id"),
+    ("keep-busy", "id milliseconds"),
+    ("service", "port speaks: rdp | ssh | http | nothing | closed"),
+    ("client-address", "address"),
     ("expire-tokens", ""),
     ("grant", "client_id actions scope"),
     ("throttle-scale", "scale"),
@@ -281,7 +328,8 @@ const VERBS: [(&str, &str); 35] = [
     ("label-reservation", "milliseconds"),
     ("reset", ""),
 ];
-const UNITS: [&str; 8] = [
+const UNITS: [&str; 9] = [
+    "resources",
     "start-vm",
     "deallocate-vm",
     "clear-faults",

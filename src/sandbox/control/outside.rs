@@ -98,7 +98,7 @@ pub(super) fn edit(world: &mut World, name: &str, changes: &Value) -> Result<(),
     let id = find(world, name)?;
     let changes = changes.as_object().ok_or("changes are a JSON object")?;
     let Some(resource) = world.azure.network.get_mut(&id.key()) else { return Err(missing(name)) };
-    super::merge(&mut resource.document, changes);
+    azure::merge(&mut resource.document, changes);
     resource.touch("Succeeded");
     Ok(())
 }

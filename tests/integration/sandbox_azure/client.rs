@@ -18,67 +18,67 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 /// A running sandbox and a client that has signed in.
-pub(super) struct Azure {
-    pub(super) sandbox: Sandbox,
-    pub(super) tls: TlsConnector,
-    pub(super) token: String,
+pub(crate) struct Azure {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) tls: TlsConnector,
+    pub(crate) token: String,
 }
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Value,
-    pub(super) text: String,
-    pub(super) headers: hyper::HeaderMap,
-    pub(super) version: hyper::Version,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+    pub(crate) text: String,
+    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) version: hyper::Version,
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
     /// `error.code`, or `code` where the service puts it at the top.
-    pub(super) fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["error"]["code"].as_str().or_else(|| self.body["code"].as_str()).unwrap_or_default()
     }
 
-    pub(super) fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.body["error"]["message"].as_str().or_else(|| self.body["message"].as_str()).unwrap_or_default()
     }
 
     #[track_caller]
-    pub(super) fn refused(&self, status: u16, code: &str) {
+    pub(crate) fn refused(&self, status: u16, code: &str) {
         assert_eq!((self.status, self.code()), (status, code), "{self:#?}");
     }
 
     #[track_caller]
-    pub(super) fn ok(self, status: u16) -> Self {
+    pub(crate) fn ok(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:#?}");
         self
     }
 }
 
 /// A request that is being put together.
-pub(super) struct Ask {
-    pub(super) method: &'static str,
-    pub(super) url: String,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Ask {
+    pub(crate) method: &'static str,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Ask {
-    pub(super) fn new(method: &'static str, url: impl Into<String>) -> Self {
+    pub(crate) fn new(method: &'static str, url: impl Into<String>) -> Self {
         Self { method, url: url.into(), headers: Vec::new(), body: Vec::new() }
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub(super) fn json(mut self, body: &Value) -> Self {
+    pub(crate) fn json(mut self, body: &Value) -> Self {
         self.body = body.to_string().into_bytes();
         self.header("content-type", "application/json")
     }
@@ -86,11 +86,11 @@ impl Ask {
 
 impl Azure {
     /// Operations take no time unless a test asks for it.
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Options { operation_delay: Duration::ZERO, ..Options::default() }).await
     }
 
-    pub(super) async fn with(options: Options) -> Self {
+    pub(crate) async fn with(options: Options) -> Self {
         let sandbox = Sandbox::start(options).await.unwrap();
         let tls = connector(&sandbox, b"http/1.1");
         let mut azure = Self { sandbox, tls, token: String::new() };
@@ -98,12 +98,12 @@ impl Azure {
         azure
     }
 
-    pub(super) async fn become_principal(&mut self, id: &str, secret: &str) {
+    pub(crate) async fn become_principal(&mut self, id: &str, secret: &str) {
         let answer = self.sign_in(id, secret).await.ok(200);
         self.token = answer.body["access_token"].as_str().unwrap().to_owned();
     }
 
-    pub(super) async fn sign_in(&self, id: &str, secret: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, id: &str, secret: &str) -> Answer {
         let scope = format!("{}/.default", self.sandbox.addresses().resource_manager);
         let fields = [
             ("grant_type", "client_credentials"),
@@ -114,7 +114,7 @@ impl Azure {
         self.ask_token(AZURE_IDENTITY.tenant, &fields).await
     }
 
-    pub(super) async fn ask_token(&self, tenant: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn ask_token(&self, tenant: &str, fields: &[(&str, &str)]) -> Answer {
         let url = format!("{}/{tenant}/oauth2/v2.0/token", self.sandbox.addresses().authority);
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let mut ask = Ask::new("POST", url).header("content-type", "application/x-www-form-urlencoded");
@@ -123,32 +123,32 @@ impl Azure {
     }
 
     /// A request below the subscription, with a token and a version.
-    pub(super) fn ask(&self, method: &'static str, path: &str) -> Ask {
+    pub(crate) fn ask(&self, method: &'static str, path: &str) -> Ask {
         let mark = if path.contains('?') { '&' } else { '?' };
         let (base, id) = (&self.sandbox.addresses().resource_manager, AZURE_IDENTITY.subscription);
         Ask::new(method, format!("{base}/subscriptions/{id}{path}{mark}api-version=2024-01-01"))
             .header("authorization", format!("Bearer {}", self.token))
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(self.ask("GET", path)).await
     }
 
-    pub(super) async fn put(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send(self.ask("PUT", path).json(body)).await
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send(self.ask("DELETE", path)).await
     }
 
     /// An absolute URL that an answer gave.
-    pub(super) async fn follow(&self, url: &str) -> Answer {
+    pub(crate) async fn follow(&self, url: &str) -> Answer {
         self.send(Ask::new("GET", url).header("authorization", format!("Bearer {}", self.token))).await
     }
 
     /// Follows `Azure-AsyncOperation` to its end, and gives the status document.
-    pub(super) async fn settled(&self, answer: &Answer) -> Value {
+    pub(crate) async fn settled(&self, answer: &Answer) -> Value {
         let url = answer.header("azure-asyncoperation").unwrap_or_else(|| panic!("{answer:#?}")).to_owned();
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -162,18 +162,18 @@ impl Azure {
     }
 
     /// PUT, followed until it has succeeded; gives what GET says then.
-    pub(super) async fn made(&self, path: &str, body: &Value) -> Value {
+    pub(crate) async fn made(&self, path: &str, body: &Value) -> Value {
         let answer = self.put(path, body).await;
         assert!(matches!(answer.status, 200 | 201), "{answer:#?}");
         assert_eq!(self.settled(&answer).await["status"], "Succeeded");
         self.get(path).await.ok(200).body
     }
 
-    pub(super) async fn send(&self, ask: Ask) -> Answer {
+    pub(crate) async fn send(&self, ask: Ask) -> Answer {
         self.try_send(ask).await.unwrap()
     }
 
-    pub(super) async fn try_send(&self, ask: Ask) -> Result<Answer, hyper::Error> {
+    pub(crate) async fn try_send(&self, ask: Ask) -> Result<Answer, hyper::Error> {
         let url = url::Url::parse(&ask.url).unwrap();
         let stream = TcpStream::connect((url.host_str().unwrap(), url.port().unwrap())).await.unwrap();
         let mut builder = hyper::Request::builder()
@@ -233,7 +233,7 @@ async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Answer
 }
 
 /// TLS that trusts the sandbox's authority and nobody else.
-pub(super) fn connector(sandbox: &Sandbox, protocol: &[u8]) -> TlsConnector {
+pub(crate) fn connector(sandbox: &Sandbox, protocol: &[u8]) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(sandbox.ca_pem().as_bytes()).unwrap()).unwrap();
     let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -245,16 +245,16 @@ pub(super) fn connector(sandbox: &Sandbox, protocol: &[u8]) -> TlsConnector {
     TlsConnector::from(Arc::new(tls))
 }
 
-pub(super) fn network(kind: &str, name: &str) -> String {
+pub(crate) fn network(kind: &str, name: &str) -> String {
     format!("/resourceGroups/rg-mgmt/providers/Microsoft.Network/{kind}/{name}")
 }
 
-pub(super) fn public_ip(name: &str) -> String {
+pub(crate) fn public_ip(name: &str) -> String {
     network("publicIPAddresses", name)
 }
 
 /// The body of a Standard static public IP.
-pub(super) fn standard(label: Option<&str>) -> Value {
+pub(crate) fn standard(label: Option<&str>) -> Value {
     let mut body = json!({
         "location": "westeurope",
         "sku": {"name": "Standard"},
@@ -267,7 +267,7 @@ pub(super) fn standard(label: Option<&str>) -> Value {
 }
 
 /// A request body in one piece.
-pub(super) struct Whole(Option<Bytes>);
+pub(crate) struct Whole(Option<Bytes>);
 
 impl Body for Whole {
     type Data = Bytes;

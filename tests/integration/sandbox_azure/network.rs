@@ -84,7 +84,7 @@ async fn one_address_has_one_user_of_its_own_sku() {
     let mut missing = balancer;
     missing["properties"]["frontendIPConfigurations"][0]["properties"]["publicIPAddress"]["id"] =
         json!("/x/y");
-    azure.put(&network("loadBalancers", "lb-jump"), &missing).await.refused(400, "InvalidResourceReference");
+    azure.put(&network("loadBalancers", "lb-jump"), &missing).await.refused(400, "LinkedInvalidPropertyId");
 }
 
 #[tokio::test]
@@ -168,7 +168,9 @@ async fn an_interface_refers_to_what_is_there() {
             "ipConfigurations": [{"name": "ipconfig1", "properties": {"subnet": {"id": subnet}}}],
         }})
     };
-    azure.put(&nic, &body(&json!("/nowhere/subnets/x"))).await.refused(400, "InvalidResourceReference");
+    azure.put(&nic, &body(&json!("/nowhere/subnets/x"))).await.refused(400, "LinkedInvalidPropertyId");
+    let missing = subnet.as_str().unwrap().replace("default", "other");
+    azure.put(&nic, &body(&json!(missing))).await.refused(400, "InvalidResourceReference");
     let made = azure.made(&nic, &body(&subnet)).await;
     let configuration = &made["properties"]["ipConfigurations"][0]["properties"];
     assert!(configuration["privateIPAddress"].is_string());

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::super::arm::{self, Id};
 use super::super::authority::Principal;
 use super::super::operation::{self, Effect};
-use super::super::resource::{self, Kind, Proposal, Resource, body};
-use super::{nics, references};
+use super::super::resource::{self, Child, Kind, Proposal, Resource, body};
+use super::port_mapping;
 use crate::sandbox::exchange::{Request, Response};
 use crate::sandbox::world::World;
 
@@ -22,18 +22,31 @@ pub(super) fn entries<'d>(
         .filter_map(|entry| Some((entry.get("name")?.as_str()?, entry.get("properties")?)))
 }
 
-/// The names in one collection, whose own name is compared without case.
-pub(super) fn entries_any_case<'d>(
-    document: &'d Map<String, Value>,
+/// A collection's name as it is written in documents, from any case.
+pub(crate) fn spelled(collection: &str) -> Option<&'static str> {
+    COLLECTIONS.iter().find(|name| name.eq_ignore_ascii_case(collection)).copied()
+}
+
+/// The properties of each entry of a collection.
+pub(super) fn inner_mut<'d>(
+    properties: &'d mut Map<String, Value>,
     collection: &str,
-) -> impl Iterator<Item = &'d str> {
-    let known =
-        COLLECTIONS.iter().find(|name| name.eq_ignore_ascii_case(collection)).copied().unwrap_or_default();
-    entries(document, known).map(|(name, _)| name)
+) -> impl Iterator<Item = &'d mut Map<String, Value>> {
+    let listed = properties.get_mut(collection).and_then(Value::as_array_mut);
+    listed.into_iter().flatten().filter_map(|entry| entry.get_mut("properties")?.as_object_mut())
+}
+
+/// Spells an enumeration's value as the service does.
+pub(super) fn spell(inner: &mut Map<String, Value>, key: &str, known: &[&str]) {
+    let given = inner.get(key).and_then(Value::as_str);
+    let known = given.and_then(|given| known.iter().find(|known| known.eq_ignore_ascii_case(given)));
+    if let Some(known) = known {
+        inner.insert(key.to_owned(), json!(known));
+    }
 }
 
 /// Takes out what the service says itself.
-pub(super) fn strip(document: &mut Map<String, Value>) {
+pub(crate) fn strip(document: &mut Map<String, Value>) {
     let Some(properties) = document.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for collection in COLLECTIONS {
         let Some(listed) = properties.get_mut(collection).and_then(Value::as_array_mut) else { continue };
@@ -42,14 +55,17 @@ pub(super) fn strip(document: &mut Map<String, Value>) {
             let inner = entry.entry("properties").or_insert_with(|| json!({}));
             if let Some(inner) = inner.as_object_mut() {
                 inner.retain(|key, value| !READ_ONLY.contains(&key.as_str()) && !value.is_null());
+                inner.iter_mut().for_each(|(key, value)| bare_reference(key, value));
             }
         }
     }
     properties.remove("defaultSecurityRules");
+    let plain = properties.iter_mut().filter(|(key, _)| spelled(key).is_none());
+    plain.for_each(|(key, value)| bare_reference(key, value));
 }
 
 /// Adds what the service says itself.
-pub(super) fn render(world: &World, resource: &Resource, properties: &mut Value) {
+pub(super) fn render(_: &World, resource: &Resource, properties: &mut Value) {
     let kind = resource.id.as_str().split('/').skip(6).take(2).collect::<Vec<_>>().join("/");
     for collection in COLLECTIONS {
         let Some(listed) = properties.get_mut(collection).and_then(Value::as_array_mut) else { continue };
@@ -60,35 +76,21 @@ pub(super) fn render(world: &World, resource: &Resource, properties: &mut Value)
             entry["etag"] = json!(resource.etag);
             entry["type"] = json!(format!("{kind}/{collection}"));
             entry["properties"]["provisioningState"] = json!(resource.state);
-            match collection {
-                "backendAddressPools" => {
-                    let members = members(world, "loadBalancerBackendAddressPools", &id);
-                    if !members.is_empty() {
-                        entry["properties"]["backendIPConfigurations"] = json!(members);
-                    }
-                }
-                "inboundNatRules" => {
-                    if let Some(member) = members(world, "loadBalancerInboundNatRules", &id).first() {
-                        entry["properties"]["backendIPConfiguration"] = member.clone();
-                    }
-                }
-                _ => {}
-            }
         }
     }
 }
 
-/// The IP configurations that refer to a pool or a rule.
-fn members(world: &World, key: &str, to: &Id) -> Vec<Value> {
-    let mut found = Vec::new();
-    for nic in nics(world) {
-        for (name, properties) in entries(&nic.document, "ipConfigurations") {
-            if references(properties, key).any(|id| id == *to) {
-                found.push(json!({"id": format!("{}/ipConfigurations/{name}", nic.id)}));
-            }
-        }
+/// A reference may come with all that was read there; its id is what counts.
+fn bare_reference(key: &str, value: &mut Value) {
+    let several = LISTED_REFERENCES.contains(&key).then(|| value.as_array_mut()).flatten();
+    if let Some(several) = several {
+        several.iter_mut().for_each(|one| bare_reference("", one));
+        return;
     }
-    found
+    let Some(object) = value.as_object_mut() else { return };
+    if object.get("id").is_some_and(Value::is_string) {
+        object.retain(|key, _| key == "id");
+    }
 }
 
 /// `…/{parent}/{collection}[/{name}]`: a write to the parent, narrowed to one entry. `None` where there is no such
@@ -101,91 +103,145 @@ pub(crate) fn child(
     kind: &Kind,
     rest: &[&str],
 ) -> Option<Response> {
-    let (collection, name) = match rest {
-        [collection] => (collection, None),
-        [collection, name] => (collection, Some(*name)),
+    let of = |collection: &str| {
+        kind.children.iter().find(|known| known.collection.eq_ignore_ascii_case(collection))
+    };
+    let said = match rest {
+        [collection] => list(world, principal, request, parent, kind, of(collection)?),
+        [collection, name] => one(world, principal, request, parent, kind, (of(collection)?, name)),
+        [collection, name, action] if request.method == "POST" => {
+            let query = action.eq_ignore_ascii_case("queryInboundNatRulePortMapping");
+            if !query || of(collection)?.collection != "backendAddressPools" {
+                return None;
+            }
+            let pool = Id::new(format!("{parent}/backendAddressPools/{name}"));
+            Ok(port_mapping::query(world, principal, request, &pool))
+        }
         _ => return None,
     };
-    let collection = COLLECTIONS.iter().find(|known| known.eq_ignore_ascii_case(collection))?;
-    let said = handle(world, principal, request, parent, kind, collection, name);
     Some(said.unwrap_or_else(|refusal| refusal))
 }
 
-fn handle(
+fn list(
     world: &mut World,
     principal: &Principal,
     request: &Request,
     parent: &Id,
     kind: &Kind,
-    collection: &str,
-    name: Option<&str>,
+    child: &Child,
 ) -> Result<Response, Response> {
+    if request.method != "GET" {
+        return Err(not_allowed(request));
+    }
+    let collection = child.collection;
+    arm::authorize(principal, &format!("{}/{collection}/read", kind.name), parent.as_str())?;
+    super::super::group::exists(world, parent.group())?;
+    let held = world.azure.network.get(&parent.key()).ok_or_else(|| resource::not_found(parent, kind))?;
+    let shown = resource::render(world, held, kind);
+    Ok(Response::json(
+        200,
+        json!({"value": shown["properties"].get(collection).cloned().unwrap_or(json!([]))}),
+    ))
+}
+
+fn one(
+    world: &mut World,
+    principal: &Principal,
+    request: &Request,
+    parent: &Id,
+    kind: &Kind,
+    (child, name): (&Child, &str),
+) -> Result<Response, Response> {
+    let collection = child.collection;
     let verb = match request.method.as_str() {
         "GET" => "read",
-        "PUT" => "write",
-        "DELETE" => "delete",
-        _ => return Err(Response::empty(405)),
+        "PUT" if child.writable => "write",
+        "DELETE" if child.writable => "delete",
+        _ => return Err(not_allowed(request)),
     };
-    let scope = format!("{parent}/{collection}/{}", name.unwrap_or_default());
-    arm::authorize(principal, &format!("{}/{collection}/{verb}", kind.name), &scope)?;
+    let scope = format!("{parent}/{collection}/{name}");
+    let action = format!("{}/{collection}/{verb}", kind.name);
+    arm::authorize(principal, &action, &scope)?;
     super::super::group::exists(world, parent.group())?;
     let before =
         world.azure.network.get(&parent.key()).cloned().ok_or_else(|| resource::not_found(parent, kind))?;
-    let Some(name) = name else {
-        let shown = resource::render(world, &before, kind);
-        return Ok(Response::json(
-            200,
-            json!({"value": shown["properties"].get(collection).cloned().unwrap_or(json!([]))}),
-        ));
-    };
+    if verb == "read" {
+        let shown = shown(world, parent, kind, collection, name);
+        if shown.is_null() {
+            return Err(missing(parent, collection, name));
+        }
+        return Ok(Response::json(200, shown).with("etag", before.etag));
+    }
     let position = entries(&before.document, collection).position(|(at, _)| at.eq_ignore_ascii_case(name));
-    match (verb, position) {
-        ("read", Some(_)) => return Ok(Response::json(200, shown(world, parent, kind, collection, name))),
-        ("read", None) => return Err(missing(parent, collection, name)),
-        ("delete", None) => return Ok(Response::empty(204)),
-        _ => {}
+    if verb == "delete" && position.is_none() {
+        return Ok(Response::empty(204));
+    }
+    let entry = if verb == "delete" { None } else { Some(body(request)?) };
+    if let Some(entry) = &entry {
+        let mut listed = entry.clone();
+        listed.insert("name".into(), json!(name));
+        let alone = json!({"properties": {collection: [listed]}});
+        resource::linked(principal, kind, &action, &scope, alone.as_object().unwrap_or(&Map::new()))?;
     }
     arm::precondition(request, position.map(|_| before.etag.as_str()))
         .map_err(|_| resource::precondition_failed())?;
     if let Some(busy) = operation::busy(world, parent) {
         return Err(busy);
     }
-    let mut document = before.document.clone();
+    let document = changed(&before.document, collection, position, name, entry)?;
+    let location = before.location().to_owned();
+    let proposal =
+        Proposal { id: parent.clone(), before: Some(before), document, location: location.clone() };
+    let document = (kind.prepare)(world, &proposal)?;
+    if let Some(resource) = world.azure.network.get_mut(&parent.key()) {
+        resource.document = document;
+        resource.touch("Updating");
+    }
+    let response = if verb == "delete" {
+        Response::empty(202)
+    } else {
+        let status = if position.is_some() { 200 } else { 201 };
+        Response::json(status, shown(world, parent, kind, collection, name))
+    };
+    // The whole parent is busy meanwhile, as in the service; its removal is not meant, hence always a write.
+    Ok(operation::start(world, parent, "Microsoft.Network", &location, Effect::Write, response))
+}
+
+/// A parent's document with one entry put, or taken out where there is none to put.
+fn changed(
+    before: &Map<String, Value>,
+    collection: &str,
+    position: Option<usize>,
+    name: &str,
+    entry: Option<Map<String, Value>>,
+) -> Result<Map<String, Value>, Response> {
+    let mut document = before.clone();
     let properties = document.entry("properties").or_insert_with(|| json!({}));
     if properties.get(collection).is_none() {
         properties[collection] = json!([]);
     }
     let Some(listed) = properties[collection].as_array_mut() else { return Err(Response::empty(400)) };
-    let (status, effect) = match position {
-        Some(at) if verb == "delete" => {
+    match (entry, position) {
+        (None, Some(at)) => {
             listed.remove(at);
-            (202, Response::empty(202))
         }
-        position => {
-            let mut entry = body(request)?;
-            entry.insert("name".into(), json!(name));
+        (None, None) => {}
+        (Some(mut entry), position) => {
+            // An entry keeps the name under which it was made.
+            let kept = position.and_then(|at| listed[at].get("name").cloned());
+            entry.insert("name".into(), kept.unwrap_or_else(|| json!(name)));
             match position {
                 Some(at) => listed[at] = Value::Object(entry),
                 None => listed.push(Value::Object(entry)),
             }
-            (if position.is_some() { 200 } else { 201 }, Response::empty(200))
         }
-    };
-    let location = before.location().to_owned();
-    let proposal =
-        Proposal { id: parent.clone(), before: Some(before), document, location: location.clone() };
-    let document = (kind.prepare)(world, principal, &proposal)?;
-    if let Some(resource) = world.azure.network.get_mut(&parent.key()) {
-        resource.document = document;
-        resource.touch("Updating");
     }
-    let response = if status == 202 {
-        effect
-    } else {
-        Response::json(status, shown(world, parent, kind, collection, name))
-    };
-    // The whole parent is busy meanwhile, as in the service; its removal is not meant, hence always a write.
-    Ok(operation::start(world, parent, "Microsoft.Network", &location, Effect::Write, response))
+    Ok(document)
+}
+
+fn not_allowed(request: &Request) -> Response {
+    let message = format!("The requested resource does not support http method '{}'.", request.method);
+    arm::error(405, "HttpMethodNotSupported", &message)
 }
 
 fn shown(world: &World, parent: &Id, kind: &Kind, collection: &str, name: &str) -> Value {
@@ -198,7 +254,7 @@ fn shown(world: &World, parent: &Id, kind: &Kind, collection: &str, name: &str) 
     listed.into_iter().flatten().find(named).cloned().unwrap_or(Value::Null)
 }
 
-fn missing(parent: &Id, collection: &str, name: &str) -> Response {
+pub(super) fn missing(parent: &Id, collection: &str, name: &str) -> Response {
     arm::error(404, "NotFound", &format!("Resource {parent}/{collection}/{name} not found."))
 }
 
@@ -215,10 +271,28 @@ const COLLECTIONS: [&str; 10] = [
     "outboundRules",
     "inboundNatPools",
 ];
-const READ_ONLY: [&str; 5] = [
+/// What entries only say: their state, and who refers to them.
+const READ_ONLY: [&str; 12] = [
     "provisioningState",
     "resourceGuid",
     "backendIPConfiguration",
     "backendIPConfigurations",
     "defaultSecurityRules",
+    "inboundNatRules",
+    "inboundNatPools",
+    "loadBalancingRules",
+    "outboundRule",
+    "outboundRules",
+    "ipConfigurations",
+    "privateEndpoints",
+];
+/// Lists of references, beside those of whole entries.
+const LISTED_REFERENCES: [&str; 7] = [
+    "loadBalancerBackendAddressPools",
+    "loadBalancerInboundNatRules",
+    "applicationSecurityGroups",
+    "sourceApplicationSecurityGroups",
+    "destinationApplicationSecurityGroups",
+    "backendAddressPools",
+    "frontendIPConfigurations",
 ];

@@ -6,7 +6,7 @@ use super::output::{Output, Tone};
 use crate::sandbox::{Options, Sandbox};
 
 pub(crate) async fn run(args: &SandboxArgs, output: &Output) -> Exit {
-    let mut options = Options::default();
+    let mut options = Options { gateway: true, ..Options::default() };
     if args.record.is_some() {
         options.record.clone_from(&args.record);
     }

@@ -14,6 +14,9 @@ fn with(rule: &Value, key: &str, value: Value) -> Value {
 #[tokio::test]
 async fn the_two_versions_of_nat_rules_do_not_mix() {
     let azure = Azure::start().await;
+    let early = azure.put(&child("inboundNatRules", "rdp"), &range(63011, 63011, 3389)).await;
+    early.refused(404, "ParentResourceNotFound");
+    azure.get(&child("inboundNatRules", "rdp")).await.refused(404, "ResourceNotFound");
     empty(&azure).await;
     let rule = child("inboundNatRules", "rdp");
     let second = range(63011, 63011, 3389);

@@ -163,8 +163,8 @@ fn one(
     let action = format!("{}/{collection}/{verb}", kind.name);
     arm::authorize(principal, &action, &scope)?;
     super::super::group::exists(world, parent.group())?;
-    let before =
-        world.azure.network.get(&parent.key()).cloned().ok_or_else(|| resource::not_found(parent, kind))?;
+    let orphan = || if verb == "write" { no_parent(parent) } else { resource::not_found(parent, kind) };
+    let before = world.azure.network.get(&parent.key()).cloned().ok_or_else(orphan)?;
     if verb == "read" {
         let shown = shown(world, parent, kind, collection, name);
         if shown.is_null() {
@@ -237,6 +237,14 @@ fn changed(
         }
     }
     Ok(document)
+}
+
+fn no_parent(parent: &Id) -> Response {
+    let message = format!(
+        "Can not perform requested operation on nested resource. Parent resource '{}' not found.",
+        parent.name()
+    );
+    arm::error(404, "ParentResourceNotFound", &message)
 }
 
 fn not_allowed(request: &Request) -> Response {

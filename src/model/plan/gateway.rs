@@ -53,6 +53,7 @@ impl<'p> Planner<'p> {
             }
         }
         behind.extend(&before);
+        let behind = self.last(behind);
         if held_back {
             return behind;
         }
@@ -96,6 +97,19 @@ impl<'p> Planner<'p> {
     ) -> usize {
         let change = GatewayChange { endpoint: endpoint.clone(), part };
         self.step(Some(endpoint), Action::Gateway(Box::new(change)), after, reason)
+    }
+
+    /// Those of `steps` that no other of them waits for.
+    fn last(&self, mut steps: Vec<usize>) -> Vec<usize> {
+        steps.sort_unstable();
+        steps.dedup();
+        let waited = |step: &usize| {
+            steps
+                .iter()
+                .filter_map(|other| self.plan.steps.get(*other))
+                .any(|other| other.after.contains(step))
+        };
+        steps.iter().copied().filter(|step| !waited(step)).collect()
     }
 
     fn balancer(&mut self, site: &Site<'p>, public_ip: Option<usize>) -> Option<usize> {

@@ -13,9 +13,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cnamed::config::{
-    self, AccountKind, Config, CredentialConfig, Mistakes, ResolverConfig, SecretRef,
-};
+use cnamed::config::{self, AccountKind, Config, CredentialConfig, Mistakes, ResolverConfig, SecretRef};
 use cnamed::model::endpoint::Intent;
 use cnamed::model::gateway::{AllowFrom, Network};
 use cnamed::model::record::{Mode, Policy};

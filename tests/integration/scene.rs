@@ -22,7 +22,11 @@ impl Scene {
         let public_ip =
             PublicIpSpec { label: DnsLabel::parse(label).unwrap(), name: "pip-jump".into(), ..spec(0) };
         let endpoint = Endpoint { name: jump.clone(), public_ip, gateway: None, intent: Intent::Hold };
-        let state = EndpointState { public_ip: Seen::Absent, label: Seen::Present(LabelHolder::Nobody), gateway: None };
+        let state = EndpointState {
+            public_ip: Seen::Absent,
+            label: Seen::Present(LabelHolder::Nobody),
+            gateway: None,
+        };
         let desired = Desired {
             owner: owner("ops"),
             endpoints: [(jump.clone(), endpoint)].into(),

@@ -131,11 +131,14 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
             for (at, (intent, ip, _, scope)) in endpoints.iter().enumerate() {
                 let name = handle(&format!("e{at}"));
                 let public_ip = PublicIpSpec { label_scope: *scope, ..spec(at) };
-                desired
-                    .endpoints
-                    .insert(name.clone(), Endpoint { name: name.clone(), public_ip, gateway: None, intent: *intent });
+                desired.endpoints.insert(
+                    name.clone(),
+                    Endpoint { name: name.clone(), public_ip, gateway: None, intent: *intent },
+                );
                 if let Some(ip) = ip(at) {
-                    observed.endpoints.insert(name, EndpointState { public_ip: ip, label: Seen::Absent, gateway: None });
+                    observed
+                        .endpoints
+                        .insert(name, EndpointState { public_ip: ip, label: Seen::Absent, gateway: None });
                 }
             }
             // A name in Azure has one holder.

@@ -199,6 +199,14 @@ impl<'p> Planner<'p> {
             return;
         }
         let names = self.followers_of(&endpoint.name);
+        let stays = |(key, _): &&Follower<'_>| {
+            self.unreadable(key).is_some()
+                || (self.ours(key).next().is_some() && !self.written.contains_key(*key))
+        };
+        if let Some((key, _)) = names.iter().find(stays) {
+            let waits_for = format!("{key} to leave it, before what stands behind it goes");
+            return self.block(Subject::PublicIp(endpoint.name.clone()), &waits_for, false);
+        }
         let settled: Vec<usize> =
             names.into_iter().filter_map(|(key, _)| self.settle(endpoint, key)).collect();
         self.dismantle(endpoint, &settled);

@@ -126,30 +126,6 @@ impl<'p> Planner<'p> {
         rules
     }
 
-    /// Whether anything of ours is left of `endpoint`'s gateway, as far as that was read.
-    pub(super) fn has_remains(&self, endpoint: &Endpoint) -> bool {
-        let owner = &self.desired.owner;
-        let Some(gateway) = &endpoint.gateway else { return false };
-        let Some(state) =
-            self.observed.endpoints.get(&endpoint.name).and_then(|state| state.gateway.as_ref())
-        else {
-            return true;
-        };
-        let ours = |name: &str| is_marked(owner, name);
-        let in_balancer = state.load_balancer.present().is_some_and(|held| {
-            held.goes(owner)
-                || held.nat_rules.iter().any(|rule| ours(&rule.name))
-                || held.pools.iter().any(|pool| ours(&pool.name))
-                || held.frontends.iter().any(|held| ours(&held.name))
-        });
-        let leads_in = gateway.nat_rules.iter().filter_map(|rule| rule.access.as_ref());
-        let in_groups = leads_in.filter_map(|access| state.group(&access.network_security_group));
-        state.unread().is_some()
-            || in_balancer
-            || !self.doomed(state).is_empty()
-            || in_groups.flat_map(|group| &group.rules).any(|rule| ours(&rule.name))
-    }
-
     /// The security groups that go: ours, with nothing in them or in front of them but what goes as well.
     fn doomed(&self, state: &GatewayState) -> BTreeSet<ResourceId> {
         let leaving = |endpoint: &&Endpoint| endpoint.intent == Intent::Remove;

@@ -7,7 +7,6 @@ use cnamed::model::gateway::{
     Access, AllowFrom, Frontend, Gateway, GatewayState, HeldNatRule, HeldPool, IpConfiguration, LoadBalancer,
     NatRule, NetworkInterface, Ports, Protocol, SecurityGroup, SecurityRule, Source, Subnet,
 };
-use cnamed::model::record::Version;
 use cnamed::model::resource_id::ResourceId;
 use cnamed::model::state::{Desired, Observed, Seen};
 use proptest::collection::vec;
@@ -61,6 +60,26 @@ pub(crate) struct Site {
     busy: bool,
 }
 
+impl Site {
+    /// The same with little in it that the guard would refuse.
+    pub(crate) fn calmed(mut self) -> Self {
+        (self.unread, self.busy) = (None, false);
+        for (there, _, own, behind) in &mut self.interfaces {
+            (*there, *own, *behind) = (true, false, false);
+        }
+        if let Some(balancer) = &mut self.balancer {
+            (balancer.basic, balancer.internal, balancer.balanced) = (false, false, None);
+        }
+        self
+    }
+
+    /// The same before anything was built.
+    pub(crate) fn bare(mut self) -> Self {
+        self.balancer = None;
+        self.calmed()
+    }
+}
+
 /// A load balancer as a world holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldBalancer {
@@ -95,11 +114,8 @@ fn sources() -> impl Strategy<Value = AllowFrom> {
 }
 
 fn wanted() -> impl Strategy<Value = WantedRule> {
-    let access = (
-        select(&GROUPS[..]),
-        sources(),
-        prop_oneof![3 => Just(None), 1 => (100_u16..104).prop_map(Some)],
-    );
+    let access =
+        (select(&GROUPS[..]), sources(), prop_oneof![3 => Just(None), 1 => (100_u16..104).prop_map(Some)]);
     (select(vec![50_001_u16, 50_002]), select(vec![22_u16, 3389]), 0_usize..2, option::weighted(0.8, access))
         .prop_map(|(frontend_port, backend_port, interface, access)| WantedRule {
             frontend_port,
@@ -124,9 +140,21 @@ fn balancer() -> impl Strategy<Value = HeldBalancer> {
         option::weighted(0.2, ports()),
         (rare(0.2), state),
     )
-        .prop_map(|(mark, (basic, internal), frontend, ours, others, balanced, (outbound, provisioning))| {
-            HeldBalancer { mark, basic, internal, frontend, ours, others, balanced, outbound, provisioning }
-        })
+        .prop_map(
+            |(mark, (basic, internal), frontend, ours, others, balanced, (outbound, provisioning))| {
+                HeldBalancer {
+                    mark,
+                    basic,
+                    internal,
+                    frontend,
+                    ours,
+                    others,
+                    balanced,
+                    outbound,
+                    provisioning,
+                }
+            },
+        )
 }
 
 pub(crate) fn site() -> impl Strategy<Value = Option<Site>> {
@@ -184,7 +212,8 @@ pub(crate) fn groups() -> impl Strategy<Value = Vec<Group>> {
             destinations: vec![Source::from("*".to_owned())],
             ports: vec![Ports::one(port)],
         });
-    let group = (prop_oneof![Just(None), Just(Some("ops")), Just(Some("others"))], vec(rule, 0..4), any::<bool>());
+    let group =
+        (prop_oneof![Just(None), Just(Some("ops")), Just(Some("others"))], vec(rule, 0..4), any::<bool>());
     let tidy = group.prop_map(|(mark, mut rules, failed)| {
         let (mut names, mut priorities) = (BTreeSet::new(), BTreeSet::new());
         rules.retain(|rule| names.insert(rule.name.to_ascii_lowercase()) && priorities.insert(rule.priority));
@@ -194,7 +223,12 @@ pub(crate) fn groups() -> impl Strategy<Value = Vec<Group>> {
 }
 
 /// Puts `sites` behind the endpoints, and gives the worlds' public IPs what stands in front of them.
-pub(crate) fn install(desired: &mut Desired, observed: &mut Observed, sites: Vec<Option<Site>>, groups: Vec<Group>) {
+pub(crate) fn install(
+    desired: &mut Desired,
+    observed: &mut Observed,
+    sites: Vec<Option<Site>>,
+    groups: Vec<Group>,
+) {
     let mut states: BTreeMap<Handle, (GatewayState, bool)> = BTreeMap::new();
     let names: Vec<Handle> = desired.endpoints.keys().cloned().collect();
     for (at, (name, site)) in names.iter().zip(sites).enumerate() {
@@ -215,9 +249,17 @@ pub(crate) fn install(desired: &mut Desired, observed: &mut Observed, sites: Vec
         let id = group_id(name);
         let users: BTreeSet<ResourceId> = (states.values())
             .flat_map(|(state, _)| {
-                let interfaces = state.interfaces.iter().filter_map(|(at, seen)| Some((at, seen.present()?.group.as_ref()?)));
-                let subnets = state.subnets.iter().filter_map(|(at, seen)| Some((at, seen.present()?.group.as_ref()?)));
-                interfaces.chain(subnets).filter(|(_, group)| **group == id).map(|(at, _)| at.clone()).collect::<Vec<_>>()
+                let interfaces = state
+                    .interfaces
+                    .iter()
+                    .filter_map(|(at, seen)| Some((at, seen.present()?.group.as_ref()?)));
+                let subnets =
+                    state.subnets.iter().filter_map(|(at, seen)| Some((at, seen.present()?.group.as_ref()?)));
+                interfaces
+                    .chain(subnets)
+                    .filter(|(_, group)| **group == id)
+                    .map(|(at, _)| at.clone())
+                    .collect::<Vec<_>>()
             })
             .collect();
         // What is used is there.
@@ -257,7 +299,8 @@ fn wanted_gateway(at: usize, public_ip: &ResourceId, site: &Site) -> Gateway {
             network_security_group: group_id(group),
             from: from.clone(),
             // The configuration gives one place of a group to one rule.
-            priority: priority.map(|priority| priority + 2 * u16::try_from(2 * at + which).unwrap()),
+            priority: priority
+                .map(|priority| 100 + 4 * (priority - 100) + u16::try_from(2 * at + which).unwrap()),
         }),
         idle_timeout_minutes: 4,
     };
@@ -298,7 +341,8 @@ fn held(at: usize, name: &Handle, gateway: &Gateway, site: &Site, ip: Option<&mu
     let mut others = BTreeMap::new();
     let elsewhere = id("loadBalancers", "lb-elsewhere");
     for (which, (there, .., behind)) in site.interfaces.iter().enumerate() {
-        if let (true, true, Some(interface)) = (*there, *behind, interfaces.get_mut(&interface_id(at, which))) {
+        if let (true, true, Some(interface)) = (*there, *behind, interfaces.get_mut(&interface_id(at, which)))
+        {
             interface.configurations[0].pools.insert(elsewhere.part("backendAddressPools", "theirs"));
             others.insert(elsewhere.clone(), Seen::Present(empty(&elsewhere, false)));
         }
@@ -445,7 +489,13 @@ fn build(
     (balancer, fronted)
 }
 
-fn nat_rule(name: &str, front: &ResourceId, port: u16, backend: u16, pool: Option<ResourceId>) -> HeldNatRule {
+fn nat_rule(
+    name: &str,
+    front: &ResourceId,
+    port: u16,
+    backend: u16,
+    pool: Option<ResourceId>,
+) -> HeldNatRule {
     HeldNatRule {
         name: name.into(),
         protocol: Some(Protocol::Tcp),
@@ -467,15 +517,10 @@ fn fits(balancer: &LoadBalancer, rule: &HeldNatRule) -> bool {
 fn add(balancer: &mut LoadBalancer, rule: HeldNatRule, member: Option<usize>) -> bool {
     let at = balancer.id.name().trim_start_matches("lb-").parse().unwrap();
     let machine = member.map(|which| interface_id(at, which).part("ipConfigurations", "ipconfig1"));
-    let fits = fits(balancer, &rule) && machine.is_none_or(|machine| balancer.rival(&rule, &machine).is_none());
+    let fits =
+        fits(balancer, &rule) && machine.is_none_or(|machine| balancer.rival(&rule, &machine).is_none());
     if fits {
         balancer.nat_rules.push(rule);
     }
     fits
-}
-
-/// A version that nothing else has.
-#[must_use]
-pub(crate) fn old() -> Version {
-    version("old")
 }

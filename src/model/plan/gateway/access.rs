@@ -44,7 +44,17 @@ impl<'p> Planner<'p> {
         let endpoint = &site.endpoint.name;
         let interface = site.state.interface(&rule.network_interface);
         let owner = &self.desired.owner;
-        let held = site.state.group(id);
+        // What nothing wants is on its way out, and in nobody's way.
+        let held = site.state.group(id).map(|held| {
+            let mut held = held.clone();
+            if self.desired.prune {
+                let strays: Vec<&SecurityRule> = self.stray_security_rules(&held).collect();
+                let rules = held.rules.iter().filter(|rule| !strays.contains(rule)).cloned().collect();
+                held.rules = rules;
+            }
+            held
+        });
+        let held = held.as_ref();
         let name = marked(owner, &rule.name);
         let ours = held.and_then(|held| held.rule(&name));
         if ours.is_none() && held.is_some_and(|held| held.serves(owner, access, rule, interface)) {

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Refusal, Rule};
 use crate::model::endpoint::{Endpoint, Intent, PublicIp};
+use crate::model::gateway::admission::{Visit, decides};
 use crate::model::gateway::fit::{GREATEST, LEAST};
 use crate::model::gateway::{
-    Access, AllowFrom, Gateway, GatewayState, LoadBalancer, NatRule, NetworkInterface, SecurityGroup, Source,
-    marked, same_name,
+    Access, AllowFrom, Gateway, GatewayState, INTERNET_TAG, LoadBalancer, NatRule, NetworkInterface,
+    SecurityGroup, Source, marked, same_name,
 };
 use crate::model::plan::{GroupChange, Piece, Plan, Subject, grouping};
 use crate::model::record::Owner;
@@ -208,7 +209,7 @@ impl Court<'_> {
                 self.endpoint.public_ip.name
             );
             let allow = format!("keep {family} networks only in allow_from of {}", rule.name);
-            self.refuse(Piece::SecurityRule(rule.name.clone()), Rule::Family, reason, allow);
+            self.refuse(Piece::SecurityRule(marked(self.owner, &rule.name)), Rule::Family, reason, allow);
         }
         if let Some(group) = self.state.group(wanted) {
             self.region(at_group(), "network security group", wanted, &group.location);
@@ -243,9 +244,8 @@ impl Court<'_> {
 
     /// A port that begins to lead to a machine, past groups in which others let everybody in.
     fn exposure(&mut self, rule: &NatRule) {
-        let everybody = AllowFrom::Internet;
         // The rule that the configuration asks for is judged as a step.
-        if rule.access.as_ref().is_some_and(|access| access.from == everybody) {
+        if rule.access.as_ref().is_some_and(|access| access.from == AllowFrom::Internet) {
             return;
         }
         let name = marked(self.owner, &rule.name);
@@ -260,27 +260,30 @@ impl Court<'_> {
         let Some(interface) = self.later.interface(&rule.network_interface) else { return };
         let groups: Vec<&ResourceId> =
             interface.group.iter().chain(self.later.subnet_group(interface)).collect();
-        let visit = Access {
-            network_security_group: self.gateway.load_balancer.clone(),
-            from: everybody,
-            priority: None,
+        let source = Source::Tag(INTERNET_TAG.to_owned());
+        let visit = Visit {
+            source: &source,
+            protocol: rule.protocol,
+            port: rule.backend_port,
+            machine: interface.primary().and_then(|one| one.address),
         };
         let open = |id: &&ResourceId| {
-            self.later.group(id).is_some_and(|group| {
-                SecurityGroup::shut(group.rules.iter(), &visit, rule, Some(interface)).is_none()
-            })
+            let by = decides(&self.later.group(id)?.rules, visit).filter(|by| by.allow)?;
+            Some((id.name().to_owned(), by.name.clone()))
         };
-        let Some(first) = groups.first().filter(|_| groups.iter().all(open)) else { return };
+        let doors: Option<Vec<(String, String)>> = groups.iter().map(open).collect();
+        let Some((group, by)) = doors.and_then(|doors| doors.into_iter().next()) else { return };
         let reason = format!(
-            "Port {} would lead to port {} of {}, which {} opens to the whole internet, where it is found and attacked within minutes.",
+            "Port {} would lead to port {} of {}, which {group} opens to the whole internet by its rule {by}: it would be found and attacked within minutes.",
             rule.frontend_port,
             leads_to.1,
             interface.id.name(),
-            first.name()
         );
-        let allow =
-            format!("close it there, or run `cnamed sync --allow internet` for {}", self.endpoint.name);
-        self.refuse(Piece::NatRule(rule.name.clone()), Rule::Internet, reason, allow);
+        let allow = format!(
+            "narrow {by} in {group}, or run `cnamed sync --allow internet` for {}",
+            self.endpoint.name
+        );
+        self.refuse(Piece::NatRule(marked(self.owner, &rule.name)), Rule::Internet, reason, allow);
     }
 
     fn shut(
@@ -317,7 +320,7 @@ impl Court<'_> {
         if group.rule(&ours).is_none() && group.serves(self.owner, access, rule, interface) {
             return;
         }
-        let piece = || Piece::SecurityRule(rule.name.clone());
+        let piece = || Piece::SecurityRule(marked(self.owner, &rule.name));
         let refusal = group.first_refusal(self.owner, access, rule, interface);
         let free =
             group.place(self.owner, &Access { priority: None, ..access.clone() }, rule, interface, &[]);

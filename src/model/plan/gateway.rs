@@ -183,7 +183,7 @@ impl<'p> Planner<'p> {
                     "{} does it, and is of version 1, which Azure retires on 30 September 2027",
                     serving.name
                 );
-                let subject = Subject::Gateway(endpoint.name.clone(), Piece::NatRule(rule.name.clone()));
+                let subject = Subject::Gateway(endpoint.name.clone(), Piece::NatRule(name));
                 self.plan.notes.push(Note { subject, text });
             }
             return None;
@@ -271,6 +271,5 @@ pub(super) fn unchanged(balancer: &LoadBalancer) -> LoadBalancerChange {
     }
 }
 
-const NO_WAY_OUT: &str = "has no way out to the internet through an inbound NAT rule, which lets in only; where it needs \
-                          one, give its subnet a NAT gateway, the load balancer an outbound rule, or the machine a \
-                          public IP of its own";
+const NO_WAY_OUT: &str = "has no way out to the internet: an inbound NAT rule lets in only. Where it needs one, give its subnet a NAT \
+                          gateway, the load balancer an outbound rule, or the machine a public IP of its own";

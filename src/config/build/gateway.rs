@@ -164,7 +164,30 @@ impl Build<'_> {
             self.report.mistake(&stranger.span, problem, "keep one family");
             return None;
         }
-        Some(AllowFrom::Sources(sources))
+        self.stand_together(&sources, list).then_some(AllowFrom::Sources(sources))
+    }
+
+    /// A security rule takes one service tag alone, or networks of which none is within another (Azure's
+    /// `SecurityRuleParameterContainsUnsupportedValue` and `OverlappingSubnetsNotPermittedInSecurityRule`).
+    fn stand_together(&mut self, sources: &[Source], list: &At<Vec<At<String>>>) -> bool {
+        let tag = sources.iter().position(|source| matches!(source, Source::Tag(_)));
+        if let (Some(at), true) = (tag.and_then(|at| list.value.get(at)), sources.len() > 1) {
+            let problem = format!("\"{}\" is a service tag, and a security rule takes one alone", at.value);
+            self.report.mistake(&at.span, problem, "keep the tag alone, or write networks only");
+            return false;
+        }
+        let inside = |(at, source): (usize, &Source)| {
+            let Source::Network(narrow) = source else { return None };
+            let wide = sources.iter().enumerate().find_map(|(other, source)| match source {
+                Source::Network(wide) if other != at && wide.contains(narrow) => Some(*wide),
+                _ => None,
+            })?;
+            Some((list.value.get(at)?, wide))
+        };
+        let Some((at, wide)) = sources.iter().enumerate().find_map(inside) else { return true };
+        let problem = format!("\"{}\" is within {wide}, and Azure takes no networks that overlap", at.value);
+        self.report.mistake(&at.span, problem, "take it out");
+        false
     }
 
     /// What is made for a NAT rule has its name and a prefix, in one load balancer and one security group.

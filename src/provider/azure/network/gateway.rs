@@ -45,7 +45,7 @@ impl AzureNetwork {
         let configurations = || held().flat_map(|interface| &interface.configurations);
         let subnets = configurations().filter_map(|one| one.subnet.clone()).collect();
         let others = configurations()
-            .flat_map(|one| one.pools.iter().map(ResourceId::whole))
+            .flat_map(|one| one.pools.iter().chain(&one.nat_rules).map(ResourceId::whole))
             .filter(|other| *other != gateway.load_balancer)
             .collect();
         let (subnets, others) = futures::join!(
@@ -132,7 +132,8 @@ impl AzureNetwork {
             let foreign = held.nat_rules.iter().any(|rule| !ours(&rule.name))
                 || held.pools.iter().any(|pool| !ours(&pool.name))
                 || held.frontends.iter().any(|frontend| !ours(&frontend.name))
-                || !held.other_ports.is_empty();
+                || !held.other_ports.is_empty()
+                || !held.outbound.is_empty();
             if held.mark.as_ref() != Some(owner) || foreign {
                 return Err(Error::new(Kind::Stale, "delete", change.id.name()));
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Refusal, Rule};
 use crate::model::endpoint::{Endpoint, Intent, PublicIp};
-use crate::model::gateway::admission::{Visit, decides};
+use crate::model::gateway::admission::{Visit, decides, is_everybody};
 use crate::model::gateway::fit::{GREATEST, LEAST};
 use crate::model::gateway::{
     Access, AllowFrom, Gateway, GatewayState, INTERNET_TAG, LoadBalancer, NatRule, NetworkInterface,
@@ -244,11 +244,16 @@ impl Court<'_> {
 
     /// A port that begins to lead to a machine, past groups in which others let everybody in.
     fn exposure(&mut self, rule: &NatRule) {
-        // The rule that the configuration asks for is judged as a step.
-        if rule.access.as_ref().is_some_and(|access| access.from == AllowFrom::Internet) {
+        let name = marked(self.owner, &rule.name);
+        let door = |state: &GatewayState| {
+            let group = state.group(&rule.access.as_ref()?.network_security_group)?;
+            group.rule(&name).cloned()
+        };
+        // A door that the plan itself opens is judged as a step.
+        let opened = door(self.later).filter(|later| door(self.state).as_ref() != Some(later));
+        if opened.is_some_and(|opened| is_everybody(&opened.sources)) {
             return;
         }
-        let name = marked(self.owner, &rule.name);
         let leads = |state: &GatewayState| {
             let held = state.load_balancer.present();
             held.and_then(|held| held.nat_rules.iter().find(|held| same_name(&held.name, &name)))

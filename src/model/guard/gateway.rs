@@ -259,30 +259,16 @@ impl Court<'_> {
             held.and_then(|held| held.nat_rules.iter().find(|held| same_name(&held.name, &name)))
                 .map(|held| (held.protocol, held.backend_port))
         };
-        let Some(leads_to) = leads(self.later).filter(|later| leads(self.state) != Some(*later)) else {
+        let Some(leads_to) = leads(self.later) else { return };
+        if leads(self.state) == Some(leads_to) && open_door(self.state, rule).is_some() {
             return;
-        };
-        let Some(interface) = self.later.interface(&rule.network_interface) else { return };
-        let groups: Vec<&ResourceId> =
-            interface.group.iter().chain(self.later.subnet_group(interface)).collect();
-        let source = Source::Tag(INTERNET_TAG.to_owned());
-        let visit = Visit {
-            source: &source,
-            protocol: rule.protocol,
-            port: rule.backend_port,
-            machine: interface.primary().and_then(|one| one.address),
-        };
-        let open = |id: &&ResourceId| {
-            let by = decides(&self.later.group(id)?.rules, visit).filter(|by| by.allow)?;
-            Some((id.name().to_owned(), by.name.clone()))
-        };
-        let doors: Option<Vec<(String, String)>> = groups.iter().map(open).collect();
-        let Some((group, by)) = doors.and_then(|doors| doors.into_iter().next()) else { return };
+        }
+        let Some((group, by)) = open_door(self.later, rule) else { return };
         let reason = format!(
             "Port {} would lead to port {} of {}, which {group} opens to the whole internet by its rule {by}: it would be found and attacked within minutes.",
             rule.frontend_port,
             leads_to.1,
-            interface.id.name(),
+            rule.network_interface.name(),
         );
         let allow = format!(
             "narrow {by} in {group}, or run `cnamed sync --allow internet` for {}",
@@ -388,6 +374,25 @@ impl LoadBalancer {
     fn is_public(&self) -> bool {
         self.frontends.iter().any(|frontend| frontend.public_ip.is_some())
     }
+}
+
+/// The first group before `rule`'s machine and the rule in it that lets everybody in, where every group does.
+fn open_door(state: &GatewayState, rule: &NatRule) -> Option<(String, String)> {
+    let interface = state.interface(&rule.network_interface)?;
+    let source = Source::Tag(INTERNET_TAG.to_owned());
+    let visit = Visit {
+        source: &source,
+        protocol: rule.protocol,
+        port: rule.backend_port,
+        machine: interface.primary().and_then(|one| one.address),
+    };
+    let open = |id: &ResourceId| {
+        let by = decides(&state.group(id)?.rules, visit).filter(|by| by.allow)?;
+        Some((id.name().to_owned(), by.name.clone()))
+    };
+    let groups = interface.group.iter().chain(state.subnet_group(interface));
+    let doors: Option<Vec<(String, String)>> = groups.map(open).collect();
+    doors?.into_iter().next()
 }
 
 fn piece_of(what: &str, id: &ResourceId) -> Piece {

@@ -256,14 +256,20 @@ impl Court<'_> {
         }
         let leads = |state: &GatewayState| {
             let held = state.load_balancer.present();
-            held.and_then(|held| held.nat_rules.iter().find(|held| same_name(&held.name, &name)))
+            let ours = held.and_then(|held| held.nat_rules.iter().find(|held| same_name(&held.name, &name)));
+            let public_ip = &self.gateway.public_ip;
+            ours.or_else(|| held?.serving(self.owner, public_ip, rule, state))
                 .map(|held| (held.protocol, held.backend_port))
         };
         let Some(leads_to) = leads(self.later) else { return };
         if leads(self.state) == Some(leads_to) && open_door(self.state, rule).is_some() {
             return;
         }
-        let Some((group, by)) = open_door(self.later, rule) else { return };
+        // What another endpoint's steps would close stays open where those are refused.
+        let unclosed = GatewayState { groups: self.state.groups.clone(), ..self.later.clone() };
+        let Some((group, by)) = open_door(self.later, rule).or_else(|| open_door(&unclosed, rule)) else {
+            return;
+        };
         let reason = format!(
             "Port {} would lead to port {} of {}, which {group} opens to the whole internet by its rule {by}: it would be found and attacked within minutes.",
             rule.frontend_port,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Refusal, Rule};
 use crate::model::endpoint::{Endpoint, Intent, PublicIp};
-use crate::model::gateway::admission::{Visit, decides};
+use crate::model::gateway::admission::{Visit, decides, is_everybody};
 use crate::model::gateway::fit::{GREATEST, LEAST};
 use crate::model::gateway::{
     Access, AllowFrom, Gateway, GatewayState, INTERNET_TAG, LoadBalancer, NatRule, NetworkInterface,
@@ -244,40 +244,37 @@ impl Court<'_> {
 
     /// A port that begins to lead to a machine, past groups in which others let everybody in.
     fn exposure(&mut self, rule: &NatRule) {
-        // The rule that the configuration asks for is judged as a step.
-        if rule.access.as_ref().is_some_and(|access| access.from == AllowFrom::Internet) {
+        let name = marked(self.owner, &rule.name);
+        let door = |state: &GatewayState| {
+            let group = state.group(&rule.access.as_ref()?.network_security_group)?;
+            group.rule(&name).cloned()
+        };
+        // A door that the plan itself opens is judged as a step.
+        let opened = door(self.later).filter(|later| door(self.state).as_ref() != Some(later));
+        if opened.is_some_and(|opened| is_everybody(&opened.sources)) {
             return;
         }
-        let name = marked(self.owner, &rule.name);
         let leads = |state: &GatewayState| {
             let held = state.load_balancer.present();
-            held.and_then(|held| held.nat_rules.iter().find(|held| same_name(&held.name, &name)))
+            let ours = held.and_then(|held| held.nat_rules.iter().find(|held| same_name(&held.name, &name)));
+            let public_ip = &self.gateway.public_ip;
+            ours.or_else(|| held?.serving(self.owner, public_ip, rule, state))
                 .map(|held| (held.protocol, held.backend_port))
         };
-        let Some(leads_to) = leads(self.later).filter(|later| leads(self.state) != Some(*later)) else {
+        let Some(leads_to) = leads(self.later) else { return };
+        if leads(self.state) == Some(leads_to) && open_door(self.state, rule).is_some() {
+            return;
+        }
+        // What another endpoint's steps would close stays open where those are refused.
+        let unclosed = GatewayState { groups: self.state.groups.clone(), ..self.later.clone() };
+        let Some((group, by)) = open_door(self.later, rule).or_else(|| open_door(&unclosed, rule)) else {
             return;
         };
-        let Some(interface) = self.later.interface(&rule.network_interface) else { return };
-        let groups: Vec<&ResourceId> =
-            interface.group.iter().chain(self.later.subnet_group(interface)).collect();
-        let source = Source::Tag(INTERNET_TAG.to_owned());
-        let visit = Visit {
-            source: &source,
-            protocol: rule.protocol,
-            port: rule.backend_port,
-            machine: interface.primary().and_then(|one| one.address),
-        };
-        let open = |id: &&ResourceId| {
-            let by = decides(&self.later.group(id)?.rules, visit).filter(|by| by.allow)?;
-            Some((id.name().to_owned(), by.name.clone()))
-        };
-        let doors: Option<Vec<(String, String)>> = groups.iter().map(open).collect();
-        let Some((group, by)) = doors.and_then(|doors| doors.into_iter().next()) else { return };
         let reason = format!(
             "Port {} would lead to port {} of {}, which {group} opens to the whole internet by its rule {by}: it would be found and attacked within minutes.",
             rule.frontend_port,
             leads_to.1,
-            interface.id.name(),
+            rule.network_interface.name(),
         );
         let allow = format!(
             "narrow {by} in {group}, or run `cnamed sync --allow internet` for {}",
@@ -383,6 +380,25 @@ impl LoadBalancer {
     fn is_public(&self) -> bool {
         self.frontends.iter().any(|frontend| frontend.public_ip.is_some())
     }
+}
+
+/// The first group before `rule`'s machine and the rule in it that lets everybody in, where every group does.
+fn open_door(state: &GatewayState, rule: &NatRule) -> Option<(String, String)> {
+    let interface = state.interface(&rule.network_interface)?;
+    let source = Source::Tag(INTERNET_TAG.to_owned());
+    let visit = Visit {
+        source: &source,
+        protocol: rule.protocol,
+        port: rule.backend_port,
+        machine: interface.primary().and_then(|one| one.address),
+    };
+    let open = |id: &ResourceId| {
+        let by = decides(&state.group(id)?.rules, visit).filter(|by| by.allow)?;
+        Some((id.name().to_owned(), by.name.clone()))
+    };
+    let groups = interface.group.iter().chain(state.subnet_group(interface));
+    let doors: Option<Vec<(String, String)>> = groups.map(open).collect();
+    doors?.into_iter().next()
 }
 
 fn piece_of(what: &str, id: &ResourceId) -> Piece {

@@ -94,13 +94,17 @@ fn port(
         });
     }
     let machine = state.interface(&rule.network_interface)?.primary_id()?;
-    let other: &HeldNatRule = held.rival(wanted, &machine)?;
+    // Who is in the pool by mistake is so still when the rule comes.
+    let in_pool = held.pools.iter().filter(|pool| wanted.pool == Some(held.pool_id(&pool.name)));
+    let mut machines = in_pool.flat_map(|pool| &pool.members).chain([&machine]);
+    let (led_to, other): (&ResourceId, &HeldNatRule) =
+        machines.find_map(|machine| Some((machine, held.rival(wanted, machine)?)))?;
     Some(Found {
         rule: Rule::Port,
         reason: format!(
             "{protocol} port {} of {} is led to by {} already, from port {}, and Azure lets one rule of a load balancer do so.",
             rule.backend_port,
-            rule.network_interface.name(),
+            led_to.whole().name(),
             other.name,
             other.ports
         ),

@@ -233,6 +233,7 @@ proptest! {
             let (was, is) = (Foreign::of(&desired.owner, before), Foreign::of(&desired.owner, later));
             prop_assert_eq!(&was.interfaces, &is.interfaces, "{}", cleared);
             prop_assert_eq!(&was.groups, &is.groups, "{}", cleared);
+            let removed = desired.endpoints[name].intent == Intent::Remove;
             if let Some(was) = &was.balancer {
                 match &is.balancer {
                     Some(is) => prop_assert_eq!(was, is, "{}", cleared),
@@ -244,8 +245,8 @@ proptest! {
                 let ours = |id: &ResourceId| before.group(id).is_some_and(|group| group.mark.as_ref() == Some(&desired.owner));
                 match (&was.group, &is.group) {
                     (was, is) if was == is => {}
-                    (None, Some(_)) => prop_assert!(!down, "{cleared}"),
-                    (Some(was), None) => prop_assert!(down && ours(was) || later.groups.get(was) == Some(&Seen::Absent), "{cleared}"),
+                    (None, Some(_)) => prop_assert!(!removed, "{cleared}"),
+                    (Some(was), None) => prop_assert!(removed && ours(was), "{cleared}"),
                     (was, is) => prop_assert!(false, "{was:?} became {is:?}\n{cleared}"),
                 }
             }

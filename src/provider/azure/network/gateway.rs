@@ -28,8 +28,11 @@ impl AzureNetwork {
     /// Everything that `endpoint`'s gateway depends on, if it shall have one.
     pub(super) async fn gateway(&self, endpoint: &Endpoint) -> Option<GatewayState> {
         let gateway = endpoint.gateway.as_ref()?;
+        // What is named in another subscription is not read, since no credential has to reach it: the guard refuses it
+        // by its id.
+        let here = |id: &&ResourceId| id.subscription().eq_ignore_ascii_case(&self.arm.subscription);
         let wanted: BTreeSet<ResourceId> =
-            gateway.nat_rules.iter().map(|rule| rule.network_interface.clone()).collect();
+            gateway.nat_rules.iter().map(|rule| &rule.network_interface).filter(here).cloned().collect();
         let (load_balancer, mut interfaces) = futures::join!(
             self.seen(&gateway.load_balancer, parts::load_balancer),
             self.all_seen(wanted.clone(), parts::interface),
@@ -54,7 +57,7 @@ impl AzureNetwork {
             self.all_seen(others, parts::load_balancer)
         );
         let access = gateway.nat_rules.iter().filter_map(|rule| rule.access.as_ref());
-        let groups = (access.map(|access| access.network_security_group.clone()))
+        let groups = (access.map(|access| &access.network_security_group).filter(here).cloned())
             .chain(held().filter_map(|interface| interface.group.clone()))
             .chain(subnets.values().filter_map(Seen::present).filter_map(|subnet| subnet.group.clone()))
             .collect();

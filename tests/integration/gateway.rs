@@ -4,4 +4,5 @@
 mod adopted;
 mod built;
 mod drift;
+mod refused;
 mod stage;

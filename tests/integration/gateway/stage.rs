@@ -45,7 +45,7 @@ pub(crate) async fn crowded() -> Cloud {
 }
 
 /// A public IP that nothing of ours uses.
-fn put_address(control: &Control, name: &str, team: &str) {
+pub(crate) fn put_address(control: &Control, name: &str, team: &str) {
     let ip = json!({"location": "westeurope", "sku": {"name": "Standard"}, "tags": {"team": team},
         "properties": {"publicIPAllocationMethod": "Static"}});
     control.put_resource(&format!("publicIPAddresses/{name}"), &ip).unwrap();

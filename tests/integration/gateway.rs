@@ -5,4 +5,4 @@ mod adopted;
 mod built;
 mod drift;
 mod refused;
-mod stage;
+pub(crate) mod stage;

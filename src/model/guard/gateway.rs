@@ -129,6 +129,21 @@ impl Court<'_> {
         self.region(self.at_balancer(), "load balancer", &held.id, &held.location);
     }
 
+    /// Whether `id` is in the endpoint's subscription, which its id alone tells.
+    fn within(&mut self, piece: Piece, what: &str, id: &ResourceId) -> bool {
+        let here = self.gateway.load_balancer.subscription();
+        let within = id.subscription().eq_ignore_ascii_case(here);
+        if !within {
+            let reason = format!(
+                "The {what} {} is in the subscription {}, and the load balancer in {here}.",
+                id.name(),
+                id.subscription(),
+            );
+            self.refuse(piece, Rule::Region, reason, format!("name a {what} in the endpoint's subscription"));
+        }
+        within
+    }
+
     fn region(&mut self, piece: Piece, what: &str, id: &ResourceId, location: &str) {
         let wanted = &self.endpoint.public_ip.location;
         if !location.is_empty() && !same_region(location, wanted) {
@@ -137,25 +152,14 @@ impl Court<'_> {
                 format!("name one in {wanted}, or set location = \"{location}\" for {}", self.endpoint.name);
             self.refuse(piece, Rule::Region, reason, allow);
         }
-        if !id.subscription().eq_ignore_ascii_case(self.gateway.load_balancer.subscription()) {
-            let reason = format!(
-                "The {what} {} is in the subscription {}, and the load balancer in {}.",
-                id.name(),
-                id.subscription(),
-                self.gateway.load_balancer.subscription()
-            );
-            self.refuse(
-                piece_of(what, id),
-                Rule::Region,
-                reason,
-                format!("name a {what} in the endpoint's subscription"),
-            );
-        }
     }
 
     fn machine(&mut self, rule: &NatRule) {
         let id = &rule.network_interface;
         let piece = || Piece::Interface(id.name().to_owned());
+        if !self.within(piece(), "network interface", id) {
+            return;
+        }
         let Some(interface) = self.state.interface(id) else {
             let reason = format!("The network interface {} does not exist.", id.name());
             let allow = format!("make the machine first, or correct network_interface of {}", rule.name);
@@ -198,6 +202,9 @@ impl Court<'_> {
     fn access(&mut self, access: &Access, rule: &NatRule, ip: Option<&PublicIp>) {
         let wanted = &access.network_security_group;
         let at_group = || Piece::SecurityGroup(wanted.name().to_owned());
+        if !self.within(at_group(), "network security group", wanted) {
+            return;
+        }
         let v6 = ip.and_then(|ip| ip.address).is_some_and(|address| address.is_ipv6());
         if let AllowFrom::Sources(sources) = &access.from
             && let Some(stranger) =
@@ -399,11 +406,6 @@ fn open_door(state: &GatewayState, rule: &NatRule) -> Option<(String, String)> {
     let groups = interface.group.iter().chain(state.subnet_group(interface));
     let doors: Option<Vec<(String, String)>> = groups.map(open).collect();
     doors?.into_iter().next()
-}
-
-fn piece_of(what: &str, id: &ResourceId) -> Piece {
-    let name = id.name().to_owned();
-    if what == "network interface" { Piece::Interface(name) } else { Piece::SecurityGroup(name) }
 }
 
 /// Azure writes a region as `westeurope` and as `West Europe`.

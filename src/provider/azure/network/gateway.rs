@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::super::operation::{Condition, Write};
 use super::super::{at, implausible, text_at};
@@ -27,8 +28,11 @@ impl AzureNetwork {
     /// Everything that `endpoint`'s gateway depends on, if it shall have one.
     pub(super) async fn gateway(&self, endpoint: &Endpoint) -> Option<GatewayState> {
         let gateway = endpoint.gateway.as_ref()?;
+        // What is named in another subscription is not read, since no credential has to reach it: the guard refuses it
+        // by its id.
+        let here = |id: &&ResourceId| id.subscription().eq_ignore_ascii_case(&self.arm.subscription);
         let wanted: BTreeSet<ResourceId> =
-            gateway.nat_rules.iter().map(|rule| rule.network_interface.clone()).collect();
+            gateway.nat_rules.iter().map(|rule| &rule.network_interface).filter(here).cloned().collect();
         let (load_balancer, mut interfaces) = futures::join!(
             self.seen(&gateway.load_balancer, parts::load_balancer),
             self.all_seen(wanted.clone(), parts::interface),
@@ -53,7 +57,7 @@ impl AzureNetwork {
             self.all_seen(others, parts::load_balancer)
         );
         let access = gateway.nat_rules.iter().filter_map(|rule| rule.access.as_ref());
-        let groups = (access.map(|access| access.network_security_group.clone()))
+        let groups = (access.map(|access| &access.network_security_group).filter(here).cloned())
             .chain(held().filter_map(|interface| interface.group.clone()))
             .chain(subnets.values().filter_map(Seen::present).filter_map(|subnet| subnet.group.clone()))
             .collect();
@@ -199,36 +203,42 @@ impl AzureNetwork {
             return Err(Error::new(Kind::Rejected, operation, id.name())
                 .because("its name does not carry our mark, so it is not ours to change"));
         }
-        let read = self.part(id, operation, parse).await?;
         let holds = |resource: &Value| match (parse(resource), wanted) {
             (Ok(found), Some(wanted)) => same(&found, wanted),
             _ => false,
         };
-        match (read, held, wanted, body) {
-            (None, _, None, _) => Ok(()),
-            (Some((resource, found)), Some(held), None, _) => {
-                if !same(&found, held) {
-                    return Err(Error::new(Kind::Stale, operation, id.name()));
+        let deadline = Instant::now() + self.arm.operation;
+        loop {
+            let read = self.part(id, operation, parse).await?;
+            let written = match (&read, held, wanted, &body) {
+                (None, _, None, _) => return Ok(()),
+                (Some((resource, found)), Some(held), None, _) if same(found, held) => {
+                    self.take_away(id, resource).await
                 }
-                self.take_away(id, &resource).await
-            }
-            (Some((resource, found)), _, Some(wanted), Some(body)) => {
-                let at_rest = text_at(&resource, &["properties", "provisioningState"])
-                    .is_none_or(|state| state.eq_ignore_ascii_case("Succeeded"));
-                if same(&found, wanted) && made(&found) && at_rest {
-                    return Ok(());
+                (Some((resource, found)), _, Some(wanted), Some(body)) => {
+                    let at_rest = text_at(resource, &["properties", "provisioningState"])
+                        .is_none_or(|state| state.eq_ignore_ascii_case("Succeeded"));
+                    if same(found, wanted) && made(found) && at_rest {
+                        return Ok(());
+                    }
+                    if !held.is_some_and(|held| same(found, held)) {
+                        return Err(Error::new(Kind::Stale, operation, id.name()));
+                    }
+                    let body = edit::over(resource, body);
+                    let etag = etag(resource, operation, id)?;
+                    self.put(id, operation, &body, Condition::Unchanged(etag), &holds).await
                 }
-                if !held.is_some_and(|held| same(&found, held)) {
-                    return Err(Error::new(Kind::Stale, operation, id.name()));
+                (None, None, Some(_), Some(body)) => {
+                    self.put(id, operation, body, Condition::Absent, &holds).await
                 }
-                let body = edit::over(&resource, &body);
-                let etag = etag(&resource, operation, id)?;
-                self.put(id, operation, &body, Condition::Unchanged(etag), &holds).await
+                _ => return Err(Error::new(Kind::Stale, operation, id.name())),
+            };
+            match written {
+                // A part has the etag of its whole: a sibling was written, be it by us. Whether the part itself is
+                // another one now shows when it is read again.
+                Err(error) if error.kind() == Kind::Stale && Instant::now() < deadline => {}
+                written => return written,
             }
-            (None, None, Some(_), Some(body)) => {
-                self.put(id, operation, &body, Condition::Absent, &holds).await
-            }
-            _ => Err(Error::new(Kind::Stale, operation, id.name())),
         }
     }
 

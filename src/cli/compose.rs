@@ -23,7 +23,7 @@ use crate::provider::http::{self, Http};
 use crate::reconcile::{Reconciler, Verification};
 use crate::resolver::hickory::{self, Hickory};
 
-/// How long a request may take with all its retries and waits, or an operation of Azure's to its end.
+/// After how long a request is not tried again.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A configuration and everything built from it.

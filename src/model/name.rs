@@ -32,8 +32,9 @@ impl Fqdn {
         if let Some(found) = name.chars().find(|c| !is_plausible(*c)) {
             return Err(NameError::Character { name: text.into(), found });
         }
-        let ascii = if name.is_ascii() && !name.contains("xn--") && !name.contains("XN--") {
-            name.to_ascii_lowercase()
+        let lower = name.to_ascii_lowercase();
+        let ascii = if name.is_ascii() && !lower.contains("xn--") {
+            lower
         } else {
             idna::domain_to_ascii(name).map_err(|_| NameError::Punycode { name: text.into() })?
         };

@@ -170,14 +170,6 @@ impl Desired {
         self.prune = false;
         self
     }
-
-    /// The records that follow `endpoint`, found by looking at them all.
-    pub fn records_of<'d>(
-        &'d self,
-        endpoint: &'d Handle,
-    ) -> impl Iterator<Item = (&'d RecordKey, &'d Wanted)> {
-        self.records.iter().filter(move |(_, wanted)| &wanted.endpoint == endpoint)
-    }
 }
 
 /// What was seen of one endpoint.

@@ -239,7 +239,6 @@ fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
     path.iter().try_fold(value, |value, name| value.get(name))
 }
 
-/// A text in a JSON document, by its path; an empty one is none.
 /// `document` less the members that Azure alone sets, which its documents forbid in a request. Everything else
 /// that was read is written back, known to us or not.
 fn settable(document: &Value, read_only: &[&str]) -> Value {
@@ -257,6 +256,7 @@ fn settable(document: &Value, read_only: &[&str]) -> Value {
     settable
 }
 
+/// A text in a JSON document, by its path; an empty one is none.
 fn text_at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v str> {
     at(value, path)?.as_str().filter(|text| !text.is_empty())
 }

@@ -3,7 +3,8 @@
 //!
 //! Reads are sent again whenever no usable answer came. A write is sent again only when the service surely did
 //! not act on it: no connection was made, or it answered 429. Whatever else happens to a write after its first
-//! byte left is [`Failure::Lost`], for the adapter to settle by reading.
+//! byte left is [`Failure::Lost`], for the adapter to settle by reading; and whether another answer means that the
+//! service did nothing (Azure's "another operation is under way") is the adapter's to know.
 
 mod budget;
 mod message;

@@ -98,6 +98,12 @@ impl Build<'_> {
             }
             None => Some(BTreeMap::new()),
         };
+        let by_id = file.zones.as_ref().filter(|zones| matches!(zones.value, ZonesFile::Ids(_)));
+        if let (Some(zones), None) = (by_id, &file.name_servers) {
+            let problem = "zones that are not looked up do not tell their name servers, which are asked after every change";
+            let remedy = "add name_servers = [\"…\"] with the two that the zone's overview page shows";
+            self.report.mistake(&zones.span, problem, remedy);
+        }
         Some(AccountKind::Cloudflare { token: token?, api: api?, zones: zones? })
     }
 

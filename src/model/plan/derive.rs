@@ -149,7 +149,7 @@ impl<'p> Planner<'p> {
             if wanted.withdraw {
                 self.withdraw(key, wanted, REMOVED);
             } else if self.claimable(endpoint, state, key) {
-                self.withdraw(key, wanted, CLAIMABLE);
+                self.withdraw(key, wanted, claimable_by(endpoint));
             } else {
                 self.block(Subject::Record(key.clone()), &waits_for, false);
             }
@@ -194,7 +194,7 @@ impl<'p> Planner<'p> {
         }
         for (key, wanted) in self.followers_of(&endpoint.name) {
             if !hold && ip.fqdn.is_none() && !wanted.withdraw && self.claimable(endpoint, state, key) {
-                self.withdraw(key, wanted, CLAIMABLE);
+                self.withdraw(key, wanted, claimable_by(endpoint));
             } else {
                 self.record(key, wanted, ip, coming.is_some());
             }
@@ -489,4 +489,10 @@ pub(super) const NEW_NAME: &str = "the name that Azure gives the new label";
 pub(super) const MAY_NOT_WITHDRAW: &str = "its policy to be \"sync\", which alone may withdraw";
 pub(super) const BUSY: &str = "another operation on the public IP to end";
 pub(super) const REMOVED: &str = "its removal was asked for";
-const CLAIMABLE: &str = "nobody holds the label that it points at, so anybody could claim it";
+/// Why a name whose label is held by nobody is withdrawn: with a scope, only some could claim it.
+fn claimable_by(endpoint: &Endpoint) -> &'static str {
+    match endpoint.public_ip.label_scope {
+        None => "nobody holds the label that it points at, so anybody could claim it",
+        Some(_) => "nobody holds the label that it points at",
+    }
+}

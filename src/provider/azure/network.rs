@@ -63,8 +63,9 @@ impl AzureNetwork {
             .await;
         let answer = self.arm.json("ask after the label", label, sent).await?;
         match answer.as_ref().and_then(|answer| answer.get("available")).and_then(Value::as_bool) {
-            Some(true) => return Ok(LabelHolder::Nobody),
-            Some(false) => {}
+            // With a scope the name is another one, of which Azure was not asked: what we hold ourselves tells.
+            Some(true) if spec.label_scope.is_none() => return Ok(LabelHolder::Nobody),
+            Some(_) => {}
             None => {
                 return Err(implausible(
                     "ask after the label",
@@ -73,7 +74,6 @@ impl AzureNetwork {
                 ));
             }
         }
-        // Free or not, the plain name says nothing of one with a scope's hash in it; our own addresses do.
         let path = format!(
             "/subscriptions/{}/providers/Microsoft.Network/publicIPAddresses?api-version={API_VERSION}",
             self.arm.subscription
@@ -83,7 +83,15 @@ impl AzureNetwork {
             let same_label = text_at(ip, &["properties", "dnsSettings", "domainNameLabel"]) == Some(label);
             let same_region = text_at(ip, &["location"]).is_some_and(|there| region(there) == location);
             let id = text_at(ip, &["id"]).unwrap_or_default();
-            same_label && same_region && ours.is_none_or(|ours| !id.eq_ignore_ascii_case(ours))
+            let held = text_at(ip, &["properties", "dnsSettings", "domainNameLabelScope"]);
+            let same_name = match (held, spec.label_scope) {
+                (None, None) => true,
+                // Each gets a hash of its own.
+                (Some(_), Some(LabelScope::NoReuse)) => false,
+                (Some(held), Some(wanted)) => public_ip::scope(held) == Some(wanted),
+                _ => false,
+            };
+            same_label && same_name && same_region && ours.is_none_or(|ours| !id.eq_ignore_ascii_case(ours))
         });
         Ok(match own.and_then(|ip| text_at(ip, &["id"])) {
             Some(id) => LabelHolder::Own(id.to_owned()),

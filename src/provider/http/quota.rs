@@ -8,6 +8,7 @@ use reqwest::header::{DATE, HeaderMap};
 use tokio::time::Instant;
 
 use super::budget::Window;
+use super::retry::LONGEST_ASKED;
 
 /// The kinds of request that Azure Resource Manager counts apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,7 +84,7 @@ pub(super) fn policies(headers: &HeaderMap) -> Option<Vec<Window>> {
             let requests = item.number(&["q", "limit"]).or(item.bare)?;
             let per = Duration::from_secs(item.number(&["w"])?);
             let requests = usize::try_from(requests).ok()?;
-            (requests > 0 && !per.is_zero() && per <= LONGEST_WINDOW).then_some(Window { requests, per })
+            (requests > 0 && !per.is_zero() && per <= LONGEST_ASKED).then_some(Window { requests, per })
         })
         .collect();
     (!windows.is_empty()).then_some(windows)
@@ -124,17 +125,15 @@ fn item<'h>(parts: impl Iterator<Item = &'h str>) -> Item<'h> {
 /// Seconds from now. Some services give the moment instead, in seconds since 1970.
 fn relative(reset: u64, headers: &HeaderMap) -> u64 {
     if reset < EPOCH_LIKE {
-        return reset;
+        return reset.min(LONGEST_ASKED.as_secs());
     }
     let date = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
     let now = date.unwrap_or_else(SystemTime::now).duration_since(SystemTime::UNIX_EPOCH);
-    reset.saturating_sub(now.unwrap_or_default().as_secs())
+    reset.saturating_sub(now.unwrap_or_default().as_secs()).min(LONGEST_ASKED.as_secs())
 }
 
 /// Azure Resource Manager's buckets name no reset: they refill by ten and more a second.
 const REFILL: Duration = Duration::from_secs(1);
-/// No quota is counted over more than a day.
-const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// More seconds than any window has.
 const EPOCH_LIKE: u64 = 1_000_000_000;
 

@@ -27,7 +27,13 @@ pub(super) fn after_break(effect: Effect, broken: &Broken, tries: u32) -> Option
 
 /// How long the service asks to wait: `x-ms-retry-after-ms`, `retry-after-ms`, or `Retry-After` in seconds or as
 /// a date (RFC 9110, 10.2.3), the date held against the answer's own `Date` so that a wrong clock here is harmless.
+///
+/// Never longer than [`LONGEST_ASKED`]: what a header says is no reason to overflow a clock.
 pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+    unbounded(headers).map(|delay| delay.min(LONGEST_ASKED))
+}
+
+fn unbounded(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let milliseconds = |name| text(name)?.parse().ok().map(Duration::from_millis);
     if let Some(delay) = milliseconds("x-ms-retry-after-ms").or_else(|| milliseconds("retry-after-ms")) {
@@ -75,6 +81,8 @@ fn jitter(tries: u32) -> Duration {
 
 /// Attempts at a read, or at connecting for a write, before giving up.
 const TRIES: u32 = 4;
+/// The longest wait that is taken from a service, which is longer than any request waits.
+pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 /// The ceiling of the first wait.
 const FIRST: Duration = Duration::from_millis(250);
 /// The ceiling of any wait that the service did not ask for.
@@ -111,6 +119,8 @@ mod tests {
                 headers(&[("x-ms-retry-after-ms", "250"), ("retry-after", "1")]),
                 Some(Duration::from_millis(250)),
             ),
+            (headers(&[("retry-after", "18446744073709551615")]), Some(LONGEST_ASKED)),
+            (headers(&[("x-ms-retry-after-ms", "18446744073709551615")]), Some(LONGEST_ASKED)),
             (headers(&[("retry-after", "soon")]), None),
             (headers(&[("retry-after", "-1")]), None),
             (headers(&[]), None),

@@ -61,7 +61,7 @@ pub(super) fn marked(tags: Option<&Value>) -> Option<Owner> {
     (tag(mark::MANAGED_BY)? == mark::CNAMED).then(|| Owner::parse(tag(mark::OWNER)?).ok()).flatten()
 }
 
-fn scope(text: &str) -> Option<LabelScope> {
+pub(super) fn scope(text: &str) -> Option<LabelScope> {
     Some(match text {
         "TenantReuse" => LabelScope::TenantReuse,
         "SubscriptionReuse" => LabelScope::SubscriptionReuse,

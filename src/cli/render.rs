@@ -1,6 +1,7 @@
 //! A round in words: the outcome first, then what it rests on, then the next step.
 
-use super::output::Tone;
+use super::exit::Exit;
+use super::output::{Output, Tone};
 use super::table::Table;
 use crate::model::guard::Cleared;
 use crate::model::verify::Verdict;
@@ -15,6 +16,16 @@ pub(crate) fn preview(cleared: &Cleared, round: &Round) -> String {
         out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
     }
     out
+}
+
+/// Tells `round` in the format that was asked for, and gives what the command ends with.
+pub(crate) fn tell(told: &Round, output: &Output) -> Exit {
+    if output.is_json() {
+        let _ = output.json(told);
+    } else {
+        output.text(&round(told));
+    }
+    Exit::from(told.outcome)
 }
 
 /// `round` as a person reads it.

@@ -45,14 +45,7 @@ pub(crate) async fn execute(
     let result = composition.reconciler.run(desired, reviewed, &progress).await;
     drop(progress);
     match result {
-        Ok(round) => {
-            if output.is_json() {
-                let _ = output.json(&round);
-            } else {
-                output.text(&render::round(&round));
-            }
-            Exit::from(round.outcome)
-        }
+        Ok(round) => render::tell(&round, output),
         Err(differs) => {
             let text = format!("{differs}; nothing was done. Plan again, and look at it again");
             output.failure(&text, Exit::Refused)

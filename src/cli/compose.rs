@@ -57,9 +57,11 @@ impl Composition {
             timeout: usual.timeout.min(verify.timeout / u32::from(usual.attempts)),
             ..usual
         });
+        let usual = tcp::Settings::default();
         let prober = TcpProber::new(&tcp::Settings {
+            // Nor is a silent service.
+            limit: usual.limit.min(verify.timeout),
             proxy: verify.proxy.as_ref().map(SocksProxy::authority),
-            ..tcp::Settings::default()
         });
         let reconciler = Reconciler {
             accounts,

@@ -70,7 +70,7 @@ pub(crate) fn round(round: &Round) -> String {
         out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
     }
     if round.outcome == Outcome::Unverified {
-        let next = "the changes stand; ask the servers again with: cnamed status";
+        let next = "whatever was changed stands; look again with: cnamed status";
         out.push_str(&format!("\n{} {next}\n", Tone::Faint.paint("next:")));
     }
     for refusal in &round.refused {
@@ -118,6 +118,11 @@ fn headline(round: &Round) -> String {
         ),
         Outcome::Pending => {
             (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned())
+        }
+        Outcome::Unverified if agreed == total => {
+            let broken = round.ways_in.iter().filter(|way| way.port.state != LinkState::Whole);
+            let ports: Vec<String> = broken.map(|way| way.frontend_port.to_string()).collect();
+            (Tone::Warn, "Not verified", format!("no way in was proved through {}", ports.join(" and ")))
         }
         Outcome::Unverified => (
             Tone::Warn,

@@ -140,7 +140,7 @@ fn mapping_state(rule: &NatRule, mapping: Result<Option<Mapping>, Error>) -> Res
 /// What to look at when nobody answers.
 fn hint(finding: &Finding, rule: &NatRule, address: IpAddr) -> String {
     match (finding, &rule.access) {
-        (Finding::Silent { proxy: None }, Some(access)) => {
+        (Finding::Silent { .. }, Some(access)) => {
             let sources: Vec<String> = access.from.sources().iter().map(ToString::to_string).collect();
             format!(" (asked at {address}; it is open to {} only)", sources.join(", "))
         }

@@ -39,6 +39,28 @@ async fn an_idle_sync_costs_one_read_of_each_provider_once_zones_are_written_dow
     assert_eq!(idle(&cloud).await, (1, 1, 1));
 }
 
+#[tokio::test]
+async fn an_idle_sync_of_a_gateway_reads_each_of_its_resources_once() {
+    let cloud = Cloud::with(|options| options.gateway = true).await;
+    cloud.run(&["sync"]).await.exits(0);
+    cloud.sandbox.forget_requests();
+    cloud.run(&["sync"]).await.exits(0).says("In sync");
+    let arm = cloud.asked(Service::Arm);
+    let count = |part: &str| {
+        arm.iter()
+            .filter(|asked| asked.starts_with("GET ") && asked.to_ascii_lowercase().contains(part))
+            .count()
+    };
+    let parts =
+        ["publicipaddresses", "loadbalancers", "networkinterfaces", "subnets", "networksecuritygroups"];
+    assert_eq!(parts.map(count), [1; 5], "{arm:#?}");
+    let zones = count("/dnszones");
+    assert!(zones <= 2, "{arm:#?}");
+    assert_eq!(arm.len(), parts.len() + zones, "{arm:#?}");
+    assert!(cloud.asked(Service::Cloudflare).len() <= 2);
+    assert!(cloud.writes().is_empty());
+}
+
 /// Syncs once more, and counts the requests for the endpoint, to Azure DNS and to Cloudflare. There may be others
 /// to nobody, and no write.
 async fn idle(cloud: &Cloud) -> (usize, usize, usize) {

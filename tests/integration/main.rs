@@ -16,6 +16,7 @@ mod config;
 mod contract;
 mod costs;
 mod foreign;
+mod gateway;
 mod golden_plans;
 mod killed;
 mod laws;

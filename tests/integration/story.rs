@@ -99,9 +99,15 @@ async fn a_label_is_not_given_up_while_a_forgotten_name_of_ours_points_at_it() {
 }
 
 #[tokio::test]
-async fn what_is_not_provisioned_yet_is_said_and_not_passed_over() {
-    let cloud = Cloud::start().await;
-    cloud.replace("label = \"contoso-jump\"", "label = \"contoso-jump\"\n[endpoint.load_balancer]\nname = \"lb-jump\"\n[[endpoint.nat_rule]]\nname = \"rdp\"\nfrontend_port = 63011\nbackend_port = 3389\nnetwork_interface = \"vm-jump-nic\"\n");
-    cloud.run(&["sync"]).await.exits(2).says("not provisioned yet");
-    assert!(cloud.requests().is_empty());
+async fn a_gateway_is_provisioned_with_its_endpoint_and_goes_with_it() {
+    let cloud = Cloud::with(|options| options.gateway = true).await;
+    cloud.replace("ttl = 30", "ttl = 1");
+    cloud.replace("accounts = [\"azure\", \"cf\"]", "accounts = [\"azure\"]");
+    let control = cloud.sandbox.control();
+    let before = control.resources().len();
+    cloud.run(&["sync", "--verify"]).await.exits(0).says("greeted by RDP").says("greeted by SSH");
+    assert!(control.show_resource("loadBalancers/lb-jump").is_some());
+    cloud.run(&["teardown", "--yes"]).await.exits(0);
+    assert_eq!(control.resources().len(), before);
+    assert_eq!(control.public_ip("pip-jump"), None);
 }

@@ -1,0 +1,7 @@
+//! The gateway on a real wire: the built binary against a whole cloud on loopback, from an empty resource group with
+//! one machine to a service that greets, and back.
+
+mod adopted;
+mod built;
+mod drift;
+mod stage;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use self::proof::Proofs;
-use super::args::{Allow, DemoArgs, Global, PlanArgs, StatusArgs, SyncArgs, ThreatsArgs};
+use super::args::{DemoArgs, Global, PlanArgs, StatusArgs, SyncArgs, ThreatsArgs};
 use super::compose::Composition;
 use super::exit::Exit;
 use super::output::{Output, Tone};
@@ -102,23 +102,29 @@ impl Story<'_> {
     }
 
     async fn plan(&self) -> Exit {
-        let args = PlanArgs { out: None, only: None, allow: Vec::<Allow>::new() };
-        plan::run(&self.global, &args, self.output).await
+        plan::run(&self.global, &PlanArgs::default(), self.output).await
     }
 
     async fn sync(&self) -> Exit {
-        self.sync_with(&self.global, false).await
+        sync::run(&self.global, &SyncArgs::default(), self.output).await
     }
 
-    async fn sync_with(&self, global: &Global, verify: bool) -> Exit {
-        let args = SyncArgs { plan: None, only: None, allow: Vec::new(), verify };
-        sync::run(global, &args, self.output).await
+    /// `sync --verify`, as far as there was a round.
+    async fn verified(&self) -> (Exit, Option<Round>) {
+        let args = SyncArgs { verify: true, ..SyncArgs::default() };
+        self.told(sync::once(&self.global, &args, self.output).await)
     }
 
-    async fn status(&self) -> Result<Round, Exit> {
-        let round = status::look(&self.global, &StatusArgs { only: None }, self.output).await?;
-        render::tell(&round, self.output);
-        Ok(round)
+    async fn status(&self) -> (Exit, Option<Round>) {
+        self.told(status::look(&self.global, &StatusArgs { only: None }, self.output).await)
+    }
+
+    /// Tells a round as its command does.
+    fn told(&self, round: Result<Round, Exit>) -> (Exit, Option<Round>) {
+        match round {
+            Ok(round) => (render::tell(&round, self.output), Some(round)),
+            Err(exit) => (exit, None),
+        }
     }
 
     async fn threats(&self) -> Result<threats::Survey, Exit> {

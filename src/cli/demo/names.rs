@@ -2,8 +2,9 @@
 
 use super::proof::Proofs;
 use super::{Story, shown};
-use crate::cli::args::Global;
+use crate::cli::args::{Global, SyncArgs};
 use crate::cli::exit::Exit;
+use crate::cli::sync;
 use crate::sandbox::RecordAtAzure;
 
 impl Story<'_> {
@@ -86,7 +87,7 @@ impl Story<'_> {
         let wrote = std::fs::write(&both, text + more);
         let global = Global { config: both, ..self.global.clone() };
         self.sandbox.forget_requests();
-        let exit = self.sync_with(&global, false).await;
+        let exit = sync::run(&global, &SyncArgs::default(), self.output).await;
         let refused = wrote.is_ok() && exit == Exit::Refused && self.writes() == 0;
         proofs.add(
             "a foreign record is refused, not touched",

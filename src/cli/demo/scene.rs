@@ -20,10 +20,12 @@ impl Story<'_> {
             "properties": {"securityRules": [{"name": "monitoring", "properties": monitoring}]},
         });
         control.put_resource("networkSecurityGroups/nsg-mgmt", &group)?;
-        let shown = control.show_resource("networkSecurityGroups/nsg-mgmt");
-        let behind = json!({"networkSecurityGroup": {"id": shown.map(|group| group["id"].clone())}});
-        let edited = json!({"tags": {"team": "platform"}, "properties": behind});
-        control.edit_resource("networkInterfaces/vm-jump-nic", &edited)
+        let shown = |id: &str| control.show_resource(id).unwrap_or_default();
+        let mut interface = shown("networkInterfaces/vm-jump-nic");
+        interface["tags"] = json!({"team": "platform"});
+        let behind = shown("networkSecurityGroups/nsg-mgmt")["id"].clone();
+        interface["properties"]["networkSecurityGroup"] = json!({"id": behind});
+        control.put_resource("networkInterfaces/vm-jump-nic", &interface)
     }
 
     /// Every resource as it is, but for what changes with any write.

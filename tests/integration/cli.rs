@@ -120,6 +120,27 @@ async fn the_demo_proves_what_it_tells() {
     let cloud = Cloud::start().await;
     let run = cloud.run(&["demo"]).await.exits(0).says("What was proved");
     assert!(!run.out.contains("FAILS"), "{}", run.out);
+    // The story is whole only with all of it.
+    for claim in [
+        "anybody was greeted by RDP",
+        "one sync provisions and verifies everything",
+        "RDP greets behind port 63011",
+        "SSH greets behind port 63022",
+        "the lines to connect with are told",
+        "a second sync writes nothing",
+        "outside allow_from both ports are silent",
+        "no record had to be written",
+        "plan names the drift",
+        "status names the first broken link",
+        "everything else in Azure is as it was",
+        "a foreign record is refused, not touched",
+        "threats shows what the gateway has stopped",
+        "names, their TTL, the gateway, then the label",
+        "Azure is as it was before the first sync",
+    ] {
+        assert!(run.out.contains(&format!("holds  {claim}")), "nothing proves {claim:?}\n{}", run.out);
+    }
+    assert!(run.out.contains("29 of 29 claims held"), "{}", run.out);
     let left: Vec<_> =
         std::fs::read_dir(std::env::temp_dir()).unwrap().flatten().map(|entry| entry.path()).collect();
     let of_this_run = |path: &Path| path.display().to_string().contains("cnamed-demo-");

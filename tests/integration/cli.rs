@@ -24,7 +24,12 @@ fn steady(cloud: &Cloud, run: &Run) -> String {
     {
         steady = steady.replace(url.as_str(), "URL");
     }
-    steady
+    // A resolver counts down from one second to the next.
+    let counted = |line: &str| match line.split_once(" resolver says ").zip(line.rsplit_once(" (TTL ")) {
+        Some((_, (said, _))) if !line.ends_with("(TTL 1)") => format!("{said} (TTL LEFT)\n"),
+        _ => format!("{line}\n"),
+    };
+    steady.lines().map(counted).collect()
 }
 
 #[tokio::test]
@@ -43,6 +48,21 @@ async fn plan_sync_status_and_teardown_read_well() {
     golden::same("cli/status", &steady(&cloud, &run));
     let run = cloud.run(&["teardown", "--yes"]).await.exits(0);
     golden::same("cli/teardown", &steady(&cloud, &run));
+}
+
+#[tokio::test]
+async fn the_gateway_reads_well_whole_and_with_a_door_closed() {
+    let cloud = Cloud::with(|options| options.gateway = true).await;
+    cloud.replace("[verify]", "[verify]\ntimeout = \"2s\"");
+    let run = cloud.run(&["plan"]).await.exits(3);
+    golden::same("cli/gateway-plan", &steady(&cloud, &run));
+    let run = cloud.run(&["sync", "--verify"]).await.exits(0);
+    golden::same("cli/gateway-sync", &steady(&cloud, &run));
+    let control = cloud.sandbox.control();
+    control.delete_resource("loadBalancers/lb-jump/inboundNatRules/cnamed_demo_rdp").unwrap();
+    control.clear_cache();
+    let run = cloud.run(&["status"]).await.exits(3);
+    golden::same("cli/gateway-status", &steady(&cloud, &run));
 }
 
 #[tokio::test]

@@ -68,8 +68,7 @@ impl<'r> Group<'r> {
                     LinkState::Unknown => "unknown",
                     LinkState::Broken | LinkState::Whole => "first broken",
                 };
-                let the = if from.starts_with("port ") { "" } else { "the " };
-                format!("{what} at {the}{from}")
+                format!("{what} at the {from}")
             }
         };
         format!("{what} in {}: {state}", accounts.join(" and "))

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use crate::model::endpoint::{Endpoint, Handle};
 use crate::model::gateway::NatRule;
 use crate::model::guard::{self, Cleared, Differs, Reviewed};
@@ -23,6 +25,7 @@ use crate::model::state::{Desired, Observed, RecordKey};
 use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::Resolver;
+use apply::ASK_AGAIN;
 use round::{Chain, ChangeReport, Outcome, RecordReport, Round, WayIn};
 
 /// Everything that a round reaches the world through.
@@ -105,6 +108,22 @@ impl Reconciler {
         round.records = self.verify(desired, &observed, &BTreeSet::new(), watch).await;
         (round.chains, round.ways_in) = self.walk(desired, &observed, &round.records, watch).await;
         round.concluded()
+    }
+
+    /// As [`Self::walk`], over what stands there now; what was just built is given time to let in.
+    async fn arrive(&self, desired: &Desired, round: &Round, watch: &dyn Watch) -> (Vec<Chain>, Vec<WayIn>) {
+        let observed = self.observe(desired).await;
+        let applied = |change: &ChangeReport| change.outcome == round::ChangeOutcome::Applied;
+        let built = round.changes.iter().any(applied);
+        let deadline = Instant::now() + self.verification.patience;
+        loop {
+            let (chains, ways_in) = self.walk(desired, &observed, &round.records, watch).await;
+            let open = ways_in.iter().all(|way| way.port.state == round::LinkState::Whole);
+            if open || !built || Instant::now() + ASK_AGAIN > deadline {
+                return (chains, ways_in);
+            }
+            sleep(ASK_AGAIN).await;
+        }
     }
 
     /// Every chain from name to port, and every port.
@@ -198,9 +217,7 @@ impl Reconciler {
         round.take(cleared.plan(), cleared.refusals());
         round.records = self.verify(desired, &observed, &touched, watch).await;
         if self.verification.way_in {
-            // What was just written is looked at as it is now.
-            let observed = self.observe(desired).await;
-            (round.chains, round.ways_in) = self.walk(desired, &observed, &round.records, watch).await;
+            (round.chains, round.ways_in) = self.arrive(desired, &round, watch).await;
         }
         let round = round.concluded();
         tracing::info!(outcome = ?round.outcome, changes = round.changes.len(), passes = pass, "round");

@@ -5,6 +5,7 @@ use super::compose;
 use super::exit::Exit;
 use super::output::{Output, Tone};
 use crate::config;
+use crate::model::plan::counted;
 
 pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> Exit {
     match command {
@@ -12,12 +13,12 @@ pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> E
         ConfigCommand::Check => match compose::load_config(global, output) {
             Ok(config) => {
                 let text = format!(
-                    "{}: {} names {} endpoints, {} accounts and {} records.\n",
+                    "{}: {} names {}, {} and {}.\n",
                     Tone::Good.paint("Sound"),
                     global.config.display(),
-                    config.endpoints.len(),
-                    config.accounts.len(),
-                    config.records.len()
+                    counted(config.endpoints.len(), "endpoint"),
+                    counted(config.accounts.len(), "account"),
+                    counted(config.records.len(), "record")
                 );
                 if output.is_json() {
                     return output.json(&serde_json::json!({ "version": 1, "outcome": "sound" }));

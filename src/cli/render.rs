@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::output::{Output, Tone};
 use super::table::Table;
 use crate::model::guard::Cleared;
-use crate::model::plan::Verb;
+use crate::model::plan::{Verb, counted};
 use crate::model::verify::Verdict;
 use crate::reconcile::round::{
     ChangeOutcome, EndpointStatus, LinkState, Outcome, RecordReport, Round, SubjectKind,
@@ -87,7 +87,7 @@ fn headline(round: &Round) -> String {
         Outcome::InSync if total > 0 => (
             Tone::Good,
             "In sync",
-            format!("{}, and every authoritative server agrees{}", records_are(total), ways_in(round)),
+            format!("{}, and every authoritative server agrees{}", counted(total, "record"), ways_in(round)),
         ),
         Outcome::InSync => (Tone::Good, "In sync", "nothing to do".to_owned()),
         Outcome::Changed if total > 0 => (
@@ -95,24 +95,28 @@ fn headline(round: &Round) -> String {
             "Done",
             format!(
                 "{} made, and every authoritative server agrees on {}{}",
-                changes_are(applied),
-                records_are(total),
+                counted(applied, "change"),
+                counted(total, "record"),
                 ways_in(round)
             ),
         ),
-        Outcome::Changed => (Tone::Good, "Done", format!("{} made", changes_are(applied))),
+        Outcome::Changed => (Tone::Good, "Done", format!("{} made", counted(applied, "change"))),
         Outcome::Pending if planned > 0 && applied > 0 => (
             Tone::Warn,
             "Pending",
-            format!("{} made, {} still to make: plan again", changes_are(applied), changes_are(planned)),
+            format!(
+                "{} made, {} still to make: plan again",
+                counted(applied, "change"),
+                counted(planned, "change")
+            ),
         ),
         Outcome::Pending if planned > 0 => {
-            (Tone::Warn, "Pending", format!("{} to make", changes_are(planned)))
+            (Tone::Warn, "Pending", format!("{} to make", counted(planned, "change")))
         }
         Outcome::Pending if applied > 0 => (
             Tone::Warn,
             "Pending",
-            format!("{} made; something waits that cannot be done here", changes_are(applied)),
+            format!("{} made; something waits that cannot be done here", counted(applied, "change")),
         ),
         Outcome::Pending => {
             (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned())
@@ -125,14 +129,16 @@ fn headline(round: &Round) -> String {
         Outcome::Unverified => (
             Tone::Warn,
             "Not verified",
-            format!("{agreed} of {} on every authoritative server as wanted", records_are(total)),
+            format!("{agreed} of {} on every authoritative server as wanted", counted(total, "record")),
         ),
         Outcome::Refused => {
             (Tone::Bad, "Refused", "nothing of the endpoints concerned was touched".to_owned())
         }
-        Outcome::Partial => {
-            (Tone::Bad, "Partly failed", format!("{} made; the rest is told below", changes_are(applied)))
-        }
+        Outcome::Partial => (
+            Tone::Bad,
+            "Partly failed",
+            format!("{} made; the rest is told below", counted(applied, "change")),
+        ),
         Outcome::Failed => (Tone::Bad, "Failed", "see below".to_owned()),
     };
     format!("{}: {rest}.", tone.paint(word))
@@ -145,14 +151,6 @@ fn ways_in(round: &Round) -> String {
         1 => "; 1 port leads to its service".to_owned(),
         ports => format!("; {ports} ports lead to their services"),
     }
-}
-
-fn changes_are(count: usize) -> String {
-    if count == 1 { "1 change".to_owned() } else { format!("{count} changes") }
-}
-
-fn records_are(count: usize) -> String {
-    if count == 1 { "1 record".to_owned() } else { format!("{count} records") }
 }
 
 fn section(out: &mut String, title: &str, table: &Table) {

@@ -184,6 +184,20 @@ impl Network {
         self.contains(other) || other.contains(self)
     }
 
+    /// Its two halves; `None` for a single address.
+    fn halves(&self) -> Option<[Self; 2]> {
+        let prefix = self.prefix + 1;
+        let upper = match self.address {
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(
+                v4.to_bits() | 1_u32.checked_shl(32_u32.checked_sub(prefix.into())?)?,
+            )),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(
+                v6.to_bits() | 1_u128.checked_shl(128_u32.checked_sub(prefix.into())?)?,
+            )),
+        };
+        Some([Self { address: self.address, prefix }, Self { address: upper, prefix }])
+    }
+
     /// The network of `prefix` bits that `address` stands in.
     fn around(address: IpAddr, prefix: u8) -> Self {
         let address = match address {
@@ -264,6 +278,19 @@ pub fn prefix(owner: &Owner) -> String {
 #[must_use]
 pub fn marked(owner: &Owner, name: &str) -> String {
     format!("{}{name}", prefix(owner))
+}
+
+/// Whether `name` is that of something that `owner` makes. Azure compares names without case.
+#[must_use]
+pub fn is_marked(owner: &Owner, name: &str) -> bool {
+    let prefix = prefix(owner);
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix))
+}
+
+/// Whether Azure takes both for the name of one thing.
+#[must_use]
+pub fn same_name(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
 }
 
 /// The service tag of everything outside (`sourceAddressPrefix` of a security rule).

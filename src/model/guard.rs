@@ -13,6 +13,7 @@ mod chain;
 mod gateway;
 mod network;
 mod record;
+mod steps;
 
 /// The rule that a refused change would break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -26,6 +26,8 @@ pub use change::{
 };
 pub use derive::{content, mode, plan};
 pub(super) use derive::{displaced, points_at_label};
+pub(super) use gateway::grouping;
+pub use text::counted;
 
 /// What a step, a refusal or a blocked piece of work concerns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

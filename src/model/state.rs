@@ -164,6 +164,8 @@ impl Desired {
         self.endpoints.retain(|endpoint, _| followed.contains(endpoint));
         for endpoint in self.endpoints.values_mut() {
             endpoint.intent = Intent::Watch;
+            // What stands behind the public IP has no say in it.
+            endpoint.gateway = None;
         }
         self.prune = false;
         self

@@ -3,6 +3,7 @@
 //! Preconditions, marks and what others wrote are kept as the real ones keep them. Faults are scripted: each
 //! [`Fault`] strikes once, at the next operation that it names.
 
+mod gateway;
 mod network;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-pub use self::network::MemoryNetwork;
+pub use self::network::{MemoryNetwork, SUBSCRIPTION};
 use super::{DnsProvider, Error, Found, Kind, Look};
 use crate::model::endpoint::Handle;
 use crate::model::name::Fqdn;
@@ -29,6 +30,8 @@ pub enum Operation {
     Write(Fqdn),
     /// Writing an endpoint's public IP.
     Provision(Handle),
+    /// Writing something behind an endpoint's public IP.
+    Build(Handle),
 }
 
 /// How an operation fails, once.

@@ -18,6 +18,7 @@ use crate::model::endpoint::{Handle, PublicIp};
 use crate::model::guard::Cleared;
 use crate::model::plan::{Action, Plan, RecordChange, Settle};
 use crate::model::record::{Content, Data, RecordType};
+use crate::model::resource_id::ResourceId;
 use crate::model::state::{Observed, RecordKey, Seen, Zone};
 use crate::model::verify::{Expected, Verdict, judge};
 use crate::provider::{Error, Kind};
@@ -198,7 +199,15 @@ impl Progress {
                 && !self.begun.contains(index)
                 && step.after.iter().all(|before| matches!(self.ended.get(before), Some(Ok(()))))
         };
-        (0..plan.steps.len()).filter(ready).collect()
+        // The parts of a resource share its etag, and one operation at a time is under way on it.
+        let whole = |index: usize| match &plan.steps[index].action {
+            Action::Gateway(change) => Some(change.whole()),
+            Action::Network(_) | Action::Record(_) | Action::Settle(_) => None,
+        };
+        let under_way = self.begun.iter().filter(|index| !self.ended.contains_key(index));
+        let mut taken: BTreeSet<&ResourceId> = under_way.filter_map(|index| whole(*index)).collect();
+        let alone = |index: &usize| whole(*index).is_none_or(|resource| taken.insert(resource));
+        (0..plan.steps.len()).filter(ready).filter(alone).collect()
     }
 
     fn end(&mut self, plan: &Plan, index: usize, result: Result<Held, Error>, watch: &dyn Watch) {
@@ -207,7 +216,8 @@ impl Progress {
             let seen = ip.as_deref().cloned().map_or(Seen::Absent, Seen::Present);
             self.public_ips.insert(endpoint.clone(), seen);
         }
-        if result.is_err() && !matches!(step.action, Action::Record(_)) {
+        // What depends on a part of the gateway says so, and nothing else stops with it.
+        if result.is_err() && matches!(step.action, Action::Network(_) | Action::Settle(_)) {
             self.stopped.extend(step.endpoint.clone());
         }
         self.ended.insert(index, result.map(drop));

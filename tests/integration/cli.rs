@@ -85,7 +85,7 @@ async fn the_configuration_is_shown_as_it_takes_effect() {
         run.out,
         "what is shown reads back as the same"
     );
-    cloud.run(&["config", "check"]).await.exits(0).says("Sound");
+    cloud.run(&["config", "check"]).await.exits(0).says("names 1 endpoint, 2 accounts and 1 record.");
     let schema = cloud.run(&["config", "schema"]).await.exits(0).json();
     assert_eq!(schema["title"], "cnamed");
 }

@@ -4,6 +4,7 @@
 
 mod azure;
 mod cloudflare;
+mod gateway;
 mod memory;
 mod network;
 mod reads;

@@ -4,4 +4,5 @@
 mod adopted;
 mod built;
 mod drift;
-mod stage;
+mod refused;
+pub(crate) mod stage;

@@ -1,5 +1,7 @@
 //! State in, plan out, as an operator reads it: one file under `tests/golden/plans` for each scene.
 
+mod gateway;
+
 use cnamed::model::endpoint::{Intent, LabelScope};
 use cnamed::model::guard::{Cleared, Reviewed, check};
 use cnamed::model::name::DnsLabel;

@@ -9,11 +9,13 @@ use cnamed::model::state::{Desired, LabelHolder, NoZone, Observed, RecordKey, Se
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
+mod gateway;
+pub(crate) mod site;
 pub(crate) mod world;
 
 use world::{World, world};
 
-fn settings() -> ProptestConfig {
+pub(crate) fn settings() -> ProptestConfig {
     let usual = ProptestConfig::default();
     ProptestConfig {
         // PROPTEST_CASES asks for more.
@@ -26,7 +28,7 @@ fn settings() -> ProptestConfig {
     }
 }
 
-fn cleared(desired: &Desired, observed: &Observed) -> Cleared {
+pub(crate) fn cleared(desired: &Desired, observed: &Observed) -> Cleared {
     check(desired, observed, plan(desired, observed))
 }
 

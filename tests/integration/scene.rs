@@ -1,11 +1,18 @@
 //! One endpoint, `jump`, two accounts, and what a test adds to them.
 
-use cnamed::model::endpoint::{Endpoint, Intent, PublicIp, PublicIpSpec};
+use cnamed::model::endpoint::{Endpoint, Intent, Provisioning, PublicIp, PublicIpSpec};
+use cnamed::model::gateway::{
+    Access, AllowFrom, Gateway, GatewayState, IpConfiguration, LoadBalancer, NatRule, NetworkInterface,
+    Protocol, SecurityGroup, Subnet,
+};
+use cnamed::model::guard::check;
 use cnamed::model::name::DnsLabel;
-use cnamed::model::plan::Plan;
+use cnamed::model::plan::{Plan, plan};
 use cnamed::model::record::{Content, Data, Mode, Policy, RecordSet, Ttl, Version};
+use cnamed::model::resource_id::ResourceId;
 use cnamed::model::state::{Consents, Desired, EndpointState, LabelHolder, Observed, Seen, Wanted};
 
+use crate::laws::site::{group_id, id, subnet_id};
 use crate::laws::world::{AZURE, CLOUDFLARE, fqdn, handle, key, owner, public_ip, spec, zone};
 
 /// What is wanted and what is seen.
@@ -57,6 +64,101 @@ impl Scene {
         let public_ip = Seen::Present(public_ip(7, Some(label)));
         *scene.state() = EndpointState { public_ip, label: Seen::Absent, gateway: None };
         scene
+    }
+
+    /// Wants the guide's gateway: a high port that leads to 3389 of one machine, which is there and behind nothing.
+    pub(crate) fn gated(mut self) -> Self {
+        let rule = NatRule {
+            name: "rdp".into(),
+            protocol: Protocol::Tcp,
+            frontend_port: 63011,
+            backend_port: 3389,
+            network_interface: id("networkInterfaces", "vm-jump-nic"),
+            access: Some(Access {
+                network_security_group: group_id("nsg-mgmt"),
+                from: AllowFrom::Sources(vec!["203.0.113.0/24".to_owned().into()]),
+                priority: None,
+            }),
+            idle_timeout_minutes: 4,
+        };
+        let jump = self.desired.endpoints.get_mut(&handle("jump")).unwrap();
+        jump.gateway = Some(Gateway {
+            public_ip: ResourceId::new("/ips/pip-7"),
+            load_balancer: id("loadBalancers", "lb-jump"),
+            nat_rules: vec![rule],
+        });
+        let configuration = IpConfiguration {
+            name: "ipconfig1".into(),
+            primary: true,
+            address: Some([10, 0, 0, 4].into()),
+            public_ip: None,
+            subnet: Some(subnet_id(0)),
+            pools: [].into(),
+            nat_rules: [].into(),
+        };
+        let interface = NetworkInterface {
+            id: id("networkInterfaces", "vm-jump-nic"),
+            location: "westeurope".into(),
+            configurations: vec![configuration],
+            group: None,
+            provisioning: Provisioning::Succeeded,
+            version: Version("v1".into()),
+        };
+        self.state().gateway = Some(GatewayState {
+            load_balancer: Seen::Absent,
+            interfaces: [(interface.id.clone(), Seen::Present(interface))].into(),
+            subnets: [(subnet_id(0), Seen::Present(Subnet { group: None, nat_gateway: false }))].into(),
+            groups: [(group_id("nsg-mgmt"), Seen::Absent)].into(),
+            others: [].into(),
+        });
+        self
+    }
+
+    /// As it is once everything was built.
+    pub(crate) fn built(mut self) -> Self {
+        for _ in 0..3 {
+            let cleared = check(&self.desired, &self.observed, plan(&self.desired, &self.observed));
+            assert!(cleared.refusals().is_empty(), "{cleared}");
+            self.apply(cleared.plan());
+        }
+        self
+    }
+
+    pub(crate) fn gateway(&mut self) -> &mut GatewayState {
+        self.state().gateway.as_mut().unwrap()
+    }
+
+    pub(crate) fn rule(&mut self) -> &mut NatRule {
+        let jump = self.desired.endpoints.get_mut(&handle("jump")).unwrap();
+        &mut jump.gateway.as_mut().unwrap().nat_rules[0]
+    }
+
+    pub(crate) fn balancer(&mut self) -> &mut LoadBalancer {
+        match &mut self.gateway().load_balancer {
+            Seen::Present(held) => held,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn interface(&mut self) -> &mut NetworkInterface {
+        match self.gateway().interfaces.values_mut().next() {
+            Some(Seen::Present(held)) => held,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The security group called `name`, made where it is not there.
+    pub(crate) fn group(&mut self, name: &str) -> &mut SecurityGroup {
+        let id = group_id(name);
+        let fresh = SecurityGroup { location: "westeurope".into(), ..SecurityGroup::empty(id.clone()) };
+        let seen = self.gateway().groups.entry(id).or_insert(Seen::Absent);
+        if *seen == Seen::Absent {
+            *seen = Seen::Present(fresh);
+        }
+        match seen {
+            Seen::Present(held) => held,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) fn state(&mut self) -> &mut EndpointState {

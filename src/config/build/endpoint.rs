@@ -51,6 +51,9 @@ impl Build<'_> {
             "the load balancer",
         );
         self.distinct_parts(files, owner);
+        let subscription = azure.map_or("", |azure| azure.subscription.as_str());
+        self.distinct_interfaces(files, subscription);
+        self.distinct_priorities(files, subscription);
         Built {
             built: files.iter().filter_map(|file| self.endpoint(file, azure)).collect(),
             complete: names.len() == files.len(),

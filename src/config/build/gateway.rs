@@ -8,7 +8,9 @@ use super::value::{resource, resource_or_id};
 use crate::config::at::At;
 use crate::config::defaults;
 use crate::config::file::{EndpointFile, NatRuleFile};
-use crate::model::gateway::{Access, AllowFrom, Gateway, LONGEST_NAME, NatRule, Network, Source, marked};
+use crate::model::gateway::{
+    Access, AllowFrom, Gateway, LONGEST_NAME, NatRule, Network, NetworkError, Source, marked,
+};
 use crate::model::record::Owner;
 use crate::model::resource_id::ResourceId;
 
@@ -41,7 +43,7 @@ impl Build<'_> {
         let rules: Vec<_> = file.nat_rule.iter().map(|rule| self.nat_rule(rule, at)).collect();
         self.names(file.nat_rule.iter().map(|rule| rule.value.name.as_ref()), "the NAT rule");
         self.distinct_ports(&file.nat_rule);
-        self.distinct_priorities(&file.nat_rule);
+        self.distinct_machines(&file.nat_rule, at);
         match (&file.load_balancer, file.nat_rule.first()) {
             (Some(balancer), _) => {
                 let name = balancer.value.name.as_ref()?;
@@ -140,10 +142,16 @@ impl Build<'_> {
                 Err(format!("\"{network}\" is the whole internet, which must be spelled \"internet\""))
             }
             Ok(network) => Ok(Source::Network(network)),
+            Err(_) if is_everybody(text) => {
+                Err(format!("\"{text}\" is the whole internet, which must be spelled \"internet\""))
+            }
             Err(_) if is_service_tag(text) => Ok(Source::Tag(text.to_owned())),
+            Err(NetworkError::Form(_)) if !text.contains('/') => {
+                Err(format!("\"{text}\" is neither a network nor a service tag as Azure spells them"))
+            }
             Err(error) => Err(error.to_string()),
         };
-        let remedy = "write it as in allow_from = [\"203.0.113.0/24\"]";
+        let remedy = "write it as in allow_from = [\"203.0.113.0/24\"], or [\"AzureCloud.WestEurope\"]";
         let sources = self.list("allow_from", list, parse, remedy)?;
         let family = |source: &Source| match source {
             Source::Network(network) => Some(network.address().is_ipv4()),
@@ -156,7 +164,30 @@ impl Build<'_> {
             self.report.mistake(&stranger.span, problem, "keep one family");
             return None;
         }
-        Some(AllowFrom::Sources(sources))
+        self.stand_together(&sources, list).then_some(AllowFrom::Sources(sources))
+    }
+
+    /// A security rule takes one service tag alone, or networks of which none is within another (Azure's
+    /// `SecurityRuleParameterContainsUnsupportedValue` and `OverlappingSubnetsNotPermittedInSecurityRule`).
+    fn stand_together(&mut self, sources: &[Source], list: &At<Vec<At<String>>>) -> bool {
+        let tag = sources.iter().position(|source| matches!(source, Source::Tag(_)));
+        if let (Some(at), true) = (tag.and_then(|at| list.value.get(at)), sources.len() > 1) {
+            let problem = format!("\"{}\" is a service tag, and a security rule takes one alone", at.value);
+            self.report.mistake(&at.span, problem, "keep the tag alone, or write networks only");
+            return false;
+        }
+        let inside = |(at, source): (usize, &Source)| {
+            let Source::Network(narrow) = source else { return None };
+            let wide = sources.iter().enumerate().find_map(|(other, source)| match source {
+                Source::Network(wide) if other != at && wide.contains(narrow) => Some(*wide),
+                _ => None,
+            })?;
+            Some((list.value.get(at)?, wide))
+        };
+        let Some((at, wide)) = sources.iter().enumerate().find_map(inside) else { return true };
+        let problem = format!("\"{}\" is within {wide}, and Azure takes no networks that overlap", at.value);
+        self.report.mistake(&at.span, problem, "take it out");
+        false
     }
 
     /// What is made for a NAT rule has its name and a prefix, in one load balancer and one security group.
@@ -164,6 +195,14 @@ impl Build<'_> {
         let Some(owner) = owner else { return };
         let mut taken: BTreeMap<String, &At<String>> = BTreeMap::new();
         for endpoint in files.iter().map(|file| &file.value) {
+            if let (Some(name), Some(_)) = (&endpoint.name, &endpoint.load_balancer) {
+                let whole = marked(owner, &name.value);
+                if let Err(problem) = resource(&whole) {
+                    let problem = format!("{problem}, and this would be that of its frontend");
+                    let remedy = format!("shorten it, or the owner; {NAMING}");
+                    self.report.mistake(&name.span, problem, remedy);
+                }
+            }
             for name in endpoint.nat_rule.iter().filter_map(|rule| rule.value.name.as_ref()) {
                 let whole = marked(owner, &name.value);
                 if whole.len() > LONGEST_NAME {
@@ -190,6 +229,54 @@ impl Build<'_> {
         }
     }
 
+    /// A network interface is behind one load balancer, and so behind one endpoint.
+    pub(super) fn distinct_interfaces(&mut self, files: &[At<EndpointFile>], subscription: &str) {
+        let mut taken: BTreeMap<ResourceId, (usize, &At<String>)> = BTreeMap::new();
+        for (at, endpoint) in files.iter().map(|file| &file.value).enumerate() {
+            let Some(group) = &endpoint.resource_group else { continue };
+            let scope = Scope { subscription, group: &group.value, public_ip: "" };
+            for name in endpoint.nat_rule.iter().filter_map(|rule| rule.value.network_interface.as_ref()) {
+                let id = scope.id("networkInterfaces", &name.value);
+                let (first_at, first) = *taken.entry(id).or_insert((at, name));
+                if first_at != at {
+                    let line = self.source.line(first.span.start);
+                    let problem = format!(
+                        "the network interface \"{}\" is behind another endpoint already, on line {line}",
+                        name.value
+                    );
+                    let remedy =
+                        "put both ports into one endpoint: a machine is behind one public load balancer";
+                    self.report.mistake(&name.span, problem, remedy);
+                }
+            }
+        }
+    }
+
+    /// One port of one protocol on a machine is led to once (Azure's
+    /// `RulesOfSameLoadBalancerTypeUseSameBackendPortProtocolAndIPConfig`).
+    fn distinct_machines(&mut self, rules: &[At<NatRuleFile>], at: Scope<'_>) {
+        let mut taken = BTreeMap::new();
+        for rule in rules.iter().map(|rule| &rule.value) {
+            let (Some(port), Some(interface)) = (&rule.backend_port, &rule.network_interface) else {
+                continue;
+            };
+            let protocol = rule.protocol.as_ref().map(|at| at.value).unwrap_or_default();
+            let key = (at.id("networkInterfaces", &interface.value), protocol, port.value);
+            if let Some(first) = taken.insert(key, port.span.start) {
+                let line = self.source.line(first);
+                let problem = format!(
+                    "{protocol} port {} of {} is led to already, on line {line}",
+                    port.value, interface.value
+                );
+                self.report.mistake(
+                    &port.span,
+                    problem,
+                    "keep one of the rules: Azure lets one lead to a machine's port",
+                );
+            }
+        }
+    }
+
     /// One port of one protocol leads to one place.
     fn distinct_ports(&mut self, rules: &[At<NatRuleFile>]) {
         let mut taken = BTreeMap::new();
@@ -205,14 +292,19 @@ impl Build<'_> {
         }
     }
 
-    /// One priority of one security group is one rule's.
-    fn distinct_priorities(&mut self, rules: &[At<NatRuleFile>]) {
+    /// One priority of one security group is one rule's, whichever endpoint's.
+    pub(super) fn distinct_priorities(&mut self, files: &[At<EndpointFile>], subscription: &str) {
         let mut taken = BTreeMap::new();
-        for rule in rules.iter().map(|rule| &rule.value) {
-            let (Some(group), Some(priority)) = (&rule.network_security_group, &rule.priority) else {
+        let rules = files.iter().flat_map(|file| {
+            let group = file.value.resource_group.as_ref().map_or("", |group| group.value.as_str());
+            file.value.nat_rule.iter().map(move |rule| (group, &rule.value))
+        });
+        for (group, rule) in rules {
+            let (Some(named), Some(priority)) = (&rule.network_security_group, &rule.priority) else {
                 continue;
             };
-            let key = (group.value.to_lowercase(), priority.value);
+            let scope = Scope { subscription, group, public_ip: "" };
+            let key = (scope.id("networkSecurityGroups", &named.value), priority.value);
             if let Some(first) = taken.insert(key, priority.span.start) {
                 let line = self.source.line(first);
                 let problem = format!("priority {} of this group is taken, on line {line}", priority.value);
@@ -230,7 +322,12 @@ const NAMING_OR_ID: &str =
 fn is_service_tag(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_uppercase())
         && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
-        && !text.eq_ignore_ascii_case(INTERNET)
+        && !is_everybody(text)
+}
+
+/// The words of others for everybody: Azure's service tag, and its portal's.
+fn is_everybody(text: &str) -> bool {
+    ["*", "Any", INTERNET].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// How the file spells the whole internet.

@@ -1,12 +1,13 @@
 //! What a change to a gateway would leave behind.
 
-use crate::model::endpoint::Provisioning;
-use crate::model::gateway::{GatewayState, HeldPool, LoadBalancer, SecurityGroup};
+use crate::model::endpoint::{Provisioning, PublicIp};
+use crate::model::gateway::{GatewayState, HeldPool, LoadBalancer, SecurityGroup, same_name};
 use crate::model::plan::{
     GatewayChange, GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Part,
     SecurityGroupChange, SecurityRuleChange,
 };
 use crate::model::record::{Owner, Version};
+use crate::model::resource_id::ResourceId;
 use crate::model::state::{Observed, Seen};
 
 impl Observed {
@@ -17,6 +18,10 @@ impl Observed {
             let Some(gateway) = state.gateway.as_mut() else { continue };
             if shared || *endpoint == change.endpoint {
                 gateway.make(owner, &change.part);
+                if let (Part::LoadBalancer(change), Seen::Present(ip)) = (&change.part, &mut state.public_ip)
+                {
+                    front(ip, gateway, change);
+                }
             } else if let Part::Interface(change) = &change.part {
                 gateway.used(change);
             }
@@ -46,13 +51,13 @@ impl GatewayState {
             Seen::Absent | Seen::Unknown(_) => fresh(owner, change),
         };
         for frontend in &change.frontends {
-            match after.frontends.iter_mut().find(|held| held.name == frontend.name) {
+            match after.frontends.iter_mut().find(|held| same_name(&held.name, &frontend.name)) {
                 Some(held) => held.clone_from(frontend),
                 None => after.frontends.push(frontend.clone()),
             }
         }
         for pool in &change.pools {
-            if !after.pools.iter().any(|held| held.name == *pool) {
+            if !after.pools.iter().any(|held| same_name(&held.name, pool)) {
                 after.pools.push(HeldPool { name: pool.clone(), members: [].into(), addresses: false });
             }
         }
@@ -157,6 +162,19 @@ impl LoadBalancer {
     fn touched(&mut self) {
         self.provisioning = Provisioning::Succeeded;
         self.version = next(&self.version);
+    }
+}
+
+/// What the public IP says of the load balancer that it stands in front of.
+fn front(ip: &mut PublicIp, gateway: &GatewayState, change: &LoadBalancerChange) {
+    let own = ResourceId::new(ip.id.as_str());
+    let was_front = ip.attached_to.as_deref().map(ResourceId::new).as_ref() == Some(&change.id);
+    let stays = gateway.load_balancer.present().is_some_and(|held| held.frontend_of(&own).is_some());
+    let goes = change.delete || !change.without_frontends.is_empty();
+    if !change.frontends.is_empty() {
+        ip.attached_to = Some(change.id.to_string());
+    } else if was_front && goes && !stays {
+        ip.attached_to = None;
     }
 }
 

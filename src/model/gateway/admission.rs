@@ -4,7 +4,7 @@
 //! first that fits decides, and what fits none is refused by the rules that Azure puts at the end. A group sees a
 //! connection after the load balancer has translated it: the port is the machine's, the source is the client.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Network, Protocol, SecurityRule, Source};
 
@@ -75,6 +75,32 @@ impl Source {
     }
 }
 
+/// Whether `sources` together are everybody: by a name for it, or as networks that leave nobody of a family out.
+#[must_use]
+pub fn is_everybody(sources: &[Source]) -> bool {
+    let internet = Source::Tag(INTERNET.to_owned());
+    let networks: Vec<&Network> = sources
+        .iter()
+        .filter_map(|source| match source {
+            Source::Network(network) => Some(network),
+            Source::Tag(_) => None,
+        })
+        .collect();
+    let everything = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    sources.iter().any(|source| source.covers(&internet))
+        || everything.iter().any(|address| leaves_nobody_out(&Network::around(*address, 0), &networks))
+}
+
+/// Whether every address of `network` is in one of `networks`.
+fn leaves_nobody_out(network: &Network, networks: &[&Network]) -> bool {
+    if networks.iter().any(|other| other.contains(network)) {
+        return true;
+    }
+    let inside: Vec<&Network> = networks.iter().filter(|other| network.contains(other)).copied().collect();
+    !inside.is_empty()
+        && network.halves().is_some_and(|halves| halves.iter().all(|half| leaves_nobody_out(half, &inside)))
+}
+
 impl Network {
     /// The network of one address.
     #[must_use]
@@ -142,6 +168,24 @@ mod tests {
         assert_eq!(decided(&rules, "10.0.0.0/8"), None);
         assert_eq!(decided(&rules, "100.64.0.0/10"), None);
         assert_eq!(decided(&[rule("v4", 100, true, "0.0.0.0/0", 3389)], "Internet"), Some("v4"));
+    }
+
+    #[test]
+    fn everybody_may_be_spelled_in_parts() {
+        let everybody = |sources: &[&str]| {
+            let sources: Vec<Source> =
+                sources.iter().map(|source| Source::from((*source).to_owned())).collect();
+            is_everybody(&sources)
+        };
+        for all in [&["*"][..], &["internet"], &["0.0.0.0/0"], &["::/0"], &["0.0.0.0/1", "128.0.0.0/1"]] {
+            assert!(everybody(all), "{all:?}");
+        }
+        assert!(everybody(&["128.0.0.0/2", "0.0.0.0/1", "AzureCloud", "192.0.0.0/2"]));
+        for some in
+            [&[][..], &["AzureCloud"], &["0.0.0.0/1", "128.0.0.0/2"], &["203.0.113.7/32"], &["8000::/1"]]
+        {
+            assert!(!everybody(some), "{some:?}");
+        }
     }
 
     #[test]

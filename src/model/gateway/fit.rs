@@ -3,7 +3,7 @@
 use super::admission::{ANY, Visit, decides};
 use super::{
     Access, Frontend, Gateway, GatewayState, HeldNatRule, LoadBalancer, NatRule, NetworkInterface, Ports,
-    Protocol, SecurityGroup, SecurityRule, Source, marked, prefix,
+    Protocol, SecurityGroup, SecurityRule, Source, is_marked, marked, same_name,
 };
 use crate::model::endpoint::Provisioning;
 use crate::model::record::{Owner, Version};
@@ -34,7 +34,7 @@ impl LoadBalancer {
     ) -> Option<&HeldNatRule> {
         let frontend = self.frontend_id(&self.frontend_of(public_ip)?.name);
         let machine = state.interface(&rule.network_interface)?.primary_id()?;
-        let foreign = |held: &&HeldNatRule| !held.name.starts_with(&prefix(owner));
+        let foreign = |held: &&HeldNatRule| !is_marked(owner, &held.name);
         self.nat_rules.iter().filter(foreign).find(|held| {
             held.frontend == frontend
                 && held.protocol.is_none_or(|protocol| protocol == rule.protocol)
@@ -62,19 +62,67 @@ impl LoadBalancer {
         self.id.part(POOLS, name)
     }
 
-    /// What listens on `port` of `frontend` already, by name, the rule called `ours` left out.
+    /// What listens already where `rule` shall, by name.
     #[must_use]
-    pub fn taken(&self, frontend: &ResourceId, protocol: Protocol, port: u16, ours: &str) -> Option<&str> {
-        let nat = self.nat_rules.iter().filter(|held| held.name != ours).find(|held| {
-            held.frontend == *frontend
-                && held.protocol.is_none_or(|other| other == protocol)
-                && held.ports.contains(port)
+    pub fn taken(&self, rule: &HeldNatRule) -> Option<&str> {
+        let nat = self.nat_rules.iter().find(|held| !same_name(&held.name, &rule.name) && held.meets(rule));
+        let other = self.other_ports.iter().find(|(_, protocol, at, ports)| {
+            *at == rule.frontend && rule.speaks(*protocol) && ports.overlap(rule.ports)
         });
-        let other = self
-            .other_ports
-            .iter()
-            .find(|(_, other, at, ports)| at == frontend && *other == protocol && ports.contains(port));
         nat.map(|held| held.name.as_str()).or_else(|| other.map(|(name, ..)| name.as_str()))
+    }
+
+    /// The NAT rule that leads to the same port of `machine`, an IP configuration, as `rule` shall. Azure has one only,
+    /// where no floating IP is used ("RulesOfSameLoadBalancerTypeUseSameBackendPortProtocolAndIPConfig").
+    #[must_use]
+    pub fn rival(&self, rule: &HeldNatRule, machine: &ResourceId) -> Option<&HeldNatRule> {
+        self.nat_rules.iter().find(|held| {
+            !same_name(&held.name, &rule.name)
+                && held.backend_port == rule.backend_port
+                && rule.protocol.is_none_or(|protocol| held.speaks(protocol))
+                && match &held.pool {
+                    Some(pool) => self
+                        .pools
+                        .iter()
+                        .any(|one| self.pool_id(&one.name) == *pool && one.members.contains(machine)),
+                    None => held.target.as_ref() == Some(machine),
+                }
+        })
+    }
+
+    /// What of others leads to the pool, in words.
+    #[must_use]
+    pub fn pool_user(&self, owner: &Owner, pool: &str) -> Option<String> {
+        let id = self.pool_id(pool);
+        let foreign = |held: &&HeldNatRule| !is_marked(owner, &held.name);
+        let rule = self.nat_rules.iter().filter(foreign).find(|held| held.pool.as_ref() == Some(&id));
+        let outbound = self.outbound.contains(&id).then(|| "a rule for the way out".to_owned());
+        rule.map(|held| held.name.clone()).or(outbound)
+    }
+
+    /// What of others listens on the frontend, in words.
+    #[must_use]
+    pub fn frontend_user(&self, owner: &Owner, frontend: &str) -> Option<String> {
+        let id = self.frontend_id(frontend);
+        let foreign = |held: &&HeldNatRule| !is_marked(owner, &held.name);
+        let rule = self.nat_rules.iter().filter(foreign).find(|held| held.frontend == id);
+        let other = self.other_ports.iter().find(|(_, _, at, _)| *at == id);
+        rule.map(|held| held.name.clone()).or_else(|| other.map(|(name, ..)| name.clone()))
+    }
+}
+
+impl HeldNatRule {
+    /// Whether it is about `protocol`.
+    fn speaks(&self, protocol: Protocol) -> bool {
+        self.protocol.is_none_or(|own| own == protocol)
+    }
+
+    /// Whether both listen on one port of one frontend.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        self.frontend == other.frontend
+            && other.protocol.is_none_or(|protocol| self.speaks(protocol))
+            && self.ports.overlap(other.ports)
     }
 }
 
@@ -116,8 +164,30 @@ impl SecurityGroup {
 
     /// The rules that `owner` did not make.
     pub fn foreign(&self, owner: &Owner) -> impl Iterator<Item = &SecurityRule> + Clone {
-        let prefix = prefix(owner);
-        self.rules.iter().filter(move |rule| !rule.name.starts_with(&prefix))
+        self.rules.iter().filter(move |rule| !is_marked(owner, &rule.name))
+    }
+
+    /// The rule called `name`.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Option<&SecurityRule> {
+        self.rules.iter().find(|rule| same_name(&rule.name, name))
+    }
+
+    /// Whether the rules of others let everybody in whom `access` names, so that none of `owner`'s is needed. What
+    /// `owner` lets in may go with this very plan; what carries its mark and refuses may stay.
+    #[must_use]
+    pub fn serves(
+        &self,
+        owner: &Owner,
+        access: &Access,
+        rule: &NatRule,
+        interface: Option<&NetworkInterface>,
+    ) -> bool {
+        let ours = marked(owner, &rule.name);
+        let counts = |held: &&SecurityRule| {
+            !is_marked(owner, &held.name) || (!held.allow && !same_name(&held.name, &ours))
+        };
+        Self::shut(self.rules.iter().filter(counts), access, rule, interface).is_none()
     }
 
     /// The first source that `rules` of this group do not let in, and the rule that refuses it, if one does.
@@ -152,22 +222,20 @@ impl SecurityGroup {
             return access.priority;
         }
         let ours = marked(owner, &rule.name);
-        let taken = |priority: u16| {
-            planned.contains(&priority)
-                || self
-                    .rules
-                    .iter()
-                    .any(|held| held.inbound && held.name != ours && held.priority == priority)
+        let occupied = |priority: u16| {
+            let at = |held: &&SecurityRule| held.inbound && held.priority == priority;
+            self.rules.iter().filter(at).any(|held| !same_name(&held.name, &ours))
         };
+        let taken = |priority: u16| planned.contains(&priority) || occupied(priority);
         let end = self
             .first_refusal(owner, access, rule, interface)
             .map_or(GREATEST + 1, |refusal| refusal.priority);
-        let held = self.rules.iter().find(|held| held.name == ours).map(|held| held.priority);
+        let held = self.rule(&ours).filter(|held| held.inbound).map(|held| held.priority);
         let free = (LEAST..end).find(|priority| !taken(*priority));
         held.filter(|priority| *priority < end && !taken(*priority)).or(free)
     }
 
-    /// The first rule of others that refuses one of the sources, wherever ours stands.
+    /// The first other rule that refuses one of the sources, wherever ours stands.
     #[must_use]
     pub fn first_refusal(
         &self,
@@ -178,13 +246,38 @@ impl SecurityGroup {
     ) -> Option<&SecurityRule> {
         let machine = interface.and_then(|interface| interface.primary()?.address);
         let sources = access.from.sources();
+        let ours = marked(owner, &rule.name);
         let refuses = |held: &&SecurityRule| {
             !held.allow
+                && !same_name(&held.name, &ours)
                 && sources.iter().any(|source| {
                     held.fits(Visit { source, protocol: rule.protocol, port: rule.backend_port, machine })
                 })
         };
-        self.foreign(owner).filter(refuses).min_by_key(|held| held.priority)
+        self.rules.iter().filter(refuses).min_by_key(|held| held.priority)
+    }
+}
+
+impl SecurityRule {
+    /// Whether both say the same, in whatever order and case.
+    #[must_use]
+    pub fn says(&self, other: &Self) -> bool {
+        let sorted = |sources: &[Source]| {
+            let mut texts: Vec<String> =
+                sources.iter().map(|source| source.to_string().to_ascii_lowercase()).collect();
+            texts.sort();
+            texts.dedup();
+            texts
+        };
+        let rest = |rule: &Self| {
+            let mut ports = rule.ports.clone();
+            ports.sort();
+            ports.dedup();
+            (rule.priority, rule.inbound, rule.allow, rule.protocol, rule.any_source_port, ports)
+        };
+        rest(self) == rest(other)
+            && sorted(&self.sources) == sorted(&other.sources)
+            && sorted(&self.destinations) == sorted(&other.destinations)
     }
 }
 

@@ -44,7 +44,10 @@ impl GatewayState {
     #[must_use]
     pub fn busy(&self) -> Option<String> {
         let busy = |provisioning: Provisioning| provisioning == Provisioning::Busy;
-        if self.load_balancer.present().is_some_and(|lb| busy(lb.provisioning)) {
+        let under_way = |lb: &LoadBalancer| {
+            busy(lb.provisioning) || lb.nat_rules.iter().any(|rule| busy(rule.provisioning))
+        };
+        if self.load_balancer.present().is_some_and(under_way) {
             return Some("the load balancer".into());
         }
         let interfaces =
@@ -121,6 +124,12 @@ impl Ports {
     #[must_use]
     pub fn contains(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
+    }
+
+    /// Whether they have one in common.
+    #[must_use]
+    pub fn overlap(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
     }
 }
 

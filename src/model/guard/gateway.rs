@@ -4,62 +4,44 @@ use std::collections::BTreeSet;
 
 use super::{Refusal, Rule};
 use crate::model::endpoint::{Endpoint, Intent, PublicIp};
-use crate::model::gateway::fit::{FRONTENDS, GREATEST, LEAST};
+use crate::model::gateway::admission::{Visit, decides, is_everybody};
+use crate::model::gateway::fit::{GREATEST, LEAST};
 use crate::model::gateway::{
-    Access, AllowFrom, Gateway, GatewayState, LoadBalancer, NatRule, NetworkInterface, SecurityGroup, Source,
-    marked,
+    Access, AllowFrom, Gateway, GatewayState, INTERNET_TAG, LoadBalancer, NatRule, NetworkInterface,
+    SecurityGroup, Source, marked, same_name,
 };
-use crate::model::plan::{Action, Part, Piece, Plan, Subject};
+use crate::model::plan::{GroupChange, Piece, Plan, Subject, grouping};
 use crate::model::record::Owner;
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Desired, Observed, Seen};
 
-/// Every gateway that shall be held, and every door that a plan would open.
+/// Every gateway that shall be held, and every step that changes one.
 pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
+    if desired.endpoints.values().all(|endpoint| endpoint.gateway.is_none()) {
+        return;
+    }
+    let later = super::steps::check(desired, observed, plan, refusals);
     for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Hold) {
         let Some(gateway) = &endpoint.gateway else { continue };
         let Some(seen) = observed.endpoints.get(&endpoint.name) else { continue };
         let Some(state) = seen.gateway.as_ref().filter(|state| state.unread().is_none()) else { continue };
-        let mut court = Court { owner: &desired.owner, endpoint, gateway, state, refusals };
+        let later = later.endpoints.get(&endpoint.name).and_then(|state| state.gateway.as_ref());
+        let later = later.unwrap_or(state);
+        let owner = &desired.owner;
+        let mut court = Court { owner, endpoint, gateway, state, later, refusals };
         if let Seen::Present(ip) = &seen.public_ip {
             court.public_ip(ip);
         }
         court.balancer();
         for rule in &gateway.nat_rules {
-            court.port(rule);
             court.machine(rule);
             if let Some(access) = &rule.access {
                 court.access(access, rule, seen.public_ip.present());
             }
+            if !desired.consents.internet {
+                court.exposure(rule);
+            }
         }
-    }
-    if desired.consents.internet {
-        return;
-    }
-    for step in &plan.steps {
-        let Action::Gateway(change) = &step.action else { continue };
-        let Part::SecurityRule(rule) = &change.part else { continue };
-        let Some(wanted) =
-            rule.wanted.as_ref().filter(|wanted| wanted.sources.iter().any(Source::is_everybody))
-        else {
-            continue;
-        };
-        let ports: Vec<String> = wanted.ports.iter().map(ToString::to_string).collect();
-        let reason = format!(
-            "Port {} would be open to the whole internet, where it is found and attacked within minutes.",
-            ports.join(", ")
-        );
-        let allow = format!(
-            "name the networks that need it in allow_from, or run `cnamed sync --allow internet` for {}",
-            change.endpoint
-        );
-        refusals.insert(Refusal {
-            subject: step.subject(),
-            endpoint: Some(change.endpoint.clone()),
-            rule: Rule::Internet,
-            reason,
-            allow,
-        });
     }
 }
 
@@ -68,6 +50,8 @@ struct Court<'c> {
     endpoint: &'c Endpoint,
     gateway: &'c Gateway,
     state: &'c GatewayState,
+    /// As the plan would leave it.
+    later: &'c GatewayState,
     refusals: &'c mut BTreeSet<Refusal>,
 }
 
@@ -120,7 +104,44 @@ impl Court<'_> {
             );
             self.refuse(self.at_balancer(), Rule::Sku, reason, allow);
         }
+        if let Some(internal) = held.frontends.iter().find(|frontend| frontend.public_ip.is_none()) {
+            let reason = format!(
+                "The load balancer {name} is an internal one, with the frontend {}, and Azure lets no public IP stand beside that.",
+                internal.name
+            );
+            let allow = format!("name another load balancer for {}", self.endpoint.name);
+            self.refuse(self.at_balancer(), Rule::Sku, reason, allow);
+        }
+        let ours: Vec<String> =
+            self.gateway.nat_rules.iter().map(|rule| marked(self.owner, &rule.name)).collect();
+        let shared = held
+            .pools
+            .iter()
+            .find(|pool| pool.addresses && ours.iter().any(|name| same_name(name, &pool.name)));
+        if let Some(pool) = shared {
+            let reason = format!(
+                "The pool {} of {name} holds addresses beside network interfaces, and its port has room for one machine.",
+                pool.name
+            );
+            let allow = format!("take the addresses out of {}", pool.name);
+            self.refuse(self.at_balancer(), Rule::Membership, reason, allow);
+        }
         self.region(self.at_balancer(), "load balancer", &held.id, &held.location);
+    }
+
+    /// Whether `id` is in the endpoint's subscription, which its id alone tells.
+    fn within(&mut self, piece: Piece, what: &str, id: &ResourceId) -> bool {
+        let here = self.gateway.load_balancer.subscription();
+        let within = id.subscription().eq_ignore_ascii_case(here);
+        if !within {
+            let reason = format!(
+                "The {what} {} is in the subscription {}, and the load balancer in {here}.",
+                id.name(),
+                id.subscription(),
+            );
+            self.refuse(piece, Rule::Region, reason, format!("name a {what} in the endpoint's subscription"));
+        }
+        within
     }
 
     fn region(&mut self, piece: Piece, what: &str, id: &ResourceId, location: &str) {
@@ -131,48 +152,14 @@ impl Court<'_> {
                 format!("name one in {wanted}, or set location = \"{location}\" for {}", self.endpoint.name);
             self.refuse(piece, Rule::Region, reason, allow);
         }
-        if !id.subscription().eq_ignore_ascii_case(self.gateway.load_balancer.subscription()) {
-            let reason = format!(
-                "The {what} {} is in the subscription {}, and the load balancer in {}.",
-                id.name(),
-                id.subscription(),
-                self.gateway.load_balancer.subscription()
-            );
-            self.refuse(
-                piece_of(what, id),
-                Rule::Region,
-                reason,
-                format!("name a {what} in the endpoint's subscription"),
-            );
-        }
-    }
-
-    fn port(&mut self, rule: &NatRule) {
-        let Some(held) = self.state.load_balancer.present() else { return };
-        let ours = marked(self.owner, &rule.name);
-        let serves = held.serving(self.owner, &self.gateway.public_ip, rule, self.state).is_some();
-        let frontend = held.frontend_of(&self.gateway.public_ip).map_or_else(
-            || held.id.part(FRONTENDS, &marked(self.owner, self.endpoint.name.as_str())),
-            |frontend| held.frontend_id(&frontend.name),
-        );
-        let mine = held.nat_rules.iter().any(|held| held.name == ours);
-        let Some(other) = held.taken(&frontend, rule.protocol, rule.frontend_port, &ours) else { return };
-        if serves && !mine {
-            return;
-        }
-        let reason = format!(
-            "{} port {} of {} leads elsewhere already, by {other}.",
-            rule.protocol,
-            rule.frontend_port,
-            held.id.name()
-        );
-        let allow = format!("choose another frontend_port for {}, or take {other} away", rule.name);
-        self.refuse(Piece::NatRule(rule.name.clone()), Rule::Port, reason, allow);
     }
 
     fn machine(&mut self, rule: &NatRule) {
         let id = &rule.network_interface;
         let piece = || Piece::Interface(id.name().to_owned());
+        if !self.within(piece(), "network interface", id) {
+            return;
+        }
         let Some(interface) = self.state.interface(id) else {
             let reason = format!("The network interface {} does not exist.", id.name());
             let allow = format!("make the machine first, or correct network_interface of {}", rule.name);
@@ -191,8 +178,8 @@ impl Court<'_> {
             );
             self.refuse(piece(), Rule::OwnAddress, reason, format!("take {} off {}", own.name(), id.name()));
         }
-        let others =
-            primary.pools.iter().map(ResourceId::whole).filter(|other| *other != self.gateway.load_balancer);
+        let referred = interface.configurations.iter().flat_map(|one| one.pools.iter().chain(&one.nat_rules));
+        let others = referred.map(ResourceId::whole).filter(|other| *other != self.gateway.load_balancer);
         let public = others.collect::<BTreeSet<_>>().into_iter().find(|other| {
             self.state.others.get(other).and_then(Seen::present).is_some_and(LoadBalancer::is_public)
         });
@@ -215,6 +202,9 @@ impl Court<'_> {
     fn access(&mut self, access: &Access, rule: &NatRule, ip: Option<&PublicIp>) {
         let wanted = &access.network_security_group;
         let at_group = || Piece::SecurityGroup(wanted.name().to_owned());
+        if !self.within(at_group(), "network security group", wanted) {
+            return;
+        }
         let v6 = ip.and_then(|ip| ip.address).is_some_and(|address| address.is_ipv6());
         if let AllowFrom::Sources(sources) = &access.from
             && let Some(stranger) =
@@ -226,14 +216,18 @@ impl Court<'_> {
                 self.endpoint.public_ip.name
             );
             let allow = format!("keep {family} networks only in allow_from of {}", rule.name);
-            self.refuse(Piece::SecurityRule(rule.name.clone()), Rule::Family, reason, allow);
+            self.refuse(Piece::SecurityRule(marked(self.owner, &rule.name)), Rule::Family, reason, allow);
         }
         if let Some(group) = self.state.group(wanted) {
             self.region(at_group(), "network security group", wanted, &group.location);
             self.priority(access, rule, group);
         }
         let Some(interface) = self.state.interface(&rule.network_interface) else { return };
-        let own = interface.group.as_ref();
+        let set = match grouping(self.gateway, self.state, interface) {
+            GroupChange::Set(group) => Some(group),
+            GroupChange::Kept | GroupChange::Cleared => None,
+        };
+        let own = interface.group.as_ref().or(set.as_ref());
         let subnets = self.state.subnet_group(interface);
         if let Some(own) = own.filter(|own| *own != wanted && subnets != Some(wanted)) {
             let reason = format!(
@@ -247,12 +241,53 @@ impl Court<'_> {
         }
         for (other, whose) in [(own, "network interface"), (subnets, "subnet")] {
             let Some(other) = other.filter(|other| *other != wanted) else { continue };
-            let Some(group) = self.state.group(other) else { continue };
+            let Some(group) = self.later.group(other) else { continue };
             if let Some((source, by)) = SecurityGroup::shut(group.rules.iter(), access, rule, Some(interface))
             {
                 self.shut(other, whose, rule, interface, &source, by.map(|by| by.name.as_str()));
             }
         }
+    }
+
+    /// A port that begins to lead to a machine, past groups in which others let everybody in.
+    fn exposure(&mut self, rule: &NatRule) {
+        let name = marked(self.owner, &rule.name);
+        let door = |state: &GatewayState| {
+            let group = state.group(&rule.access.as_ref()?.network_security_group)?;
+            group.rule(&name).cloned()
+        };
+        // A door that the plan itself opens is judged as a step.
+        let opened = door(self.later).filter(|later| door(self.state).as_ref() != Some(later));
+        if opened.is_some_and(|opened| is_everybody(&opened.sources)) {
+            return;
+        }
+        let leads = |state: &GatewayState| {
+            let held = state.load_balancer.present();
+            let ours = held.and_then(|held| held.nat_rules.iter().find(|held| same_name(&held.name, &name)));
+            let public_ip = &self.gateway.public_ip;
+            ours.or_else(|| held?.serving(self.owner, public_ip, rule, state))
+                .map(|held| (held.protocol, held.backend_port))
+        };
+        let Some(leads_to) = leads(self.later) else { return };
+        if leads(self.state) == Some(leads_to) && open_door(self.state, rule).is_some() {
+            return;
+        }
+        // What another endpoint's steps would close stays open where those are refused.
+        let unclosed = GatewayState { groups: self.state.groups.clone(), ..self.later.clone() };
+        let Some((group, by)) = open_door(self.later, rule).or_else(|| open_door(&unclosed, rule)) else {
+            return;
+        };
+        let reason = format!(
+            "Port {} would lead to port {} of {}, which {group} opens to the whole internet by its rule {by}: it would be found and attacked within minutes.",
+            rule.frontend_port,
+            leads_to.1,
+            rule.network_interface.name(),
+        );
+        let allow = format!(
+            "narrow {by} in {group}, or run `cnamed sync --allow internet` for {}",
+            self.endpoint.name
+        );
+        self.refuse(Piece::NatRule(marked(self.owner, &rule.name)), Rule::Internet, reason, allow);
     }
 
     fn shut(
@@ -286,12 +321,10 @@ impl Court<'_> {
     fn priority(&mut self, access: &Access, rule: &NatRule, group: &SecurityGroup) {
         let ours = marked(self.owner, &rule.name);
         let interface = self.state.interface(&rule.network_interface);
-        let needed = group.rules.iter().any(|held| held.name == ours)
-            || SecurityGroup::shut(group.foreign(self.owner), access, rule, interface).is_some();
-        if !needed {
+        if group.rule(&ours).is_none() && group.serves(self.owner, access, rule, interface) {
             return;
         }
-        let piece = || Piece::SecurityRule(rule.name.clone());
+        let piece = || Piece::SecurityRule(marked(self.owner, &rule.name));
         let refusal = group.first_refusal(self.owner, access, rule, interface);
         let free =
             group.place(self.owner, &Access { priority: None, ..access.clone() }, rule, interface, &[]);
@@ -322,8 +355,7 @@ impl Court<'_> {
             }
             return;
         };
-        if let Some(other) =
-            group.rules.iter().find(|held| held.inbound && held.name != ours && held.priority == priority)
+        if let Some(other) = group.foreign(self.owner).find(|held| held.inbound && held.priority == priority)
         {
             let reason =
                 format!("Priority {priority} of {} is that of {} already.", group.id.name(), other.name);
@@ -341,15 +373,6 @@ impl Court<'_> {
 }
 
 impl Source {
-    /// Whether everybody is meant.
-    #[must_use]
-    pub fn is_everybody(&self) -> bool {
-        match self {
-            Self::Network(network) => network.is_everything(),
-            Self::Tag(_) => self.covers(&Self::Tag(crate::model::gateway::INTERNET_TAG.to_owned())),
-        }
-    }
-
     /// The family of a network; `None` for a service tag.
     fn is_ipv6(&self) -> Option<bool> {
         match self {
@@ -366,9 +389,23 @@ impl LoadBalancer {
     }
 }
 
-fn piece_of(what: &str, id: &ResourceId) -> Piece {
-    let name = id.name().to_owned();
-    if what == "network interface" { Piece::Interface(name) } else { Piece::SecurityGroup(name) }
+/// The first group before `rule`'s machine and the rule in it that lets everybody in, where every group does.
+fn open_door(state: &GatewayState, rule: &NatRule) -> Option<(String, String)> {
+    let interface = state.interface(&rule.network_interface)?;
+    let source = Source::Tag(INTERNET_TAG.to_owned());
+    let visit = Visit {
+        source: &source,
+        protocol: rule.protocol,
+        port: rule.backend_port,
+        machine: interface.primary().and_then(|one| one.address),
+    };
+    let open = |id: &ResourceId| {
+        let by = decides(&state.group(id)?.rules, visit).filter(|by| by.allow)?;
+        Some((id.name().to_owned(), by.name.clone()))
+    };
+    let groups = interface.group.iter().chain(state.subnet_group(interface));
+    let doors: Option<Vec<(String, String)>> = groups.map(open).collect();
+    doors?.into_iter().next()
 }
 
 /// Azure writes a region as `westeurope` and as `West Europe`.

@@ -136,6 +136,18 @@ impl GatewayChange {
         }
     }
 
+    /// The resource that is written, whole or in part.
+    #[must_use]
+    pub fn whole(&self) -> &ResourceId {
+        match &self.part {
+            Part::LoadBalancer(change) => &change.id,
+            Part::NatRule(change) => &change.load_balancer,
+            Part::SecurityGroup(change) => &change.id,
+            Part::SecurityRule(change) => &change.group,
+            Part::Interface(change) => &change.held.id,
+        }
+    }
+
     /// What it concerns.
     #[must_use]
     pub fn piece(&self) -> Piece {

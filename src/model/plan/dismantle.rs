@@ -8,8 +8,8 @@ use super::{
     GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Part, SecurityGroupChange,
     SecurityRuleChange,
 };
-use crate::model::endpoint::Endpoint;
-use crate::model::gateway::{GatewayState, LoadBalancer, SecurityGroup, marked, prefix};
+use crate::model::endpoint::{Endpoint, Intent};
+use crate::model::gateway::{GatewayState, LoadBalancer, SecurityGroup, SecurityRule, is_marked};
 use crate::model::record::Owner;
 use crate::model::resource_id::ResourceId;
 use crate::model::state::Seen;
@@ -24,120 +24,142 @@ impl<'p> Planner<'p> {
         }
         let Site { gateway, state, .. } = self.site(endpoint)?;
         let owner = self.desired.owner.clone();
-        let ours = |name: &str| name.starts_with(&prefix(&owner));
-        let reason = || "its endpoint is taken down".to_owned();
-        let doomed = self.doomed(endpoint, state);
+        let ours = |name: &str| is_marked(&owner, name);
+        let doomed = self.doomed(state);
         let mut left: Vec<usize> = settled.to_vec();
         for interface in state.interfaces.values().filter_map(Seen::present) {
-            let all: BTreeSet<ResourceId> =
-                interface.configurations.iter().flat_map(|one| one.pools.clone()).collect();
-            let leave: BTreeSet<ResourceId> = all
-                .into_iter()
+            let leave: BTreeSet<ResourceId> = (interface.configurations.iter())
+                .flat_map(|one| &one.pools)
                 .filter(|pool| pool.whole() == gateway.load_balancer && ours(pool.name()))
+                .cloned()
                 .collect();
-            let made = interface.group.as_ref().is_some_and(|group| doomed.contains(group));
-            let group = if made { GroupChange::Cleared } else { GroupChange::Kept };
-            if !leave.is_empty() || made {
-                let change = InterfaceChange { held: interface.clone(), join: [].into(), leave, group };
-                left.push(self.build(&endpoint.name, Part::Interface(change), settled.to_vec(), reason()));
-            }
-        }
-        let wanted: BTreeSet<String> =
-            gateway.nat_rules.iter().map(|rule| marked(&owner, &rule.name)).collect();
-        for group in state.groups.values().filter_map(Seen::present) {
-            if doomed.contains(&group.id) {
-                let change = SecurityGroupChange {
-                    id: group.id.clone(),
-                    location: group.location.clone(),
-                    held: Some(group.clone()),
-                };
-                self.build(&endpoint.name, Part::SecurityGroup(change), left.clone(), reason());
+            let group = interface.group.as_ref().filter(|group| doomed.contains(*group));
+            if leave.is_empty() && group.is_none() {
                 continue;
             }
-            for rule in group.rules.iter().filter(|rule| wanted.contains(&rule.name)) {
-                let change =
-                    SecurityRuleChange { group: group.id.clone(), held: Some(rule.clone()), wanted: None };
-                self.build(&endpoint.name, Part::SecurityRule(change), left.clone(), reason());
+            let becomes = if group.is_some() { GroupChange::Cleared } else { GroupChange::Kept };
+            let change = InterfaceChange { held: interface.clone(), join: [].into(), leave, group: becomes };
+            let step =
+                self.build(&endpoint.name, Part::Interface(change), settled.to_vec(), TAKEN_DOWN.into());
+            left.push(step);
+            if let Some(group) = group {
+                let cleared = self.shared.cleared.entry(group.clone()).or_default();
+                cleared.insert(interface.id.clone(), step);
             }
         }
+        self.close(endpoint, state, &doomed, &left);
         let Some(balancer) = state.load_balancer.present() else { return Some(left) };
-        if balancer.goes(&owner, endpoint) {
+        if balancer.goes(&owner) {
             let change = LoadBalancerChange { delete: true, ..unchanged(balancer) };
-            return Some(vec![self.build(&endpoint.name, Part::LoadBalancer(change), left, reason())]);
+            let part = Part::LoadBalancer(change);
+            return Some(vec![self.build(&endpoint.name, part, left, TAKEN_DOWN.into())]);
         }
-        let frontend =
-            balancer.frontends.iter().find(|held| held.name == marked(&owner, endpoint.name.as_str()));
-        let mut gone = left;
-        let settled_and_left = gone.clone();
+        let mut gone = left.clone();
         for rule in balancer.nat_rules.iter().filter(|rule| ours(&rule.name)) {
             let change =
                 NatRuleChange { load_balancer: balancer.id.clone(), held: Some(rule.clone()), wanted: None };
-            gone.push(self.build(&endpoint.name, Part::NatRule(change), settled_and_left.clone(), reason()));
+            gone.push(self.build(&endpoint.name, Part::NatRule(change), left.clone(), TAKEN_DOWN.into()));
         }
-        let pools: Vec<String> =
-            balancer.pools.iter().map(|pool| pool.name.clone()).filter(|name| ours(name)).collect();
-        let frontends: Vec<String> = frontend.into_iter().map(|held| held.name.clone()).collect();
-        if pools.is_empty() && frontends.is_empty() {
+        let pools = balancer.pools.iter().map(|pool| pool.name.clone()).filter(|name| ours(name));
+        let frontends = balancer.frontends.iter().map(|held| held.name.clone()).filter(|name| ours(name));
+        let change = LoadBalancerChange {
+            without_frontends: frontends.collect(),
+            without_pools: pools.collect(),
+            ..unchanged(balancer)
+        };
+        if change.without_pools.is_empty() && change.without_frontends.is_empty() {
             return Some(gone);
         }
-        let change =
-            LoadBalancerChange { without_frontends: frontends, without_pools: pools, ..unchanged(balancer) };
-        Some(vec![self.build(&endpoint.name, Part::LoadBalancer(change), gone, reason())])
+        Some(vec![self.build(&endpoint.name, Part::LoadBalancer(change), gone, TAKEN_DOWN.into())])
     }
 
-    /// Whether anything of ours is left of `endpoint`'s gateway, as far as that was read.
-    pub(super) fn has_remains(&self, endpoint: &Endpoint) -> bool {
+    /// Takes away the security rules of `endpoint`, or their whole group where it goes, after `left`.
+    fn close(
+        &mut self,
+        endpoint: &'p Endpoint,
+        state: &'p GatewayState,
+        doomed: &BTreeSet<ResourceId>,
+        left: &[usize],
+    ) {
+        for group in state.groups.values().filter_map(Seen::present) {
+            if !doomed.contains(&group.id) {
+                let rules: Vec<&SecurityRule> = self.own_rules(endpoint, group);
+                for rule in rules {
+                    let change = SecurityRuleChange {
+                        group: group.id.clone(),
+                        held: Some(rule.clone()),
+                        wanted: None,
+                    };
+                    self.build(&endpoint.name, Part::SecurityRule(change), left.to_vec(), TAKEN_DOWN.into());
+                }
+                continue;
+            }
+            // It goes with the last of the endpoints that share it.
+            let cleared = self.shared.cleared.get(&group.id);
+            let steps: Option<Vec<usize>> =
+                group.users.iter().map(|user| cleared.and_then(|steps| steps.get(user)).copied()).collect();
+            let Some(steps) = steps.filter(|_| !self.shared.gone.contains(&group.id)) else { continue };
+            let mut after: Vec<usize> = left.iter().copied().chain(steps).collect();
+            after.sort_unstable();
+            after.dedup();
+            let change = SecurityGroupChange {
+                id: group.id.clone(),
+                location: group.location.clone(),
+                held: Some(group.clone()),
+            };
+            self.build(&endpoint.name, Part::SecurityGroup(change), after, TAKEN_DOWN.into());
+            self.shared.gone.insert(group.id.clone());
+        }
+    }
+
+    /// The rules in `group` that go with `endpoint`: its own, and those that nothing wants.
+    fn own_rules(&mut self, endpoint: &Endpoint, group: &'p SecurityGroup) -> Vec<&'p SecurityRule> {
         let owner = &self.desired.owner;
-        let Some(gateway) = &endpoint.gateway else { return false };
-        let Some(state) =
-            self.observed.endpoints.get(&endpoint.name).and_then(|state| state.gateway.as_ref())
-        else {
-            return true;
+        let wanted = self.admitted(&group.id, |other| other.name == endpoint.name);
+        let own = |rule: &&SecurityRule| {
+            is_marked(owner, &rule.name) && wanted.contains(&rule.name.to_ascii_lowercase())
         };
-        let ours = |name: &str| name.starts_with(&prefix(owner));
-        let wanted: BTreeSet<String> =
-            gateway.nat_rules.iter().map(|rule| marked(owner, &rule.name)).collect();
-        let in_balancer = state.load_balancer.present().is_some_and(|held| {
-            held.goes(owner, endpoint)
-                || held.nat_rules.iter().any(|rule| ours(&rule.name))
-                || held.pools.iter().any(|pool| ours(&pool.name))
-                || held.frontends.iter().any(|held| held.name == marked(owner, endpoint.name.as_str()))
-        });
-        let mut groups = state.groups.values().filter_map(Seen::present);
-        state.unread().is_some()
-            || in_balancer
-            || !self.doomed(endpoint, state).is_empty()
-            || groups.any(|group| group.rules.iter().any(|rule| wanted.contains(&rule.name)))
+        let mut rules: Vec<&SecurityRule> = group.rules.iter().filter(own).collect();
+        if self.desired.prune && self.shared.pruned.insert(group.id.clone()) {
+            rules.extend(self.stray_security_rules(group));
+        }
+        rules
     }
 
-    /// The security groups that go with the endpoint: ours, with nothing of others in them or in front of them.
-    fn doomed(&self, endpoint: &Endpoint, state: &GatewayState) -> BTreeSet<ResourceId> {
-        let owner = &self.desired.owner;
-        let needed: BTreeSet<&ResourceId> = (self.desired.endpoints.values())
-            .filter(|other| other.name != endpoint.name)
-            .filter_map(|other| other.gateway.as_ref())
-            .flat_map(|gateway| &gateway.nat_rules)
-            .filter_map(|rule| Some(&rule.access.as_ref()?.network_security_group))
+    /// The security groups that go: ours, with nothing in them or in front of them but what goes as well.
+    fn doomed(&self, state: &GatewayState) -> BTreeSet<ResourceId> {
+        let leaving = |endpoint: &&Endpoint| endpoint.intent == Intent::Remove;
+        let interfaces: BTreeSet<&ResourceId> = (self.desired.endpoints.values().filter(leaving))
+            .filter_map(|endpoint| self.observed.endpoints.get(&endpoint.name)?.gateway.as_ref())
+            .flat_map(|state| state.interfaces.keys())
             .collect();
-        let alone = |group: &&SecurityGroup| {
-            group.mark.as_ref() == Some(owner)
-                && !needed.contains(&group.id)
-                && group.foreign(owner).next().is_none()
-                && group.users.iter().all(|user| state.interfaces.contains_key(user))
+        let goes = |group: &&SecurityGroup| {
+            let theirs = self.admitted(&group.id, |endpoint| leaving(&endpoint));
+            let strays: Vec<&SecurityRule> = self.stray_security_rules(group).collect();
+            let goes = |rule: &SecurityRule| {
+                theirs.contains(&rule.name.to_ascii_lowercase())
+                    || (self.desired.prune && strays.contains(&rule))
+            };
+            group.mark.as_ref() == Some(&self.desired.owner)
+                && self.admitted(&group.id, |endpoint| !leaving(&endpoint)).is_empty()
+                && group.rules.iter().all(goes)
+                && group.users.iter().all(|user| interfaces.contains(user))
         };
-        state.groups.values().filter_map(Seen::present).filter(alone).map(|group| group.id.clone()).collect()
+        state.groups.values().filter_map(Seen::present).filter(goes).map(|group| group.id.clone()).collect()
     }
 }
 
 impl LoadBalancer {
-    /// Whether it goes with `endpoint`: it is `owner`'s, and nothing of others is in it.
-    fn goes(&self, owner: &Owner, endpoint: &Endpoint) -> bool {
-        let ours = |name: &str| name.starts_with(&prefix(owner));
+    /// Whether it goes with its endpoint: it is `owner`'s, and nothing of others is in it.
+    fn goes(&self, owner: &Owner) -> bool {
+        let ours = |name: &str| is_marked(owner, name);
         self.mark.as_ref() == Some(owner)
             && self.nat_rules.iter().all(|rule| ours(&rule.name))
             && self.pools.iter().all(|pool| ours(&pool.name))
             && self.other_ports.is_empty()
             && self.outbound.is_empty()
-            && self.frontends.iter().all(|held| held.name == marked(owner, endpoint.name.as_str()))
+            && self.frontends.iter().all(|held| ours(&held.name))
     }
 }
+
+const TAKEN_DOWN: &str = "its endpoint is taken down";

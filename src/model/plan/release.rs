@@ -182,12 +182,17 @@ impl<'p> Planner<'p> {
                 Some(held) => format!("its label {held} becomes {}", endpoint.public_ip.label),
                 None => format!("it gets the label {}", endpoint.public_ip.label),
             };
-            let after = if delete { self.dismantle(endpoint, &settled) } else { Some(settled) };
-            let Some(after) = after else {
+            let begun = self.plan.steps.len();
+            let after = if delete { self.dismantle(endpoint, &settled) } else { Some(Vec::new()) };
+            let Some(mut after) = after else {
+                self.plan.steps.truncate(begun - settled.len());
                 let subject = Subject::PublicIp(endpoint.name.clone());
                 self.block(subject, "what stands behind it to be taken down", false);
                 continue;
             };
+            after.extend(settled);
+            after.sort_unstable();
+            after.dedup();
             let change = NetworkChange::of(endpoint, ip, delete);
             self.step(Some(&endpoint.name), Action::Network(Box::new(change)), after, reason);
         }
@@ -195,13 +200,23 @@ impl<'p> Planner<'p> {
 
     /// Takes down the gateway of a public IP that stays, or is gone.
     fn abandon(&mut self, endpoint: &'p Endpoint) {
-        if !self.has_remains(endpoint) {
-            return;
-        }
         let names = self.followers_of(&endpoint.name);
+        let stays = |(key, _): &&Follower<'_>| {
+            self.unreadable(key).is_some()
+                || (self.ours(key).next().is_some() && !self.written.contains_key(*key))
+        };
+        if let Some((key, _)) = names.iter().find(stays) {
+            let waits_for = format!("{key} to leave it, before what stands behind it goes");
+            return self.block(Subject::PublicIp(endpoint.name.clone()), &waits_for, false);
+        }
         let settled: Vec<usize> =
             names.into_iter().filter_map(|(key, _)| self.settle(endpoint, key)).collect();
+        let begun = self.plan.steps.len();
         self.dismantle(endpoint, &settled);
+        if self.plan.steps.len() == begun {
+            // Nothing goes, so nothing waits.
+            self.plan.steps.truncate(begun - settled.len());
+        }
     }
 
     /// Whether `key` points at `ip`'s label and nothing planned changes that.

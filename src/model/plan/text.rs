@@ -168,7 +168,9 @@ impl fmt::Display for Subject {
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// `count` of what is called `what` in the singular.
+#[must_use]
+pub fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
 }

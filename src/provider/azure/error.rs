@@ -150,12 +150,17 @@ impl Refusal {
         by_code().or_else(by_message)
     }
 
-    /// The action and the scope that `AuthorizationFailed` names.
+    /// The action and the scope that `AuthorizationFailed` or `LinkedAuthorizationFailed` names as missing.
     fn missing_permission(&self) -> Option<(&str, &str)> {
         let faults = self.fault.innermost_first();
         let text = faults.iter().find(|fault| fault.code.ends_with("AuthorizationFailed"))?.message.as_str();
-        let quoted = |after: &str| text.split_once(after)?.1.split_once('\'').map(|(inside, _)| inside);
-        Some((quoted("perform action '")?, quoted("over scope '").or_else(|| quoted("scope '"))?))
+        // Where a reference was refused, the action that is granted is told first.
+        let text = text.split_once("does not have").map_or(text, |(_, lacks)| lacks);
+        let quoted = |after: &[&str]| {
+            let rest = after.iter().find_map(|after| Some(text.split_once(after)?.1))?;
+            rest.split_once('\'').map(|(inside, _)| inside)
+        };
+        Some((quoted(&["perform action '", "perform action(s) '"])?, quoted(&["scope '", "scope(s) '"])?))
     }
 }
 

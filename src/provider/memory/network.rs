@@ -6,8 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use super::gateway::{Outcome, Resources};
 use super::{Fault, Faults, Operation, struck, unread};
 use crate::model::endpoint::{Allocation, Endpoint, Provisioning, PublicIp, PublicIpSpec};
+use crate::model::gateway::{GatewayState, LoadBalancer, NetworkInterface, SecurityGroup, Subnet};
 use crate::model::name::{DnsLabel, Fqdn};
 use crate::model::plan::{GatewayChange, NetworkChange};
 use crate::model::record::{Owner, Version};
@@ -27,6 +29,8 @@ struct State {
     held: BTreeMap<(String, String), PublicIp>,
     /// Labels that others hold, each in its region.
     taken: BTreeSet<(DnsLabel, String)>,
+    /// What stands behind public IPs.
+    behind: Resources,
     writes: u64,
     faults: Faults,
 }
@@ -50,6 +54,51 @@ impl MemoryNetwork {
         self.state().held.get(&place(resource_group, name)).cloned()
     }
 
+    /// Puts a load balancer there as somebody else would. Its pools' members are those that say so themselves.
+    pub fn put_load_balancer(&self, held: LoadBalancer) {
+        let mut state = self.state();
+        let version = state.version();
+        state.behind.balancers.insert(held.id.clone(), LoadBalancer { version, ..held });
+        state.attach();
+    }
+
+    /// Puts a network interface there as somebody else would.
+    pub fn put_interface(&self, held: NetworkInterface) {
+        let mut state = self.state();
+        let version = state.version();
+        state.behind.interfaces.insert(held.id.clone(), NetworkInterface { version, ..held });
+    }
+
+    /// Puts a subnet there as somebody else would.
+    pub fn put_subnet(&self, id: ResourceId, held: Subnet) {
+        self.state().behind.subnets.insert(id, held);
+    }
+
+    /// Puts a security group there as somebody else would. Its users are those that say so themselves.
+    pub fn put_group(&self, held: SecurityGroup) {
+        let mut state = self.state();
+        let version = state.version();
+        state.behind.groups.insert(held.id.clone(), SecurityGroup { version, ..held });
+    }
+
+    /// The load balancer that really stands there.
+    #[must_use]
+    pub fn load_balancer(&self, id: &ResourceId) -> Option<LoadBalancer> {
+        self.state().behind.balancer(id)
+    }
+
+    /// The network interface that really stands there.
+    #[must_use]
+    pub fn interface(&self, id: &ResourceId) -> Option<NetworkInterface> {
+        self.state().behind.interfaces.get(id).cloned()
+    }
+
+    /// The security group that really stands there.
+    #[must_use]
+    pub fn group(&self, id: &ResourceId) -> Option<SecurityGroup> {
+        self.state().behind.group(id)
+    }
+
     /// Gives `label` in `location` to a stranger.
     pub fn take(&self, label: DnsLabel, location: &str) {
         self.state().taken.insert((label, location.to_ascii_lowercase()));
@@ -60,7 +109,7 @@ impl MemoryNetwork {
         self.state().faults.0.push((operation, fault));
     }
 
-    /// How many public IPs were written or removed so far, by whomever.
+    /// How many resources were written or removed so far, by whomever.
     #[must_use]
     pub fn writes(&self) -> u64 {
         self.state().writes
@@ -89,6 +138,33 @@ impl State {
             LabelHolder::Stranger
         } else {
             LabelHolder::Nobody
+        }
+    }
+
+    fn build(&mut self, owner: &Owner, change: &GatewayChange) -> Result<(), Error> {
+        let public_ips = (self.held.values())
+            .map(|ip| (ResourceId::new(ip.id.as_str()), ip.attached_to.as_deref().map(ResourceId::new)))
+            .collect();
+        let version = Version(format!("v{}", self.writes + 1));
+        let outcome = self.behind.build(owner, change, &public_ips, &version);
+        match outcome.map_err(|kind| Error::new(kind, "write", change.piece().to_string()))? {
+            Outcome::Stands => {}
+            Outcome::Written(behind) => {
+                self.behind = *behind;
+                self.writes += 1;
+                self.attach();
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells every public IP which load balancer it stands in front of.
+    fn attach(&mut self) {
+        for ip in self.held.values_mut() {
+            let own = ResourceId::new(ip.id.as_str());
+            let front = self.behind.balancers.values().find(|held| held.frontend_of(&own).is_some());
+            let before = ip.attached_to.as_deref().filter(|user| !user.contains("/loadBalancers/"));
+            ip.attached_to = front.map(|held| held.id.to_string()).or_else(|| before.map(str::to_owned));
         }
     }
 
@@ -138,8 +214,14 @@ impl NetworkProvider for MemoryNetwork {
             let reason = unread(fault, "read", endpoint.public_ip.name.clone()).to_string();
             return EndpointState {
                 public_ip: Seen::Unknown(reason.clone()),
-                label: Seen::Unknown(reason),
-                gateway: None,
+                label: Seen::Unknown(reason.clone()),
+                gateway: endpoint.gateway.as_ref().map(|_| GatewayState {
+                    load_balancer: Seen::Unknown(reason),
+                    interfaces: BTreeMap::new(),
+                    subnets: BTreeMap::new(),
+                    groups: BTreeMap::new(),
+                    others: BTreeMap::new(),
+                }),
             };
         }
         let spec = &endpoint.public_ip;
@@ -148,7 +230,8 @@ impl NetworkProvider for MemoryNetwork {
             Some(ip) if ip.label.as_ref() == Some(&spec.label) => Seen::Absent,
             _ => Seen::Present(state.holder(spec)),
         };
-        EndpointState { public_ip: held.map_or(Seen::Absent, Seen::Present), label, gateway: None }
+        let gateway = endpoint.gateway.as_ref().map(|gateway| state.behind.observe(gateway));
+        EndpointState { public_ip: held.map_or(Seen::Absent, Seen::Present), label, gateway }
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
@@ -157,19 +240,29 @@ impl NetworkProvider for MemoryNetwork {
         let resource = format!("the public IP {}", change.spec.name);
         struck(fault, "write", &resource, || state.make(owner, change))
     }
-    async fn build(&self, _: &Owner, change: &GatewayChange) -> Result<(), Error> {
-        Err(Error::new(Kind::Rejected, "build", change.piece().to_string()))
+
+    async fn build(&self, owner: &Owner, change: &GatewayChange) -> Result<(), Error> {
+        let mut state = self.state();
+        let fault = state.faults.strike(&Operation::Build(change.endpoint.clone()));
+        struck(fault, "write", &change.piece().to_string(), || state.build(owner, change))
     }
 
-    async fn mapping(&self, _: &ResourceId, _: &ResourceId, rule: &str) -> Result<Option<Mapping>, Error> {
-        Err(Error::new(Kind::Rejected, "read", rule))
+    async fn mapping(
+        &self,
+        pool: &ResourceId,
+        machine: &ResourceId,
+        rule: &str,
+    ) -> Result<Option<Mapping>, Error> {
+        let found = self.state().behind.mapping(pool, machine, rule);
+        found.map_err(|kind| Error::new(kind, "read", format!("the ports of {}", pool.name())))
     }
 }
 
 fn created(spec: &PublicIpSpec, owner: &Owner, number: u64) -> PublicIp {
     let [.., high, low] = number.to_be_bytes();
     PublicIp {
-        id: format!("/resourceGroups/{}/publicIPAddresses/{}", spec.resource_group, spec.name),
+        id: ResourceId::network(SUBSCRIPTION, &spec.resource_group, "publicIPAddresses", &spec.name)
+            .to_string(),
         location: spec.location.clone(),
         sku: "Standard".into(),
         allocation: Allocation::Static,
@@ -194,3 +287,6 @@ fn fqdn(spec: &PublicIpSpec, ip: &PublicIp) -> Option<Fqdn> {
 fn place(resource_group: &str, name: &str) -> (String, String) {
     (resource_group.to_ascii_lowercase(), name.to_ascii_lowercase())
 }
+
+/// The subscription that everything in memory is in.
+pub const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";

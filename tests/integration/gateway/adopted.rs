@@ -24,7 +24,7 @@ fn rdp_only(cloud: &Cloud) {
 }
 
 /// Everything of the guide, made by a person: rules of version 1, a group that lets the office in, names of their own.
-fn by_hand(control: &Control, version: u8) {
+pub(super) fn by_hand(control: &Control, version: u8) {
     let ip = json!({"location": "westeurope", "sku": {"name": "Standard"}, "tags": {"made-by": "hand"},
         "properties": {"publicIPAllocationMethod": "Static", "dnsSettings": {"domainNameLabel": "contoso-jump"}}});
     control.put_resource("publicIPAddresses/pip-jump", &ip).unwrap();

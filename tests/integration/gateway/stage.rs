@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cnamed::sandbox::{AZURE_IDENTITY, Control, LoggedRequest};
+use cnamed::sandbox::{AZURE_IDENTITY, Control, LoggedRequest, Options};
 use serde_json::{Value, json};
 
 use crate::support::Cloud;
@@ -25,7 +25,16 @@ pub(crate) fn reference(path: &str) -> Value {
 
 /// A cloud whose configuration has the gateway, and nothing yet but the machine.
 pub(crate) async fn bare() -> Cloud {
-    let cloud = Cloud::with(|options| options.gateway = true).await;
+    with(|_| {}).await
+}
+
+/// [`bare`], with more options.
+pub(crate) async fn with(options: impl FnOnce(&mut Options)) -> Cloud {
+    let cloud = Cloud::with(|chosen| {
+        chosen.gateway = true;
+        options(chosen);
+    });
+    let cloud = cloud.await;
     cloud.replace("[verify]", "[verify]\ntimeout = \"2s\"");
     let control = cloud.sandbox.control();
     // What Azure fills in at the first write is there from the start.
@@ -45,7 +54,7 @@ pub(crate) async fn crowded() -> Cloud {
 }
 
 /// A public IP that nothing of ours uses.
-fn put_address(control: &Control, name: &str, team: &str) {
+pub(crate) fn put_address(control: &Control, name: &str, team: &str) {
     let ip = json!({"location": "westeurope", "sku": {"name": "Standard"}, "tags": {"team": team},
         "properties": {"publicIPAllocationMethod": "Static"}});
     control.put_resource(&format!("publicIPAddresses/{name}"), &ip).unwrap();

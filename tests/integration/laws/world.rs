@@ -13,6 +13,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::site::{Site, groups, install, site};
+
 /// What is wanted and what is seen.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -52,6 +54,10 @@ pub(crate) fn owner(text: &str) -> Owner {
 
 pub(crate) fn ttl(seconds: u32) -> Ttl {
     Ttl::new(seconds).unwrap()
+}
+
+pub(crate) fn version(text: &str) -> Version {
+    Version(text.into())
 }
 
 pub(crate) fn key(name: &str, account: &str) -> RecordKey {
@@ -168,13 +174,20 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
             World { desired, observed }
         },
     );
-    (worlds, any::<bool>()).prop_map(|(world, calm)| if calm { calmed(world) } else { world })
+    let sites = (vec(site(), 2), groups());
+    (worlds, any::<bool>(), sites).prop_map(|(world, calm, (sites, groups))| {
+        let mut world = if calm { calmed(world) } else { world };
+        let sites = if calm { sites.into_iter().map(|site| site.map(Site::calmed)).collect() } else { sites };
+        install(&mut world.desired, &mut world.observed, sites, groups);
+        world
+    })
 }
 
 /// The same world with little in it that the guard would refuse, so that what it lets through is put to the test.
 fn calmed(mut world: World) -> World {
     let World { desired, observed } = &mut world;
     desired.consents.relabel = true;
+    desired.consents.internet = true;
     desired.consents.deletes = true;
     desired.endpoints.values_mut().for_each(|endpoint| endpoint.public_ip.label_scope = None);
     desired.records.retain(|key, _| key.name.as_str() != "b.example.org");

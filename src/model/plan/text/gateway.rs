@@ -50,13 +50,13 @@ impl fmt::Display for LoadBalancerChange {
         let mut parts = Vec::new();
         for frontend in &self.frontends {
             let on = frontend.public_ip.as_ref().map_or("nothing", |ip| ip.name());
-            parts.push(format!("frontend {} on {on}", frontend.name));
+            parts.push(format!("with the frontend {} on {on}", frontend.name));
         }
-        parts.extend(self.pools.iter().map(|pool| format!("pool {pool}")));
+        parts.extend(self.pools.iter().map(|pool| format!("with the pool {pool}")));
         parts.extend(self.without_frontends.iter().map(|name| format!("without the frontend {name}")));
         parts.extend(self.without_pools.iter().map(|name| format!("without the pool {name}")));
         if self.held.is_none() {
-            write!(f, "Standard load balancer in {}: ", self.location)?;
+            write!(f, "Standard load balancer in {}, ", self.location)?;
         }
         match parts.as_slice() {
             [] => f.write_str("the same, written again"),
@@ -71,11 +71,11 @@ impl fmt::Display for HeldNatRule {
             Some(protocol) => write!(f, "{protocol} ")?,
             None => f.write_str("every protocol, ")?,
         }
-        write!(f, "{} of {} to {}", self.ports, self.frontend.name(), self.backend_port)?;
+        write!(f, "{} on the frontend {} leads to {}", self.ports, self.frontend.name(), self.backend_port)?;
         match (&self.pool, &self.target) {
-            (Some(pool), _) => write!(f, " in {}", pool.name()),
-            (None, Some(target)) => write!(f, " on {}", target.whole().name()),
-            (None, None) => f.write_str(" nowhere"),
+            (Some(pool), _) => write!(f, " in the pool {}", pool.name()),
+            (None, Some(target)) => write!(f, " of {}", target.whole().name()),
+            (None, None) => f.write_str(" of nothing"),
         }
     }
 }
@@ -94,12 +94,13 @@ impl fmt::Display for SecurityRule {
 
 impl fmt::Display for InterfaceChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts: Vec<String> = self.join.iter().map(|pool| format!("in {}", pool.name())).collect();
-        parts.extend(self.leave.iter().map(|pool| format!("out of {}", pool.name())));
+        let mut parts: Vec<String> =
+            self.join.iter().map(|pool| format!("joins the pool {}", pool.name())).collect();
+        parts.extend(self.leave.iter().map(|pool| format!("leaves the pool {}", pool.name())));
         match &self.group {
             GroupChange::Kept => {}
-            GroupChange::Set(group) => parts.push(format!("behind {}", group.name())),
-            GroupChange::Cleared => parts.push("without a security group".into()),
+            GroupChange::Set(group) => parts.push(format!("gets the security group {}", group.name())),
+            GroupChange::Cleared => parts.push("loses its security group".into()),
         }
         f.write_str(&parts.join(", "))
     }

@@ -168,3 +168,20 @@ fn hostile_nesting_ends() {
     }
     assert!(refused(400, &body).to_string().len() < 100);
 }
+
+#[test]
+fn a_reference_that_was_refused_is_told_by_the_action_that_is_missing() {
+    let message = "The client 'c' with object id 'o' has permission to perform action \
+                   'Microsoft.Network/networkInterfaces/write' on scope '/nic'; however, it does not have permission to \
+                   perform action(s) 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s) \
+                   '/vnet/subnets/default' (respectively) or the linked scope(s) are invalid.";
+    let body = serde_json::json!({"error": {"code": "LinkedAuthorizationFailed", "message": message}});
+    let error = refused(403, &body.to_string()).into_error("update", "vm-jump-nic");
+    let step = error.next_step().unwrap();
+    assert!(
+        step.starts_with(
+            "grant \"Microsoft.Network/virtualNetworks/subnets/join/action\" on /vnet/subnets/default"
+        ),
+        "{step}"
+    );
+}

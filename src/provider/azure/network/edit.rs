@@ -181,10 +181,22 @@ pub(super) fn settable_parts(resource: &Value) -> Value {
     body
 }
 
-/// A pool also lists the addresses of its network interfaces, which follow from those.
+/// A pool also lists the addresses of its network interfaces, which follow from those: an entry that says nothing else
+/// is left out, and of the others what Azure alone sets.
 fn derived(pool: &mut Map<String, Value>) {
     let Some(Value::Array(mut addresses)) = pool.remove(ADDRESSES) else { return };
-    addresses.retain(|address| at(address, &["properties", "networkInterfaceIPConfiguration"]).is_none());
+    addresses.retain(|address| {
+        let said = |key: &&str| at(address, &["properties", key]).is_some_and(|value| !value.is_null());
+        SETTABLE_ADDRESS.iter().any(|key| said(&key)) || at(address, &["properties", BY_INTERFACE]).is_none()
+    });
+    for address in &mut addresses {
+        let Some(members) = address.as_object_mut() else { continue };
+        members.remove("etag");
+        members.remove("type");
+        if let Some(inner) = members.get_mut("properties").and_then(Value::as_object_mut) {
+            inner.retain(|key, _| !READ_ONLY_ADDRESS.contains(&key.as_str()));
+        }
+    }
     if !addresses.is_empty() {
         pool.insert(ADDRESSES.to_owned(), addresses.into());
     }
@@ -207,6 +219,11 @@ fn is_called(entry: &Value, name: &str) -> bool {
 
 const MEMBERSHIPS: &str = "loadBalancerBackendAddressPools";
 const ADDRESSES: &str = "loadBalancerBackendAddresses";
+const BY_INTERFACE: &str = "networkInterfaceIPConfiguration";
+/// What can be set of an address in a pool (loadBalancer.json).
+const SETTABLE_ADDRESS: [&str; 5] =
+    ["ipAddress", "virtualNetwork", "subnet", "loadBalancerFrontendIPConfiguration", "adminState"];
+const READ_ONLY_ADDRESS: [&str; 3] = [BY_INTERFACE, "inboundNatRulesPortMapping", "provisioningState"];
 const GROUP: &str = "networkSecurityGroup";
 
 /// Members that Azure has in two forms, of which one counts (networkSecurityGroup.json, loadBalancer.json).

@@ -28,8 +28,11 @@ impl AzureNetwork {
     /// Everything that `endpoint`'s gateway depends on, if it shall have one.
     pub(super) async fn gateway(&self, endpoint: &Endpoint) -> Option<GatewayState> {
         let gateway = endpoint.gateway.as_ref()?;
+        // What is named in another subscription is not read, since no credential has to reach it: the guard refuses it
+        // by its id.
+        let here = |id: &&ResourceId| id.subscription().eq_ignore_ascii_case(&self.arm.subscription);
         let wanted: BTreeSet<ResourceId> =
-            gateway.nat_rules.iter().map(|rule| rule.network_interface.clone()).collect();
+            gateway.nat_rules.iter().map(|rule| &rule.network_interface).filter(here).cloned().collect();
         let (load_balancer, mut interfaces) = futures::join!(
             self.seen(&gateway.load_balancer, parts::load_balancer),
             self.all_seen(wanted.clone(), parts::interface),
@@ -46,7 +49,7 @@ impl AzureNetwork {
         let configurations = || held().flat_map(|interface| &interface.configurations);
         let subnets = configurations().filter_map(|one| one.subnet.clone()).collect();
         let others = configurations()
-            .flat_map(|one| one.pools.iter().map(ResourceId::whole))
+            .flat_map(|one| one.pools.iter().chain(&one.nat_rules).map(ResourceId::whole))
             .filter(|other| *other != gateway.load_balancer)
             .collect();
         let (subnets, others) = futures::join!(
@@ -54,7 +57,7 @@ impl AzureNetwork {
             self.all_seen(others, parts::load_balancer)
         );
         let access = gateway.nat_rules.iter().filter_map(|rule| rule.access.as_ref());
-        let groups = (access.map(|access| access.network_security_group.clone()))
+        let groups = (access.map(|access| &access.network_security_group).filter(here).cloned())
             .chain(held().filter_map(|interface| interface.group.clone()))
             .chain(subnets.values().filter_map(Seen::present).filter_map(|subnet| subnet.group.clone()))
             .collect();
@@ -133,7 +136,8 @@ impl AzureNetwork {
             let foreign = held.nat_rules.iter().any(|rule| !ours(&rule.name))
                 || held.pools.iter().any(|pool| !ours(&pool.name))
                 || held.frontends.iter().any(|frontend| !ours(&frontend.name))
-                || !held.other_ports.is_empty();
+                || !held.other_ports.is_empty()
+                || !held.outbound.is_empty();
             if held.mark.as_ref() != Some(owner) || foreign {
                 return Err(Error::new(Kind::Stale, "delete", change.id.name()));
             }

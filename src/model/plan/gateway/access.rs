@@ -1,0 +1,156 @@
+//! Security groups and the rules in them: who gets in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Part, SecurityRuleChange, Site};
+use crate::model::endpoint::{Intent, Provisioning};
+use crate::model::gateway::fit::security_rule;
+use crate::model::gateway::{
+    Access, Gateway, GatewayState, NatRule, NetworkInterface, SecurityGroup, SecurityRule, marked,
+};
+use crate::model::plan::derive::Planner;
+use crate::model::plan::{GroupChange, SecurityGroupChange};
+use crate::model::resource_id::ResourceId;
+
+/// What several endpoints share, as far as this plan has come.
+#[derive(Default)]
+pub(in crate::model::plan) struct Shared {
+    /// The steps that make security groups.
+    groups: BTreeMap<ResourceId, usize>,
+    /// The priorities that this plan gives away.
+    priorities: BTreeMap<ResourceId, Vec<u16>>,
+    /// The priorities that this plan takes from rules, and the steps.
+    pub(super) freed: BTreeMap<(ResourceId, u16), usize>,
+    /// The security groups that were looked through for rules that nobody wants any more.
+    pub(in crate::model::plan) pruned: BTreeSet<ResourceId>,
+    /// The security groups that this plan takes away.
+    pub(in crate::model::plan) gone: BTreeSet<ResourceId>,
+    /// The steps that take network interfaces out of security groups that go.
+    pub(in crate::model::plan) cleared: BTreeMap<ResourceId, BTreeMap<ResourceId, usize>>,
+}
+
+impl<'p> Planner<'p> {
+    /// Lets in whom the NAT rules name.
+    pub(super) fn access(&mut self, site: &Site<'p>) -> Vec<usize> {
+        let rules = site.gateway.nat_rules.iter().filter_map(|rule| Some((rule, rule.access.as_ref()?)));
+        // Those with a choice make room for those without.
+        let (fixed, free): (Vec<_>, Vec<_>) = rules.partition(|(_, access)| access.priority.is_some());
+        free.into_iter().chain(fixed).flat_map(|(rule, access)| self.admit(site, rule, access)).collect()
+    }
+
+    /// The security group, and the rule in it.
+    fn admit(&mut self, site: &Site<'p>, rule: &'p NatRule, access: &'p Access) -> Vec<usize> {
+        let id = &access.network_security_group;
+        let endpoint = &site.endpoint.name;
+        let interface = site.state.interface(&rule.network_interface);
+        let owner = &self.desired.owner;
+        // What nothing wants is on its way out, and in nobody's way.
+        let held = site.state.group(id).map(|held| {
+            let mut held = held.clone();
+            if self.desired.prune {
+                let strays: Vec<&SecurityRule> = self.stray_security_rules(&held).collect();
+                let rules = held.rules.iter().filter(|rule| !strays.contains(rule)).cloned().collect();
+                held.rules = rules;
+            }
+            held
+        });
+        let held = held.as_ref();
+        let name = marked(owner, &rule.name);
+        let ours = held.and_then(|held| held.rule(&name));
+        if ours.is_none() && held.is_some_and(|held| held.serves(owner, access, rule, interface)) {
+            return Vec::new();
+        }
+        let mut steps = Vec::new();
+        if held.is_none() {
+            let step = match self.shared.groups.get(id) {
+                Some(step) => *step,
+                None => {
+                    let location = site.endpoint.public_ip.location.clone();
+                    let change = SecurityGroupChange { id: id.clone(), location, held: None };
+                    let reason = "does not exist yet".to_owned();
+                    let step = self.build(endpoint, Part::SecurityGroup(change), Vec::new(), reason);
+                    self.shared.groups.insert(id.clone(), step);
+                    step
+                }
+            };
+            steps.push(step);
+        }
+        let mut planned = self.reserved(id, rule);
+        planned.extend(self.shared.priorities.get(id).into_iter().flatten());
+        let empty;
+        let group = match held {
+            Some(held) => held,
+            None => {
+                empty = SecurityGroup::empty(id.clone());
+                &empty
+            }
+        };
+        // Without a place for it the guard refuses it, with what there is to say.
+        let Some(priority) = group.place(owner, access, rule, interface, &planned) else { return steps };
+        self.shared.priorities.entry(id.clone()).or_default().push(priority);
+        let mut wanted = security_rule(owner, access, rule, priority);
+        let failed = held.is_some_and(|held| held.provisioning == Provisioning::Failed);
+        let reason = match ours {
+            None => format!("lets {} clients in", rule.protocol),
+            Some(ours) => {
+                // Azure keeps the case that a name was made in.
+                wanted.name.clone_from(&ours.name);
+                match differences(ours, &wanted) {
+                    Some(differences) => differences,
+                    None if failed => "the last operation on its group failed".to_owned(),
+                    None => return steps,
+                }
+            }
+        };
+        let mut after = steps.clone();
+        after.extend(self.shared.freed.get(&(id.clone(), priority)));
+        let change = SecurityRuleChange { group: id.clone(), held: ours.cloned(), wanted: Some(wanted) };
+        let step = self.build(endpoint, Part::SecurityRule(change), after, reason);
+        if let Some(left) = ours.map(|ours| ours.priority).filter(|left| *left != priority) {
+            self.shared.freed.insert((id.clone(), left), step);
+        }
+        steps.push(step);
+        steps
+    }
+
+    /// The priorities of `group` that the configuration gives to other rules.
+    fn reserved(&self, group: &ResourceId, rule: &NatRule) -> Vec<u16> {
+        (self.desired.endpoints.values())
+            .filter(|endpoint| endpoint.intent == Intent::Hold)
+            .filter_map(|endpoint| endpoint.gateway.as_ref())
+            .flat_map(|gateway| &gateway.nat_rules)
+            .filter(|other| other.name != rule.name)
+            .filter_map(|other| other.access.as_ref())
+            .filter(|access| access.network_security_group == *group)
+            .filter_map(|access| access.priority)
+            .collect()
+    }
+}
+
+/// In what `held` is not as it shall be, in words.
+fn differences(held: &SecurityRule, wanted: &SecurityRule) -> Option<String> {
+    if held.says(wanted) {
+        return None;
+    }
+    let moved = SecurityRule { priority: wanted.priority, ..held.clone() };
+    Some(match held.allow {
+        _ if moved.says(wanted) => "its place is another".to_owned(),
+        true => "lets in others than it shall".to_owned(),
+        false => "keeps out whom it shall let in".to_owned(),
+    })
+}
+
+/// The security group that `interface` gets, where it and its subnet lack what its rules stand in.
+pub(in crate::model) fn grouping(
+    gateway: &Gateway,
+    state: &GatewayState,
+    interface: &NetworkInterface,
+) -> GroupChange {
+    let mut wanted = (gateway.nat_rules.iter())
+        .filter(|rule| rule.network_interface == interface.id)
+        .filter_map(|rule| Some(&rule.access.as_ref()?.network_security_group));
+    match wanted.find(|group| state.subnet_group(interface) != Some(*group)) {
+        Some(group) if interface.group.is_none() => GroupChange::Set(group.clone()),
+        _ => GroupChange::Kept,
+    }
+}

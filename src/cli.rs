@@ -6,6 +6,7 @@ mod args;
 mod compose;
 mod confirm;
 mod exit;
+mod fold;
 mod output;
 mod progress;
 mod render;

@@ -1,5 +1,5 @@
-//! `cnamed` keeps friendly names pointed at Azure: a public IP with its DNS label, and the CNAMEs on it in Azure DNS
-//! and Cloudflare.
+//! `cnamed` keeps friendly names pointed at Azure: a public IP with its DNS label, the gateway behind it that leads a
+//! high port to one machine, and the CNAMEs on it in Azure DNS and Cloudflare.
 //!
 //! # Layers
 //!
@@ -18,13 +18,15 @@
 //! # Modules
 //!
 //! - [`model`]: what is wanted, what was seen, and what follows: the plan, the guard that holds it against the
-//!   rules, and the verdict over what name servers say. Start with [`model::state::Seen`] and [`model::plan::Plan`].
+//!   rules, and the verdict over what name servers say. Start with [`model::state::Seen`] and [`model::plan::Plan`];
+//!   what stands behind a public IP is in [`model::gateway`], and what failed logons tell in [`model::threats`].
 //! - [`provider`]: the ports to what holds names and addresses; below it Azure, Cloudflare, an in-memory provider for
 //!   tests and previews, and the one transport policy that all of them share.
 //! - [`resolver`]: the port to DNS itself; below it hickory, asking each authoritative server without a cache.
 //! - [`probe`]: the port to the way in: whether the right service greets behind a port, by its own first words, which
 //!   [`model::greeting`] reads; below it TCP, directly or through a SOCKS5 proxy.
-//! - [`reconcile`]: one round through the ports: observe, plan, guard, apply, verify. One value describes it whole.
+//! - [`reconcile`]: one round through the ports: observe, plan, guard, apply, verify, and where it is asked for the walk
+//!   from each name to its port. One value describes it whole.
 //! - [`config`]: the file as written, and the configuration as used; every mistake at once.
 //! - [`cli`]: the commands, one file each, and the composition root.
 //! - [`telemetry`] writes the logs, and lets no library below us write any.

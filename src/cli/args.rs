@@ -127,7 +127,7 @@ pub(crate) enum Command {
 }
 
 /// `cnamed plan`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct PlanArgs {
     /// Keeps the plan in FILE, for `sync --plan FILE`.
     #[arg(long, value_name = "FILE")]
@@ -141,7 +141,7 @@ pub(crate) struct PlanArgs {
 }
 
 /// `cnamed sync`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct SyncArgs {
     /// Runs exactly the plan in FILE, as `plan --out` wrote it, or refuses.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "allow"])]

@@ -1,12 +1,15 @@
 //! Where text goes, and whether it has colour.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use terminal_size::{Height, Width, terminal_size_of};
 
 use super::args::{Colour, Format, Global};
 use super::exit::Exit;
+use super::fold::fold;
 
 /// Stdout for results, stderr for everything else.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +83,10 @@ impl Output {
 
     /// A result, for a person.
     pub(crate) fn text(&self, text: &str) {
-        let colour = self.choice(io::stdout().is_terminal());
-        write(&mut io::stdout().lock(), text, colour);
+        let stdout = io::stdout();
+        let colour = self.choice(stdout.is_terminal());
+        let columns = terminal_size_of(&stdout);
+        write(&mut stdout.lock(), &fitted(text, columns), colour);
     }
 
     /// A result, for a script.
@@ -107,7 +112,9 @@ impl Output {
     /// Something for the person at the terminal that is no result.
     pub(crate) fn aside(&self, text: &str) {
         if !self.quiet {
-            write(&mut io::stderr().lock(), text, self.colour_on_stderr());
+            let stderr = io::stderr();
+            let columns = terminal_size_of(&stderr);
+            write(&mut stderr.lock(), &fitted(text, columns), self.colour_on_stderr());
         }
     }
 
@@ -131,6 +138,14 @@ impl Output {
     }
 }
 
+/// `text` as wide as the terminal; as it is where there is none, since programs read lines.
+fn fitted(text: &str, terminal: Option<(Width, Height)>) -> Cow<'_, str> {
+    match terminal {
+        Some((Width(columns), _)) if columns >= NARROWEST => fold(text, columns.into()).into(),
+        _ => text.into(),
+    }
+}
+
 /// A closed pipe is the reader's decision, and no error of ours.
 fn write(stream: &mut impl Write, text: &str, colour: bool) {
     let _ = match colour {
@@ -139,3 +154,6 @@ fn write(stream: &mut impl Write, text: &str, colour: bool) {
     };
     let _ = stream.flush();
 }
+
+/// Terminals that tell less mean nothing by it, or have no room for columns.
+const NARROWEST: u16 = 40;

@@ -1,12 +1,15 @@
 //! A round in words: the outcome first, then what it rests on, then the next step.
 
-use super::output::Tone;
+mod chains;
+
+use super::exit::Exit;
+use super::output::{Output, Tone};
 use super::table::Table;
 use crate::model::guard::Cleared;
-use crate::model::plan::counted;
+use crate::model::plan::{Verb, counted};
 use crate::model::verify::Verdict;
 use crate::reconcile::round::{
-    Chain, ChangeOutcome, EndpointStatus, LinkState, Outcome, RecordReport, Round, SubjectKind,
+    ChangeOutcome, EndpointStatus, LinkState, Outcome, RecordReport, Round, SubjectKind,
 };
 
 /// A plan as a person reads it: what could not be read goes with it, since it holds things back.
@@ -16,6 +19,16 @@ pub(crate) fn preview(cleared: &Cleared, round: &Round) -> String {
         out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
     }
     out
+}
+
+/// Tells `round` in the format that was asked for, and gives what the command ends with.
+pub(crate) fn tell(told: &Round, output: &Output) -> Exit {
+    if output.is_json() {
+        let _ = output.json(told);
+    } else {
+        output.text(&round(told));
+    }
+    Exit::from(told.outcome)
 }
 
 /// `round` as a person reads it.
@@ -28,21 +41,9 @@ pub(crate) fn round(round: &Round) -> String {
     if round.chains.is_empty() {
         section(&mut out, "Records", &records(round));
     }
-    for chain in &round.chains {
-        let title = match chain.broken() {
-            None => format!("{} in {}: whole", chain.name, chain.account),
-            Some(link) => {
-                let what = if link.state == LinkState::Pending { "waits" } else { "first broken" };
-                format!("{} in {}: {what} at the {}", chain.name, chain.account, link.from)
-            }
-        };
-        section(&mut out, &title, &links(chain));
-        for line in &chain.connect {
-            out.push_str(&format!("  {} {line}\n", Tone::Faint.paint("connect:")));
-        }
-    }
+    out.push_str(&chains::render(round));
     section(&mut out, "Waiting", &waiting(round));
-    section(&mut out, "Left as it is", &notes(round));
+    section(&mut out, "Notes", &notes(round));
     for change in round.changes.iter().filter(|change| change.error.is_some()) {
         let error = change.error.as_deref().unwrap_or_default();
         let what = match change.outcome {
@@ -63,6 +64,10 @@ pub(crate) fn round(round: &Round) -> String {
         let next = "whatever was changed stands; look again with: cnamed status";
         out.push_str(&format!("\n{} {next}\n", Tone::Faint.paint("next:")));
     }
+    let made = |outcome| round.changes.iter().any(|change| change.outcome == outcome);
+    if round.outcome == Outcome::Pending && made(ChangeOutcome::Planned) && !made(ChangeOutcome::Applied) {
+        out.push_str(&format!("\n{} make it so with: cnamed sync\n", Tone::Faint.paint("next:")));
+    }
     for refusal in &round.refused {
         let place = place(refusal.kind, &refusal.name, refusal.account.as_ref().map(|a| a.as_str()));
         out.push_str(&problem(&format!("refused ({})", refusal.rule), &place, &refusal.reason));
@@ -82,16 +87,17 @@ fn headline(round: &Round) -> String {
         Outcome::InSync if total > 0 => (
             Tone::Good,
             "In sync",
-            format!("{}, and every authoritative server agrees", counted(total, "record")),
+            format!("{}, and every authoritative server agrees{}", counted(total, "record"), ways_in(round)),
         ),
         Outcome::InSync => (Tone::Good, "In sync", "nothing to do".to_owned()),
         Outcome::Changed if total > 0 => (
             Tone::Good,
             "Done",
             format!(
-                "{} made, and every authoritative server agrees on {}",
+                "{} made, and every authoritative server agrees on {}{}",
                 counted(applied, "change"),
-                counted(total, "record")
+                counted(total, "record"),
+                ways_in(round)
             ),
         ),
         Outcome::Changed => (Tone::Good, "Done", format!("{} made", counted(applied, "change"))),
@@ -136,6 +142,15 @@ fn headline(round: &Round) -> String {
         Outcome::Failed => (Tone::Bad, "Failed", "see below".to_owned()),
     };
     format!("{}: {rest}.", tone.paint(word))
+}
+
+/// The ports, where they were tried and all of them hold.
+fn ways_in(round: &Round) -> String {
+    match round.ways_in.len() {
+        0 => String::new(),
+        1 => "; 1 port leads to its service".to_owned(),
+        ports => format!("; {ports} ports lead to their services"),
+    }
 }
 
 fn section(out: &mut String, title: &str, table: &Table) {
@@ -184,6 +199,10 @@ fn changes(round: &Round) -> Table {
             (standing, Tone::Plain),
         ]);
         let why = match (&change.before, &change.after) {
+            // That it was not there goes without saying once it is.
+            (None, Some(_)) if change.outcome == ChangeOutcome::Applied && change.verb == Verb::Create => {
+                continue;
+            }
             (Some(before), Some(_)) => format!("was {before}: {}", change.reason),
             _ => change.reason.clone(),
         };
@@ -206,24 +225,6 @@ fn records(round: &Round) -> Table {
             (record.account.to_string(), Tone::Plain),
             (record.verdict.to_string(), tone),
             (evidence(record), Tone::Plain),
-        ]);
-    }
-    table
-}
-
-fn links(chain: &Chain) -> Table {
-    let mut table = Table::default();
-    for link in &chain.links {
-        let (state, tone) = match link.state {
-            LinkState::Whole => ("whole", Tone::Good),
-            LinkState::Pending => ("pending", Tone::Warn),
-            LinkState::Broken => ("broken", Tone::Bad),
-            LinkState::Unknown => ("unknown", Tone::Warn),
-        };
-        table.row([
-            (link.from.to_string(), Tone::Plain),
-            (state.to_owned(), tone),
-            (link.detail.clone(), Tone::Plain),
         ]);
     }
     table

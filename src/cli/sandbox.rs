@@ -31,7 +31,8 @@ pub(crate) async fn run(args: &SandboxArgs, output: &Output) -> Exit {
     } else {
         let config = config.display();
         output.text(&format!(
-            "{} on loopback, until you stop it with Ctrl-C.\n\n  cnamed --config {config} plan\n  cnamed --config {config} sync\n\nPlay the outside world at {}/control\n",
+            "{} on loopback, until you stop it with Ctrl-C.\n\n  export CNAMED_CONFIG={config}\n  cnamed plan\n  \
+             cnamed sync --verify\n  cnamed status\n  cnamed threats\n\nPlay the outside world at {}/control\n",
             Tone::Good.paint("A whole cloud is up"),
             sandbox.addresses().control,
         ));

@@ -1,4 +1,4 @@
-//! `cnamed status`: every chain, name → label → address, and the first link that is broken.
+//! `cnamed status`: every chain, name → label → address → port, and the first link that is broken.
 
 use super::args::{Global, StatusArgs};
 use super::compose::Composition;
@@ -8,23 +8,19 @@ use super::plan::narrowed;
 use super::progress::Progress;
 use super::render;
 use crate::model::state::Consents;
+use crate::reconcile::round::Round;
 
 pub(crate) async fn run(global: &Global, args: &StatusArgs, output: &Output) -> Exit {
-    let composition = match Composition::load(global, output) {
-        Ok(composition) => composition,
-        Err(exit) => return exit,
-    };
-    let desired = match narrowed(composition.desired(Consents::default()), args.only.as_deref(), output) {
-        Ok(desired) => desired,
-        Err(exit) => return exit,
-    };
-    let progress = Progress::new(output);
-    let round = composition.reconciler.status(&desired, &progress).await;
-    drop(progress);
-    if output.is_json() {
-        let _ = output.json(&round);
-    } else {
-        output.text(&render::round(&round));
+    match look(global, args, output).await {
+        Ok(round) => render::tell(&round, output),
+        Err(exit) => exit,
     }
-    Exit::from(round.outcome)
+}
+
+/// How things stand, not yet told; why it could not be looked at is.
+pub(super) async fn look(global: &Global, args: &StatusArgs, output: &Output) -> Result<Round, Exit> {
+    let composition = Composition::load(global, output)?;
+    let desired = narrowed(composition.desired(Consents::default()), args.only.as_deref(), output)?;
+    let progress = Progress::new(output);
+    Ok(composition.reconciler.status(&desired, &progress).await)
 }

@@ -11,53 +11,55 @@ use super::progress::Progress;
 use super::render;
 use crate::model::guard::Reviewed;
 use crate::model::state::Desired;
-use crate::reconcile::round::VERSION;
+use crate::reconcile::round::{Round, VERSION};
 
 pub(crate) async fn run(global: &Global, args: &SyncArgs, output: &Output) -> Exit {
-    let mut composition = match Composition::load(global, output) {
-        Ok(composition) => composition,
-        Err(exit) => return exit,
-    };
+    match once(global, args, output).await {
+        Ok(round) => render::tell(&round, output),
+        Err(exit) => exit,
+    }
+}
+
+/// Runs one round, not yet told; why there was none is.
+pub(super) async fn once(global: &Global, args: &SyncArgs, output: &Output) -> Result<Round, Exit> {
+    let mut composition = Composition::load(global, output)?;
     composition.reconciler.verification.way_in = args.verify;
-    let kept = match args.plan.as_deref().map(|file| read(file, output)).transpose() {
-        Ok(kept) => kept,
-        Err(exit) => return exit,
-    };
+    let kept = args.plan.as_deref().map(|file| read(file, output)).transpose()?;
     let (allowed, only) = match &kept {
         Some(kept) => (kept.consents.clone(), kept.only.clone()),
         None => (consents(&args.allow), args.only.clone()),
     };
-    let desired = match narrowed(composition.desired(allowed), only.as_deref(), output) {
-        Ok(desired) => desired,
-        Err(exit) => return exit,
-    };
-    execute(&composition, &desired, kept.as_ref().map(|kept| &kept.reviewed), output).await
+    let desired = narrowed(composition.desired(allowed), only.as_deref(), output)?;
+    round(&composition, &desired, kept.as_ref().map(|kept| &kept.reviewed), output).await
 }
 
-/// Runs a round and renders it: the one way in which any command changes anything.
+/// Runs a round and tells it.
 pub(crate) async fn execute(
     composition: &Composition,
     desired: &Desired,
     reviewed: Option<&Reviewed>,
     output: &Output,
 ) -> Exit {
+    match round(composition, desired, reviewed, output).await {
+        Ok(round) => render::tell(&round, output),
+        Err(exit) => exit,
+    }
+}
+
+/// The one way in which any command changes anything.
+async fn round(
+    composition: &Composition,
+    desired: &Desired,
+    reviewed: Option<&Reviewed>,
+    output: &Output,
+) -> Result<Round, Exit> {
     let progress = Progress::new(output);
     let result = composition.reconciler.run(desired, reviewed, &progress).await;
     drop(progress);
-    match result {
-        Ok(round) => {
-            if output.is_json() {
-                let _ = output.json(&round);
-            } else {
-                output.text(&render::round(&round));
-            }
-            Exit::from(round.outcome)
-        }
-        Err(differs) => {
-            let text = format!("{differs}; nothing was done. Plan again, and look at it again");
-            output.failure(&text, Exit::Refused)
-        }
-    }
+    result.map_err(|differs| {
+        let text = format!("{differs}; nothing was done. Plan again, and look at it again");
+        output.failure(&text, Exit::Refused)
+    })
 }
 
 fn read(file: &Path, output: &Output) -> Result<Kept, Exit> {

@@ -39,19 +39,48 @@ impl Up {
 }
 
 pub(crate) async fn run(global: &Global, args: &ThreatsArgs, output: &Output) -> Exit {
-    let config = match load_config(global, output) {
-        Ok(config) => config,
-        Err(exit) => return exit,
-    };
+    match survey(global, args, output).await {
+        Ok(survey) => survey.tell(output),
+        Err(exit) => exit,
+    }
+}
+
+/// What was found out.
+#[derive(Debug)]
+pub(super) struct Survey {
+    workspace: String,
+    up: Up,
+    /// What the tables say.
+    pub(super) report: Report,
+}
+
+impl Survey {
+    /// Tells it in the format that was asked for, and gives what the command ends with.
+    pub(super) fn tell(&self, output: &Output) -> Exit {
+        let Self { workspace, up, report } = self;
+        if output.is_json() {
+            let _ = output.bytes(json::render(workspace, up, report).as_bytes());
+        } else {
+            output.text(&text::render(up, report, output.is_seen()));
+        }
+        match outcome(up, report) {
+            Outcome::Failed => Exit::Failed,
+            Outcome::Partial => Exit::Partial,
+            Outcome::Answered => Exit::InSync,
+        }
+    }
+}
+
+/// Finds out what there is to tell; why it could not is told.
+pub(super) async fn survey(global: &Global, args: &ThreatsArgs, output: &Output) -> Result<Survey, Exit> {
+    let config = load_config(global, output)?;
     let Some(threats) = &config.threats else {
         let text = "no Log Analytics workspace is configured; name it in threats.workspace:\n\n  [threats]\n  \
                     workspace = \"00000000-0000-0000-0000-000000000000\"";
-        return output.failure(text, Exit::Usage);
+        return Err(output.failure(text, Exit::Usage));
     };
-    let tower = match Watchtower::build(&config, threats, &Environment::process()) {
-        Ok(tower) => tower,
-        Err(text) => return output.failure(&text, Exit::Usage),
-    };
+    let tower = Watchtower::build(&config, threats, &Environment::process());
+    let tower = tower.map_err(|text| output.failure(&text, Exit::Usage))?;
     let now = OffsetDateTime::now_utc();
     let up = match args.at {
         Some(at) => Up::Told(at),
@@ -65,19 +94,10 @@ pub(crate) async fn run(global: &Global, args: &ThreatsArgs, output: &Output) ->
         let at = up.moment().map(rfc3339).unwrap_or_default();
         let text =
             format!("the gateway cannot have gone up at {at}: that is yet to come; check --at and the clock");
-        return output.failure(&text, Exit::Usage);
+        return Err(output.failure(&text, Exit::Usage));
     };
     let report = ask(&tower.logons, spans).await;
-    if output.is_json() {
-        let _ = output.bytes(json::render(&threats.workspace, &up, &report).as_bytes());
-    } else {
-        output.text(&text::render(&up, &report, output.is_seen()));
-    }
-    match outcome(&up, &report) {
-        Outcome::Failed => Exit::Failed,
-        Outcome::Partial => Exit::Partial,
-        Outcome::Answered => Exit::InSync,
-    }
+    Ok(Survey { workspace: threats.workspace.clone(), up, report })
 }
 
 /// How it ended; when the gateway went up is part of what was asked.

@@ -24,7 +24,12 @@ fn steady(cloud: &Cloud, run: &Run) -> String {
     {
         steady = steady.replace(url.as_str(), "URL");
     }
-    steady
+    // A resolver counts down from one second to the next.
+    let counted = |line: &str| match line.split_once(" resolver says ").zip(line.rsplit_once(" (TTL ")) {
+        Some((_, (said, _))) if !line.ends_with("(TTL 1)") => format!("{said} (TTL LEFT)\n"),
+        _ => format!("{line}\n"),
+    };
+    steady.lines().map(counted).collect()
 }
 
 #[tokio::test]
@@ -43,6 +48,21 @@ async fn plan_sync_status_and_teardown_read_well() {
     golden::same("cli/status", &steady(&cloud, &run));
     let run = cloud.run(&["teardown", "--yes"]).await.exits(0);
     golden::same("cli/teardown", &steady(&cloud, &run));
+}
+
+#[tokio::test]
+async fn the_gateway_reads_well_whole_and_with_a_door_closed() {
+    let cloud = Cloud::with(|options| options.gateway = true).await;
+    cloud.replace("[verify]", "[verify]\ntimeout = \"2s\"");
+    let run = cloud.run(&["plan"]).await.exits(3);
+    golden::same("cli/gateway-plan", &steady(&cloud, &run));
+    let run = cloud.run(&["sync", "--verify"]).await.exits(0);
+    golden::same("cli/gateway-sync", &steady(&cloud, &run));
+    let control = cloud.sandbox.control();
+    control.delete_resource("loadBalancers/lb-jump/inboundNatRules/cnamed_demo_rdp").unwrap();
+    control.clear_cache();
+    let run = cloud.run(&["status"]).await.exits(3);
+    golden::same("cli/gateway-status", &steady(&cloud, &run));
 }
 
 #[tokio::test]
@@ -120,6 +140,27 @@ async fn the_demo_proves_what_it_tells() {
     let cloud = Cloud::start().await;
     let run = cloud.run(&["demo"]).await.exits(0).says("What was proved");
     assert!(!run.out.contains("FAILS"), "{}", run.out);
+    // The story is whole only with all of it.
+    for claim in [
+        "anybody was greeted by RDP",
+        "one sync provisions and verifies everything",
+        "RDP greets behind port 63011",
+        "SSH greets behind port 63022",
+        "the lines to connect with are told",
+        "a second sync writes nothing",
+        "outside allow_from both ports are silent",
+        "no record had to be written",
+        "plan names the drift",
+        "status names the first broken link",
+        "everything else in Azure is as it was",
+        "a foreign record is refused, not touched",
+        "threats shows what the gateway has stopped",
+        "names, their TTL, the gateway, then the label",
+        "Azure is as it was before the first sync",
+    ] {
+        assert!(run.out.contains(&format!("holds  {claim}")), "nothing proves {claim:?}\n{}", run.out);
+    }
+    assert!(run.out.contains("29 of 29 claims held"), "{}", run.out);
     let left: Vec<_> =
         std::fs::read_dir(std::env::temp_dir()).unwrap().flatten().map(|entry| entry.path()).collect();
     let of_this_run = |path: &Path| path.display().to_string().contains("cnamed-demo-");

@@ -38,7 +38,7 @@ pub struct WayIn {
 
 impl WayIn {
     /// What to type to connect by `name`, where the service is known.
-    pub(in crate::reconcile) fn line(&self, name: &Fqdn) -> Option<String> {
+    pub(crate) fn line(&self, name: &Fqdn) -> Option<String> {
         let port = self.frontend_port;
         match Service::of(self.backend_port) {
             Service::Rdp => Some(format!("mstsc /v:{name}:{port}")),

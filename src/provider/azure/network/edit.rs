@@ -187,7 +187,7 @@ fn derived(pool: &mut Map<String, Value>) {
     let Some(Value::Array(mut addresses)) = pool.remove(ADDRESSES) else { return };
     addresses.retain(|address| {
         let said = |key: &&str| at(address, &["properties", key]).is_some_and(|value| !value.is_null());
-        SETTABLE_ADDRESS.iter().any(|key| said(&key)) || at(address, &["properties", BY_INTERFACE]).is_none()
+        SETTABLE_ADDRESS.iter().any(said) || at(address, &["properties", BY_INTERFACE]).is_none()
     });
     for address in &mut addresses {
         let Some(members) = address.as_object_mut() else { continue };

@@ -284,6 +284,13 @@ impl<'p> Planner<'p> {
             if group != GroupChange::Kept {
                 why.push("has no security group");
             }
+            // What put it into our pool may be what failed; writing it again is Azure's remedy.
+            if why.is_empty()
+                && interface.provisioning == Provisioning::Failed
+                && self.is_in_ours(site, interface)
+            {
+                why.push("its last operation failed");
+            }
             if why.is_empty() {
                 continue;
             }
@@ -292,6 +299,15 @@ impl<'p> Planner<'p> {
             steps.push(self.build(&endpoint.name, Part::Interface(change), after.to_vec(), reason));
         }
         steps
+    }
+
+    /// Whether `interface` is in a pool of ours.
+    fn is_in_ours(&self, site: &Site<'p>, interface: &NetworkInterface) -> bool {
+        let prefix = prefix(&self.desired.owner);
+        let ours = |pool: &ResourceId| {
+            pool.whole() == site.gateway.load_balancer && pool.name().starts_with(&prefix)
+        };
+        interface.configurations.iter().any(|one| one.pools.iter().any(ours))
     }
 
     /// The pools that `interface` lacks, and those of ours that it shall not be in.

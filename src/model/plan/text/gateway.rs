@@ -101,7 +101,10 @@ impl fmt::Display for InterfaceChange {
             GroupChange::Set(group) => parts.push(format!("behind {}", group.name())),
             GroupChange::Cleared => parts.push("without a security group".into()),
         }
-        f.write_str(&parts.join(", "))
+        match parts.as_slice() {
+            [] => f.write_str("the same, written again"),
+            parts => f.write_str(&parts.join(", ")),
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use crate::model::endpoint::{Endpoint, Handle};
 use crate::model::gateway::NatRule;
 use crate::model::guard::{self, Cleared, Differs, Reviewed};
@@ -23,7 +25,8 @@ use crate::model::state::{Desired, Observed, RecordKey};
 use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::Resolver;
-use round::{Chain, ChangeReport, Outcome, RecordReport, Round, WayIn};
+use apply::ASK_AGAIN;
+use round::{Chain, ChangeReport, LinkState, Outcome, RecordReport, Round, WayIn};
 
 /// Everything that a round reaches the world through.
 #[derive(Debug)]
@@ -103,19 +106,26 @@ impl Reconciler {
         let observed = self.observe(desired).await;
         let (_, mut round) = foreseen(desired, &observed);
         round.records = self.verify(desired, &observed, &BTreeSet::new(), watch).await;
-        (round.chains, round.ways_in) = self.walk(desired, &observed, &round.records, watch).await;
+        (round.chains, round.ways_in) =
+            self.walk(desired, &observed, &round.records, Instant::now(), watch).await;
         round.concluded()
     }
 
-    /// Every chain from name to port, and every port.
+    /// Every chain from name to port, and every port; one that leads nowhere yet is tried again until `deadline`.
     async fn walk(
         &self,
         desired: &Desired,
         observed: &Observed,
         records: &[RecordReport],
+        deadline: Instant,
         watch: &dyn Watch,
     ) -> (Vec<Chain>, Vec<WayIn>) {
-        let ways_in = self.ways_in(desired, observed, watch).await;
+        let mut ways_in = self.ways_in(desired, observed, watch).await;
+        let closed = |way: &WayIn| matches!(way.port.state, LinkState::Broken | LinkState::Pending);
+        while ways_in.iter().any(closed) && Instant::now() + ASK_AGAIN < deadline {
+            sleep(ASK_AGAIN).await;
+            ways_in = self.ways_in(desired, observed, watch).await;
+        }
         let mut chains = self.chains(desired, observed, records).await;
         for chain in &mut chains {
             let key = RecordKey { name: chain.name.clone(), account: chain.account.clone() };
@@ -200,7 +210,12 @@ impl Reconciler {
         if self.verification.way_in {
             // What was just written is looked at as it is now.
             let observed = self.observe(desired).await;
-            (round.chains, round.ways_in) = self.walk(desired, &observed, &round.records, watch).await;
+            // Azure answers before its network has followed.
+            let fresh = round.changes.iter().any(ChangeReport::opens);
+            let patience = if fresh { self.verification.patience } else { Duration::ZERO };
+            let deadline = Instant::now() + patience;
+            (round.chains, round.ways_in) =
+                self.walk(desired, &observed, &round.records, deadline, watch).await;
         }
         let round = round.concluded();
         tracing::info!(outcome = ?round.outcome, changes = round.changes.len(), passes = pass, "round");

@@ -26,7 +26,7 @@ use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::Resolver;
 use apply::ASK_AGAIN;
-use round::{Chain, ChangeReport, Outcome, RecordReport, Round, WayIn};
+use round::{Chain, ChangeReport, LinkState, Outcome, RecordReport, Round, WayIn};
 
 /// Everything that a round reaches the world through.
 #[derive(Debug)]
@@ -106,35 +106,26 @@ impl Reconciler {
         let observed = self.observe(desired).await;
         let (_, mut round) = foreseen(desired, &observed);
         round.records = self.verify(desired, &observed, &BTreeSet::new(), watch).await;
-        (round.chains, round.ways_in) = self.walk(desired, &observed, &round.records, watch).await;
+        (round.chains, round.ways_in) =
+            self.walk(desired, &observed, &round.records, Instant::now(), watch).await;
         round.concluded()
     }
 
-    /// As [`Self::walk`], over what stands there now; what was just built is given time to let in.
-    async fn arrive(&self, desired: &Desired, round: &Round, watch: &dyn Watch) -> (Vec<Chain>, Vec<WayIn>) {
-        let observed = self.observe(desired).await;
-        let applied = |change: &ChangeReport| change.outcome == round::ChangeOutcome::Applied;
-        let built = round.changes.iter().any(applied);
-        let deadline = Instant::now() + self.verification.patience;
-        loop {
-            let (chains, ways_in) = self.walk(desired, &observed, &round.records, watch).await;
-            let open = ways_in.iter().all(|way| way.port.state == round::LinkState::Whole);
-            if open || !built || Instant::now() + ASK_AGAIN > deadline {
-                return (chains, ways_in);
-            }
-            sleep(ASK_AGAIN).await;
-        }
-    }
-
-    /// Every chain from name to port, and every port.
+    /// Every chain from name to port, and every port; one that leads nowhere yet is tried again until `deadline`.
     async fn walk(
         &self,
         desired: &Desired,
         observed: &Observed,
         records: &[RecordReport],
+        deadline: Instant,
         watch: &dyn Watch,
     ) -> (Vec<Chain>, Vec<WayIn>) {
-        let ways_in = self.ways_in(desired, observed, watch).await;
+        let mut ways_in = self.ways_in(desired, observed, watch).await;
+        let closed = |way: &WayIn| matches!(way.port.state, LinkState::Broken | LinkState::Pending);
+        while ways_in.iter().any(closed) && Instant::now() + ASK_AGAIN < deadline {
+            sleep(ASK_AGAIN).await;
+            ways_in = self.ways_in(desired, observed, watch).await;
+        }
         let mut chains = self.chains(desired, observed, records).await;
         for chain in &mut chains {
             let key = RecordKey { name: chain.name.clone(), account: chain.account.clone() };
@@ -217,7 +208,14 @@ impl Reconciler {
         round.take(cleared.plan(), cleared.refusals());
         round.records = self.verify(desired, &observed, &touched, watch).await;
         if self.verification.way_in {
-            (round.chains, round.ways_in) = self.arrive(desired, &round, watch).await;
+            // What was just written is looked at as it is now.
+            let observed = self.observe(desired).await;
+            // Azure answers before its network has followed.
+            let fresh = round.changes.iter().any(ChangeReport::opens);
+            let patience = if fresh { self.verification.patience } else { Duration::ZERO };
+            let deadline = Instant::now() + patience;
+            (round.chains, round.ways_in) =
+                self.walk(desired, &observed, &round.records, deadline, watch).await;
         }
         let round = round.concluded();
         tracing::info!(outcome = ?round.outcome, changes = round.changes.len(), passes = pass, "round");

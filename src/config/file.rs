@@ -167,7 +167,7 @@ pub(super) struct NatRuleFile {
     /// The machine's network interface: a name in the endpoint's resource group, or a whole resource id.
     #[schemars(required, example = &"vm-jump-nic")]
     pub(super) network_interface: Option<At<String>>,
-    /// Who may connect: networks of one family, service tags, or "internet" alone; needs `network_security_group`.
+    /// Who may connect: networks of one family, one service tag alone, or "internet" alone; needs `network_security_group`.
     #[schemars(example = ["203.0.113.0/24"])]
     pub(super) allow_from: Option<At<Vec<At<String>>>>,
     /// The network security group that gets the rule: a name in the endpoint's resource group, or a resource id.

@@ -1,8 +1,9 @@
 //! Make the changes of a cleared plan, in its order.
 //!
 //! A step begins as soon as what it depends on has succeeded; changes to one zone that are ready together go to
-//! its provider together, so that it may batch. A resource that fails stops what is left of its endpoint; a record
-//! that fails stops only what depends on it, so that one provider that is down does not hold the others.
+//! its provider together, so that it may batch. A public IP that fails stops what is left of its endpoint; a part of a
+//! gateway or a record that fails stops only what depends on it, so that one rule or one provider that is down does not
+//! hold the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

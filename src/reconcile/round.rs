@@ -389,6 +389,12 @@ impl From<&Refusal> for RefusalReport {
 }
 
 impl ChangeReport {
+    /// Whether it may have opened a way in.
+    pub(super) fn opens(&self) -> bool {
+        self.kind != SubjectKind::Record
+            && matches!(self.outcome, ChangeOutcome::Applied | ChangeOutcome::Unconfirmed)
+    }
+
     /// Whether both concern one record or one resource.
     pub(super) fn concerns_what(&self, other: &Self) -> bool {
         (self.kind, &self.name, &self.account) == (other.kind, &other.name, &other.account)

@@ -2,6 +2,7 @@
 //! one machine to a service that greets, and back.
 
 mod adopted;
+mod adverse;
 mod built;
 mod drift;
 mod refused;

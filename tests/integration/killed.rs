@@ -10,7 +10,10 @@ use cnamed::sandbox::{HoldPoint, LoggedRequest, RecordAtAzure, Service};
 use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
+use crate::gateway::stage::{bare, crowded_by, foreign, unchanged, writes};
 use crate::support::Cloud;
+
+mod gateway;
 
 const NAME: &str = "jumpstation.example.com";
 const OLD: &str = "old.example.net";
@@ -18,6 +21,8 @@ const WORDS: &str = "ring the network team first";
 
 /// A command, and what holds whenever it is killed.
 struct Story<P> {
+    /// Where it is told.
+    stage: Stage,
     /// Brings a cloud to where the command begins.
     prepare: P,
     command: &'static [&'static str],
@@ -31,30 +36,53 @@ struct Story<P> {
     least: u32,
 }
 
+/// A cloud, and what is in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The main job's: no gateway is wanted.
+    Names,
+    /// A gateway is wanted, and nothing of it is there.
+    Bare,
+    /// A gateway is wanted in between what others have there.
+    Crowded,
+}
+
 impl<P: AsyncFn(&Cloud)> Story<P> {
-    /// Tells the story until a run needs fewer requests than the one at which it was to be killed.
+    /// Tells the story, killed on either way.
     async fn killed_at_every_request(&self) {
         for point in [HoldPoint::Before, HoldPoint::After] {
-            let mut runs = stream::iter(1..=MOST).map(|n| self.killed_at(n, point)).buffered(AT_ONCE);
-            let mut kills = 0;
-            while runs.next().await.expect("the story ends") {
-                kills += 1;
-            }
-            assert!(kills >= self.least, "{kills} requests were sent, and {} expected", self.least);
+            self.killed_at_each(point).await;
         }
+    }
+
+    /// Tells the story until a run needs fewer requests than the one at which it was to be killed.
+    async fn killed_at_each(&self, point: HoldPoint) {
+        let at_once = if self.stage == Stage::Names { AT_ONCE } else { 2 * AT_ONCE };
+        let mut runs = stream::iter(1..=MOST).map(|n| self.killed_at(n, point)).buffered(at_once);
+        let mut kills = 0;
+        while runs.next().await.expect("the story ends") {
+            kills += 1;
+        }
+        assert!(kills >= self.least, "{kills} requests were sent, and {} expected", self.least);
     }
 
     /// Whether there was an `n`-th request to be killed at.
     async fn killed_at(&self, n: u32, point: HoldPoint) -> bool {
-        let cloud = Cloud::start().await;
+        let cloud = match self.stage {
+            Stage::Names => Cloud::start().await,
+            Stage::Bare => bare().await,
+            Stage::Crowded => crowded_by(20).await,
+        };
         (self.prepare)(&cloud).await;
         let control = cloud.sandbox.control();
-        let others = control.records_without(NAME);
+        let others = (control.records_without(NAME), foreign(&cloud));
         // Long enough to be still under way when the command is run again.
-        control.operation_delay(Duration::from_millis(400));
+        control.operation_delay(if self.stage == Stage::Names { DELAY } else { DELAY / 4 });
         cloud.sandbox.forget_requests();
 
-        control.hold_at(n, false, point);
+        // A gateway takes many requests, and one that only reads leaves the same behind on either way.
+        let writes_alone = self.stage != Stage::Names && point == HoldPoint::After;
+        control.hold_at(n, writes_alone, point);
         let mut child = cloud.spawn(self.command);
         let outcome = tokio::time::timeout(PATIENCE, async {
             tokio::select! {
@@ -90,12 +118,13 @@ impl<P: AsyncFn(&Cloud)> Story<P> {
         cloud.sandbox.forget_requests();
         let idle = cloud.run(self.idle).await;
         assert_eq!(idle.code, 0, "{at}, and idle:\n{}\n{}", idle.out, idle.err);
-        assert!(cloud.writes().is_empty(), "{at}: an idle run writes {:#?}", cloud.writes());
+        assert!(writes(&cloud).is_empty(), "{at}: an idle run writes {:#?}", writes(&cloud));
         true
     }
 
-    fn holds(&self, cloud: &Cloud, others: &[Value], at: &str) {
-        assert_eq!(cloud.sandbox.control().records_without(NAME), others, "{at}: what is not ours changed");
+    fn holds(&self, cloud: &Cloud, others: &(Vec<Value>, Vec<Value>), at: &str) {
+        assert_eq!(cloud.sandbox.control().records_without(NAME), others.0, "{at}: what is not ours changed");
+        unchanged(&others.1, &foreign(cloud), at);
         let held = label(cloud);
         for target in ours(cloud).iter().filter_map(Standing::target) {
             let of_azure = target.ends_with(".cloudapp.azure.com");
@@ -105,13 +134,13 @@ impl<P: AsyncFn(&Cloud)> Story<P> {
     }
 }
 
-/// Waits until no operation on the public IP is under way.
+/// Waits until no operation is under way.
 async fn at_rest(cloud: &Cloud) {
-    let under_way = || {
-        let ip = cloud.sandbox.control().public_ip("pip-jump");
-        let state = ip.as_ref().and_then(|ip| ip.pointer("/properties/provisioningState")?.as_str());
+    let busy = |one: &Value| {
+        let state = one.pointer("/properties/provisioningState").and_then(Value::as_str);
         state.is_some_and(|state| !matches!(state, "Succeeded" | "Failed"))
     };
+    let under_way = || cloud.sandbox.control().resources().iter().any(busy);
     let resting = async {
         while under_way() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -218,6 +247,7 @@ fn nothing_more(_: &Cloud, _: &str) {}
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_sync_may_be_killed_at_any_request() {
     let story = Story {
+        stage: Stage::Names,
         prepare: async |_: &Cloud| {},
         command: &["sync"],
         moment: nothing_more,
@@ -231,6 +261,7 @@ async fn a_first_sync_may_be_killed_at_any_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_teardown_may_be_killed_at_any_request() {
     let story = Story {
+        stage: Stage::Names,
         prepare: briefly_in_azure,
         command: &["teardown", "--yes"],
         moment: |cloud, at| {
@@ -251,6 +282,7 @@ async fn a_teardown_may_be_killed_at_any_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relabel_may_be_killed_at_any_request() {
     let story = Story {
+        stage: Stage::Names,
         prepare: async |cloud: &Cloud| {
             briefly_in_azure(cloud).await;
             cloud.replace("label = \"contoso-jump\"", "label = \"contoso-bastion\"");
@@ -271,6 +303,7 @@ async fn a_relabel_may_be_killed_at_any_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_healing_of_drift_may_be_killed_at_any_request() {
     let story = Story {
+        stage: Stage::Names,
         prepare: async |cloud: &Cloud| {
             cloud.run(&["sync"]).await.exits(0);
             let control = cloud.sandbox.control();
@@ -301,6 +334,7 @@ async fn the_healing_of_drift_may_be_killed_at_any_request() {
 async fn a_change_of_type_may_be_killed_at_any_request() {
     for (from, to) in [("address", "cname"), ("cname", "address")] {
         let story = Story {
+            stage: Stage::Names,
             prepare: async |cloud: &Cloud| {
                 cloud.replace("ttl = 30", &format!("ttl = 30\nmode = \"{from}\""));
                 cloud.run(&["sync"]).await.exits(0);
@@ -338,6 +372,7 @@ async fn a_change_of_type_may_be_killed_at_any_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_adoption_may_be_killed_at_any_request() {
     let story = Story {
+        stage: Stage::Names,
         prepare: async |cloud: &Cloud| {
             let control = cloud.sandbox.control();
             let mut foreign = RecordAtAzure::new(NAME, "CNAME", OLD);
@@ -365,6 +400,8 @@ async fn an_adoption_may_be_killed_at_any_request() {
 }
 
 const BOTH: [Service; 2] = [Service::Arm, Service::Cloudflare];
+/// How long an operation of Azure's takes; there are many in a row where a gateway is built.
+const DELAY: Duration = Duration::from_millis(400);
 /// Runs side by side, each in a cloud of its own.
 const AT_ONCE: usize = 4;
 /// No story takes so many requests.

@@ -44,7 +44,7 @@ fn file(path: &str) -> String {
 }
 
 /// The actions of the shipped role.
-fn role() -> Vec<String> {
+pub(crate) fn role() -> Vec<String> {
     let role: Value = serde_json::from_str(&file("config/azure-role.json")).unwrap();
     assert!(
         role["IsCustom"] == true && role["AssignableScopes"].as_array().is_some_and(|all| all.len() == 1)

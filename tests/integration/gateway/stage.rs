@@ -44,9 +44,14 @@ pub(crate) async fn with(options: impl FnOnce(&mut Options)) -> Cloud {
 
 /// A cloud in which load balancer, security group and network interface are there, full of what is not ours.
 pub(crate) async fn crowded() -> Cloud {
+    crowded_by(200).await
+}
+
+/// [`crowded`], with so many security rules.
+pub(crate) async fn crowded_by(rules: u32) -> Cloud {
     let cloud = bare().await;
     let control = cloud.sandbox.control();
-    put_group(&control);
+    put_group(&control, rules);
     put_balancer(&control);
     put_interface(&control);
     put_address(&control, "pip-other", "ops");
@@ -60,9 +65,9 @@ pub(crate) fn put_address(control: &Control, name: &str, team: &str) {
     control.put_resource(&format!("publicIPAddresses/{name}"), &ip).unwrap();
 }
 
-/// A security group of somebody else's with two hundred rules, of which none is about our ports.
-fn put_group(control: &Control) {
-    let rules = (0..200_u32).map(|at| {
+/// A security group of somebody else's with many rules, of which none is about our ports.
+fn put_group(control: &Control, count: u32) {
+    let rules = (0..count).map(|at| {
         let access = if at % 3 == 0 { "Deny" } else { "Allow" };
         let direction = if at % 2 == 0 { "Inbound" } else { "Outbound" };
         json!({"name": format!("rule-{at:03}"), "properties": {
@@ -146,14 +151,25 @@ pub(crate) fn standing(cloud: &Cloud) -> Vec<Value> {
     all
 }
 
-/// [`standing`], without what carries the mark of `demo`.
+/// [`standing`], without what carries the mark of `demo`, and without what refers to that.
 pub(crate) fn foreign(cloud: &Cloud) -> Vec<Value> {
-    let ours = |value: &Value| {
-        let text = |key: &str| value[key].as_str().unwrap_or_default();
-        text("name").starts_with("cnamed_demo_") || text("id").contains("/cnamed_demo_")
-    };
     let mut all = cloud.sandbox.control().resources();
-    all.retain(|resource| resource["tags"]["managed-by"] != "cnamed");
+    let marked = |resource: &Value| resource["tags"]["managed-by"] == "cnamed";
+    let made: Vec<String> = all
+        .iter()
+        .filter(|one| marked(one))
+        .map(|one| one["id"].as_str().unwrap().to_ascii_lowercase())
+        .collect();
+    let ours = |value: &Value| {
+        let text = |key: &str| value[key].as_str().unwrap_or_default().to_ascii_lowercase();
+        let id = text("id");
+        text("name").starts_with("cnamed_demo_")
+            || id.contains("/cnamed_demo_")
+            || made.iter().any(|made| {
+                id.strip_prefix(made).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+    };
+    all.retain(|resource| !marked(resource));
     all.iter_mut().for_each(|resource| forget(resource, &ours));
     all
 }

@@ -1,0 +1,291 @@
+//! Bad days: what fails is told with its resource and its remedy, stops what depends on it and nothing else, and is
+//! made good by the next round.
+
+use std::time::Duration;
+
+use cnamed::sandbox::{AZURE_IDENTITY, Action, CLOUDFLARE_TOKENS, Fault, HoldPoint, Service};
+use futures::stream::{self, StreamExt};
+use serde_json::{Value, json};
+
+use super::stage::{
+    BALANCER, GROUP, NIC, bare, crowded, foreign, nothing_written, settled, standing, unchanged, writes,
+};
+use crate::least_privilege::role;
+use crate::support::Cloud;
+
+/// A tag that somebody adds in the portal.
+fn click() -> Value {
+    json!({"tags": {"clicked": "meanwhile"}})
+}
+
+/// A cloud whose gateway stands.
+async fn built() -> Cloud {
+    let cloud = crowded().await;
+    cloud.run(&["sync"]).await.exits(0);
+    cloud
+}
+
+/// Our rules are deleted by hand, and the pools with them.
+fn torn_out(cloud: &Cloud) {
+    let control = cloud.sandbox.control();
+    let mut nic = control.show_resource(NIC).unwrap();
+    for configuration in nic["properties"]["ipConfigurations"].as_array_mut().unwrap() {
+        if let Some(pools) = configuration["properties"]["loadBalancerBackendAddressPools"].as_array_mut() {
+            pools.retain(|pool| !pool["id"].as_str().unwrap().contains("/cnamed_demo_"));
+        }
+    }
+    control.put_resource(NIC, &nic).unwrap();
+    for name in ["cnamed_demo_rdp", "cnamed_demo_ssh"] {
+        control.delete_resource(&format!("{BALANCER}/inboundNatRules/{name}")).unwrap();
+        control.delete_resource(&format!("{BALANCER}/backendAddressPools/{name}")).unwrap();
+        control.delete_resource(&format!("{GROUP}/securityRules/{name}")).unwrap();
+    }
+}
+
+/// What a fault strikes, the first of each, and what of ours it is.
+const PARTS: [(&str, &str); 4] = [
+    ("loadBalancers/lb-jump", "load balancer lb-jump"),
+    ("inboundNatRules/", "NAT rule cnamed_demo_"),
+    ("securityRules/", "security rule cnamed_demo_"),
+    ("networkInterfaces/vm-jump-nic", "network interface vm-jump-nic"),
+];
+
+#[tokio::test]
+async fn another_operation_is_waited_out() {
+    let cloud = crowded().await;
+    let control = cloud.sandbox.control();
+    let before = foreign(&cloud);
+    for (id, lasts) in [(BALANCER, 700), (GROUP, 900), (NIC, 1200)] {
+        control.keep_busy(id, Duration::from_millis(lasts)).unwrap();
+    }
+    cloud.run(&["sync", "--verify"]).await.exits(0);
+    let refused = cloud.requests().iter().filter(|request| request.status == Some(409)).count();
+    assert!(refused >= 2, "nobody was in the way");
+    unchanged(&before, &foreign(&cloud), "waited");
+    settled(&cloud).await;
+}
+
+/// Azure lets the later write win, and says so to the earlier: what stands then is read, and the rest planned again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_was_superseded_is_planned_again_within_the_same_round() {
+    let cases = stream::iter(PARTS).map(|(path, _)| async move {
+        let cloud = crowded().await;
+        let before = foreign(&cloud);
+        let changes = click().as_object().unwrap().clone();
+        let fault = Fault::on(Service::Arm, Action::OperationSuperseded { changes });
+        cloud.sandbox.control().fault(fault.method("PUT").path(path));
+        cloud.run(&["sync", "--verify"]).await.exits(0);
+        let after = foreign(&cloud);
+        let clicked = cloud.sandbox.control().resources();
+        let clicked = clicked.iter().filter(|one| one["tags"]["clicked"] == "meanwhile").count();
+        assert_eq!(clicked, 1, "{path}: the other's change is lost");
+        let strip = |mut all: Vec<Value>| {
+            for resource in &mut all {
+                if let Some(tags) = resource.get_mut("tags").and_then(Value::as_object_mut) {
+                    tags.remove("clicked");
+                }
+            }
+            all
+        };
+        unchanged(&before, &strip(after), path);
+        settled(&cloud).await;
+    });
+    cases.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+/// At every write of a whole sync, somebody clicks on everything that it writes to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_etag_lost_to_a_click_loses_neither_the_click_nor_the_round() {
+    let runs = stream::iter(1..).map(|n| async move {
+        let cloud = crowded().await;
+        let control = cloud.sandbox.control();
+        control.hold_at(n, true, HoldPoint::Before);
+        let mut child = cloud.spawn(&["sync"]);
+        let held = tokio::select! {
+            _ = control.wait_until_held() => true,
+            status = child.wait() => { assert!(status.unwrap().success()); false }
+        };
+        if !held {
+            return false;
+        }
+        for id in [BALANCER, NIC, GROUP] {
+            control.edit_resource(id, &click()).unwrap();
+        }
+        let before = foreign(&cloud);
+        control.release();
+        let ended = child.wait_with_output().await.unwrap();
+        assert_eq!(ended.status.code(), Some(0), "at write {n}: {}", String::from_utf8_lossy(&ended.stdout));
+        unchanged(&before, &foreign(&cloud), "clicked");
+        settled(&cloud).await;
+        true
+    });
+    let mut runs = Box::pin(runs.buffered(AT_ONCE));
+    let mut clicks = 0;
+    while runs.next().await.unwrap() {
+        clicks += 1;
+    }
+    assert!(clicks >= 9, "{clicks} writes");
+}
+
+/// Azure has taken it, and then failed: the resource may stand there, and is repaired.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_fails_half_way_is_told_and_repaired_by_the_next_round() {
+    let cases = stream::iter(PARTS).map(|(path, place)| async move {
+        let cloud = built().await;
+        torn_out(&cloud);
+        let before = foreign(&cloud);
+        let details = vec![("InternalError".to_owned(), "The fabric did not answer.".to_owned())];
+        let (code, message) = ("InternalServerError".into(), "An error occurred.".into());
+        let fails = Action::OperationFails { code, message, details };
+        cloud.sandbox.control().fault(Fault::on(Service::Arm, fails).method("PUT").path(path).always());
+        let run = cloud.run(&["sync"]).await.exits(6);
+        run.says(&format!("failed: {place}")).says("The fabric did not answer");
+        cloud.sandbox.control().clear_faults();
+        cloud.run(&["plan"]).await.exits(3);
+        cloud.run(&["sync", "--verify"]).await.exits(0);
+        unchanged(&before, &foreign(&cloud), path);
+        settled(&cloud).await;
+    });
+    cases.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+#[tokio::test]
+async fn a_new_group_that_fails_half_way_is_repaired_too() {
+    let cloud = bare().await;
+    cloud.replace("accounts = [\"azure\", \"cf\"]", "accounts = [\"azure\"]");
+    cloud.replace("ttl = 30", "ttl = 1");
+    let before = foreign(&cloud);
+    let fails = Action::OperationFails {
+        code: "InternalServerError".into(),
+        message: "An error.".into(),
+        details: vec![],
+    };
+    for path in ["networkSecurityGroups/nsg-mgmt", "loadBalancers/lb-jump"] {
+        cloud
+            .sandbox
+            .control()
+            .fault(Fault::on(Service::Arm, fails.clone()).method("PUT").path(path).always());
+    }
+    let run = cloud.run(&["sync"]).await.exits(6);
+    run.says("failed: security group nsg-mgmt").says("failed: load balancer lb-jump");
+    cloud.sandbox.control().clear_faults();
+    cloud.run(&["sync", "--verify"]).await.exits(0);
+    settled(&cloud).await;
+    cloud.run(&["teardown", "--yes"]).await.exits(0);
+    unchanged(&before, &foreign(&cloud), "torn down");
+}
+
+/// One that cannot be seen freezes the gateway, and is told with the right that is missing. Names stay.
+#[tokio::test]
+async fn what_cannot_be_read_freezes_what_depends_on_it() {
+    for (action, scope, what) in [
+        ("loadBalancers/read", BALANCER, "load balancer of jump"),
+        ("networkInterfaces/read", NIC, "network interface vm-jump-nic of jump"),
+        ("networkSecurityGroups/read", GROUP, "network security group nsg-mgmt of jump"),
+        (
+            "virtualNetworks/subnets/read",
+            "virtualNetworks/vnet-mgmt/subnets/default",
+            "subnet default of jump",
+        ),
+    ] {
+        let cloud = built().await;
+        torn_out(&cloud);
+        let before = standing(&cloud);
+        let action = format!("Microsoft.Network/{action}");
+        let rights: Vec<String> = role().into_iter().filter(|right| *right != action).collect();
+        let rights: Vec<&str> = rights.iter().map(String::as_str).collect();
+        cloud.sandbox.control().grant(AZURE_IDENTITY.client_id, &rights, "/").unwrap();
+        cloud.sandbox.forget_requests();
+        for command in ["plan", "status", "sync"] {
+            let run = cloud.run(&[command]).await;
+            assert!(matches!(run.code, 1 | 6), "{action}: {command} {run:?}");
+            let run = run.says(&format!("could not read: {what}"));
+            run.says(&format!("grant \"{action}\" on /subscriptions/")).says(scope);
+        }
+        nothing_written(&cloud);
+        unchanged(&before, &standing(&cloud), &action);
+        cloud.sandbox.control().grant(AZURE_IDENTITY.client_id, &["*"], "/").unwrap();
+        cloud.run(&["sync", "--verify"]).await.exits(0);
+    }
+}
+
+/// What does not wait for it goes on.
+#[tokio::test]
+async fn one_failed_rule_stops_what_depends_on_it_and_nothing_else() {
+    let cloud = built().await;
+    torn_out(&cloud);
+    let before = foreign(&cloud);
+    // Refused at once, while everything else has yet to begin.
+    let body = json!({"error": {"code": "RequestDisallowedByPolicy", "message": "No RDP here."}});
+    let refusal = Action::Status { status: 403, headers: vec![], body };
+    let fault = Fault::on(Service::Arm, refusal).method("PUT").path("securityRules/cnamed_demo_rdp").always();
+    cloud.sandbox.control().fault(fault);
+    let round = cloud.run(&["--format", "json", "sync"]).await.exits(6).json();
+    let ended = |kind: &str, name: &str| {
+        let mut all = round["changes"].as_array().unwrap().iter();
+        let found = all.find(|one| one["kind"] == kind && one["name"] == name);
+        found.unwrap_or_else(|| panic!("{kind} {name}: {round:#}"))["outcome"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(ended("nsg-rule", "cnamed_demo_rdp"), "failed");
+    assert_eq!(ended("nsg-rule", "cnamed_demo_ssh"), "applied");
+    assert_eq!(ended("load-balancer", "lb-jump"), "applied");
+    assert_eq!(ended("nat-rule", "cnamed_demo_rdp"), "applied");
+    assert_eq!(ended("nat-rule", "cnamed_demo_ssh"), "applied");
+    // One write puts it into both pools, and it is not put in front of a rule that was not made.
+    assert_eq!(ended("network-interface", "vm-jump-nic"), "skipped");
+    unchanged(&before, &foreign(&cloud), "refused");
+    cloud.sandbox.control().clear_faults();
+    cloud.run(&["sync", "--verify"]).await.exits(0);
+    settled(&cloud).await;
+}
+
+/// Azure checks every reference of what is written.
+#[tokio::test]
+async fn a_reference_that_may_not_be_made_is_told_with_action_and_scope() {
+    for (action, scope) in [
+        ("publicIPAddresses/join/action", "publicIPAddresses/pip-jump"),
+        ("virtualNetworks/subnets/join/action", "virtualNetworks/vnet-mgmt/subnets/default"),
+        ("networkSecurityGroups/join/action", GROUP),
+        ("loadBalancers/backendAddressPools/join/action", "backendAddressPools/cnamed_demo_rdp"),
+    ] {
+        let cloud = bare().await;
+        let action = format!("Microsoft.Network/{action}");
+        let rights: Vec<String> = role().into_iter().filter(|right| *right != action).collect();
+        let rights: Vec<&str> = rights.iter().map(String::as_str).collect();
+        cloud.sandbox.control().grant(AZURE_IDENTITY.client_id, &rights, "/").unwrap();
+        let run = cloud.run(&["sync"]).await.exits(6).says("LinkedAuthorizationFailed");
+        let step = format!("grant \"{action}\" on /subscriptions/");
+        let line = run
+            .out
+            .lines()
+            .find(|line| line.contains(&step))
+            .unwrap_or_else(|| panic!("{step}\n{}", run.out));
+        let after = line.split_once(&step).unwrap().1;
+        let named = after.split_once(" to this identity").unwrap().0;
+        assert!(named.to_ascii_lowercase().ends_with(&scope.to_ascii_lowercase()), "{named}");
+        assert!(
+            writes(&cloud).iter().all(|write| !write.path.contains("/CNAME/")),
+            "no name before the way in"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_told_by_any_command() {
+    let cloud = crowded().await;
+    let secrets = [AZURE_IDENTITY.client_secret, CLOUDFLARE_TOKENS.good, "Bearer ", "eyJ"];
+    let body = json!({"error": {"code": "InternalServerError", "message": "An error occurred."}});
+    let fault = Fault::on(Service::Arm, Action::Status { status: 500, headers: vec![], body });
+    cloud.sandbox.control().fault(fault.method("PUT").path("inboundNatRules").always());
+    for command in [&["plan"][..], &["sync", "--verify"], &["status"], &["threats"]] {
+        let mut arguments = vec!["--log", "trace"];
+        arguments.extend(command);
+        let run = cloud.run(&arguments).await;
+        for secret in secrets {
+            assert!(!run.out.contains(secret) && !run.err.contains(secret), "{command:?} tells {secret:?}");
+        }
+    }
+}
+
+/// Clouds side by side.
+const AT_ONCE: usize = 4;

@@ -1,0 +1,87 @@
+//! The gateway: killed while it is built, healed and taken down.
+
+use cnamed::sandbox::HoldPoint;
+use serde_json::json;
+
+use super::{
+    BOTH, Stage, Story, after_every_cache_forgot, briefly_in_azure, label, on_the_label, ours, standing,
+};
+use crate::gateway::stage::{BALANCER, GROUP, NIC};
+use crate::support::Cloud;
+
+/// Both ports lead to the machine.
+fn leads(cloud: &Cloud) -> bool {
+    let control = cloud.sandbox.control();
+    let rules = ["cnamed_demo_rdp", "cnamed_demo_ssh"];
+    let nic = control.show_resource(NIC).unwrap().to_string();
+    rules.iter().all(|rule| {
+        control.show_resource(&format!("{BALANCER}/inboundNatRules/{rule}")).is_some()
+            && control.show_resource(&format!("{GROUP}/securityRules/{rule}")).is_some()
+            && nic.contains(&format!("/backendAddressPools/{rule}\""))
+    })
+}
+
+/// Nothing of ours is left anywhere.
+fn gone(cloud: &Cloud, at: &str) {
+    let control = cloud.sandbox.control();
+    assert!(standing(cloud).is_empty(), "{at}: {:#?}", standing(cloud));
+    assert_eq!(control.public_ip("pip-jump"), None, "{at}");
+    let all = json!(control.resources()).to_string();
+    assert!(!all.contains("cnamed_demo_") && !all.contains("\"managed-by\""), "{at}: {all}");
+}
+
+async fn built(stage: Stage, point: HoldPoint) {
+    let story = Story {
+        stage,
+        prepare: async |_: &Cloud| {},
+        command: &["sync"],
+        moment: |cloud, at| {
+            // A name is given out only once there is a way in behind it.
+            assert!(ours(cloud).is_empty() || leads(cloud), "{at}");
+        },
+        end: |cloud, _, at| {
+            on_the_label(cloud, &BOTH, at);
+            assert!(leads(cloud), "{at}");
+        },
+        idle: &["sync", "--verify"],
+        least: if point == HoldPoint::Before { 40 } else { 9 },
+    };
+    story.killed_at_each(point).await;
+}
+
+async fn taken_down(stage: Stage, point: HoldPoint) {
+    let story = Story {
+        stage,
+        prepare: briefly_in_azure,
+        command: &["teardown", "--yes"],
+        moment: |cloud, at| {
+            assert!(ours(cloud).is_empty() || (label(cloud).is_some() && leads(cloud)), "{at}");
+        },
+        end: |cloud, log, at| {
+            gone(cloud, at);
+            after_every_cache_forgot(log, "DELETE", at);
+        },
+        idle: &["teardown", "--yes"],
+        least: if point == HoldPoint::Before { 30 } else { 5 },
+    };
+    story.killed_at_each(point).await;
+}
+
+/// The ways that a request can be lost, each a test of its own, so that they share the machine.
+macro_rules! killed {
+    ($($name:ident: $story:ident($stage:ident, $point:ident);)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            $story(Stage::$stage, HoldPoint::$point).await;
+        }
+    )*};
+}
+
+killed! {
+    a_gateway_may_be_killed_at_any_request_that_builds_it: built(Bare, Before);
+    a_gateway_may_be_killed_after_any_write_that_builds_it: built(Bare, After);
+    a_gateway_may_be_killed_at_any_request_that_takes_it_down: taken_down(Bare, Before);
+    a_gateway_may_be_killed_after_any_write_that_takes_it_down: taken_down(Bare, After);
+    a_gateway_among_others_may_be_killed_after_any_write_that_builds_it: built(Crowded, After);
+    a_gateway_among_others_may_be_killed_after_any_write_that_takes_it_down: taken_down(Crowded, After);
+}

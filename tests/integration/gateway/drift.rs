@@ -86,7 +86,7 @@ async fn a_nat_rule_that_was_deleted() {
         broken: &[
             "first broken at the port 63011",
             "no NAT rule leads it to the machine",
-            "port 63022    whole",
+            "port 63022     whole",
         ],
         restored: true,
     };
@@ -101,7 +101,7 @@ async fn a_nat_rule_whose_port_was_changed() {
                 json!({"properties": {"frontendPortRangeStart": 63099, "frontendPortRangeEnd": 63099}});
             control.edit_resource(&nat_rule("cnamed_demo_ssh"), &port).unwrap();
         },
-        planned: &["update  NAT rule cnamed_demo_ssh of jump", "TCP 63099", "leads elsewhere than it shall"],
+        planned: &["update  NAT rule cnamed_demo_ssh of jump", "TCP 63099", "listens on another port"],
         broken: &["first broken at the port 63022", "Azure leads 63099 to 22 of vm-jump-nic instead"],
         restored: true,
     };
@@ -115,7 +115,7 @@ async fn a_nat_rule_that_leads_to_another_port_of_the_machine() {
             let port = json!({"properties": {"backendPort": 5985}});
             control.edit_resource(&nat_rule("cnamed_demo_rdp"), &port).unwrap();
         },
-        planned: &["update  NAT rule cnamed_demo_rdp of jump", "to 5985", "leads elsewhere than it shall"],
+        planned: &["update  NAT rule cnamed_demo_rdp of jump", "leads to 5985", "leads to another port"],
         broken: &["first broken at the port 63011", "Azure leads 63011 to 5985 of vm-jump-nic instead"],
         restored: true,
     };
@@ -195,7 +195,7 @@ async fn a_security_group_that_was_taken_off_the_interface() {
         },
         planned: &[
             "update  network interface vm-jump-nic of jump",
-            "behind nsg-mgmt",
+            "gets the security group nsg-mgmt",
             "has no security group",
         ],
         broken: SILENT,
@@ -210,7 +210,7 @@ async fn an_interface_that_was_pulled_from_the_pool() {
         by_hand: |control| leave(control, "cnamed_demo_rdp"),
         planned: &[
             "update  network interface vm-jump-nic of jump",
-            "in cnamed_demo_rdp",
+            "joins the pool cnamed_demo_rdp",
             "is not in its pool",
         ],
         broken: &[
@@ -248,7 +248,7 @@ async fn a_pool_that_was_deleted() {
         planned: &[
             "pool cnamed_demo_rdp",
             "create  NAT rule cnamed_demo_rdp of jump",
-            "in cnamed_demo_rdp",
+            "joins the pool cnamed_demo_rdp",
             "3 changes",
         ],
         broken: &["first broken at the port 63011", "no NAT rule leads it to the machine"],

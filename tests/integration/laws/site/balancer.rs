@@ -21,6 +21,8 @@ pub(super) fn empty(id: &ResourceId, internal: bool) -> LoadBalancer {
         pools: vec![HeldPool { name: "theirs".into(), members: [].into(), addresses: false }],
         nat_rules: Vec::new(),
         other_ports: Vec::new(),
+        balancing: Vec::new(),
+        nat_pools: [].into(),
         outbound: [].into(),
         provisioning: Provisioning::Succeeded,
         mark: None,

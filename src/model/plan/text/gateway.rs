@@ -102,7 +102,10 @@ impl fmt::Display for InterfaceChange {
             GroupChange::Set(group) => parts.push(format!("gets the security group {}", group.name())),
             GroupChange::Cleared => parts.push("loses its security group".into()),
         }
-        f.write_str(&parts.join(", "))
+        match parts.as_slice() {
+            [] => f.write_str("the same, written again"),
+            parts => f.write_str(&parts.join(", ")),
+        }
     }
 }
 

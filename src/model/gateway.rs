@@ -17,8 +17,8 @@ pub mod fit;
 mod held;
 
 pub use held::{
-    Frontend, GatewayState, HeldNatRule, HeldPool, IpConfiguration, LoadBalancer, NetworkInterface, Ports,
-    SecurityGroup, SecurityRule, Subnet,
+    Balancing, Frontend, GatewayState, HeldNatRule, HeldPool, IpConfiguration, LoadBalancer,
+    NetworkInterface, Ports, SecurityGroup, SecurityRule, Subnet,
 };
 
 /// A load balancer and its inbound NAT rules.
@@ -126,8 +126,12 @@ pub enum Source {
 }
 
 impl From<String> for Source {
+    /// Azure takes bits beyond the prefix, and takes no notice of them.
     fn from(text: String) -> Self {
-        text.parse().map_or_else(|_| Self::Tag(text), Self::Network)
+        match text.parse() {
+            Ok(network) | Err(NetworkError::HostBits { network, .. }) => Self::Network(network),
+            Err(NetworkError::Form(text)) => Self::Tag(text),
+        }
     }
 }
 

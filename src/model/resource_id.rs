@@ -58,6 +58,16 @@ impl ResourceId {
         self.0.split('/').nth(2).unwrap_or_default()
     }
 
+    /// Whether both are in one resource group of one subscription.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        let place = |id: &Self| {
+            let mut parts = id.0.split('/').skip(2);
+            (parts.next().map(str::to_ascii_lowercase), parts.nth(1).map(str::to_ascii_lowercase))
+        };
+        place(self) == place(other)
+    }
+
     fn folded(&self) -> impl Iterator<Item = u8> + '_ {
         self.0.bytes().map(|byte| byte.to_ascii_lowercase())
     }
@@ -116,6 +126,9 @@ mod tests {
         let set: std::collections::HashSet<_> = [id.clone(), other].into();
         assert_eq!(set.len(), 1);
         let pool = id.part("backendAddressPools", "all");
+        assert!(pool.is_beside(&set.into_iter().next().unwrap()));
+        assert!(!id.is_beside(&ResourceId::network("s", "rg-net", "loadBalancers", "lb")));
+        assert!(!id.is_beside(&ResourceId::network("t", "rg", "loadBalancers", "lb")));
         assert_eq!((pool.name(), pool.whole(), pool.subscription()), ("all", id, "s"));
     }
 }

@@ -187,6 +187,8 @@ fn fresh(owner: &Owner, change: &LoadBalancerChange) -> LoadBalancer {
         pools: Vec::new(),
         nat_rules: Vec::new(),
         other_ports: Vec::new(),
+        balancing: Vec::new(),
+        nat_pools: [].into(),
         outbound: [].into(),
         provisioning: Provisioning::Succeeded,
         mark: Some(owner.clone()),

@@ -17,8 +17,16 @@ pub struct Visit<'v> {
     pub protocol: Protocol,
     /// The port on the machine.
     pub port: u16,
-    /// The machine's private address, where it is known.
+    /// The machine's private address, where it is known. Azure translates between addresses of one family, so this is
+    /// the public IP's family as well; IPv4 where it is not known.
     pub machine: Option<IpAddr>,
+}
+
+impl Visit<'_> {
+    /// Whether it comes over IPv6.
+    fn is_ipv6(&self) -> bool {
+        self.machine.is_some_and(|machine| machine.is_ipv6())
+    }
 }
 
 /// The rule that decides over all of `visit`; `None` leaves it to the rules at the end, which refuse.
@@ -42,24 +50,64 @@ impl SecurityRule {
             && self.protocol.is_none_or(|protocol| protocol == visit.protocol)
             && self.ports.iter().any(|ports| ports.contains(visit.port))
             && self.destinations.iter().any(|destination| destination.reaches(visit.machine))
-            && self.sources.iter().any(|source| source.covers(visit.source))
+            && self.sources.iter().any(|source| source.covers(visit.source, visit.is_ipv6()))
+    }
+
+    /// Whether the rule may be about a part of `visit`: what cannot be told counts, such as application security groups,
+    /// whose members are not known, or service tags, whose networks are not.
+    #[must_use]
+    pub fn may_fit(&self, visit: Visit<'_>) -> bool {
+        let sources = self.sources.is_empty()
+            || self.sources.iter().any(|source| source.may_overlap(visit.source, visit.is_ipv6()));
+        let destinations = self.destinations.is_empty()
+            || self.destinations.iter().any(|destination| destination.may_reach(visit.machine));
+        self.inbound
+            && self.protocol.is_none_or(|protocol| protocol == visit.protocol)
+            && self.ports.iter().any(|ports| ports.contains(visit.port))
+            && destinations
+            && sources
     }
 }
 
 impl Source {
-    /// Whether everything in `other` is in this as well, as far as names allow to tell.
+    /// Whether everything in `other` that comes over IPv6, or else over IPv4, is in this as well, as far as names allow
+    /// to tell.
     #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
+    pub fn covers(&self, other: &Self, ipv6: bool) -> bool {
         match (self, other) {
             (Self::Tag(tag), _) if tag == ANY => true,
             (Self::Network(all), Self::Tag(tag)) => {
-                all.is_everything() && (tag.eq_ignore_ascii_case(INTERNET) || tag == ANY)
+                all.is_everything() && all.address().is_ipv6() == ipv6 && (tag == ANY || is_outside(tag))
             }
             (Self::Network(wide), Self::Network(narrow)) => wide.contains(narrow),
             (Self::Tag(tag), Self::Network(network)) => {
                 tag.eq_ignore_ascii_case(INTERNET) && !is_private(network)
             }
-            (Self::Tag(tag), Self::Tag(other)) => tag.eq_ignore_ascii_case(other),
+            (Self::Tag(tag), Self::Tag(other)) => {
+                tag.eq_ignore_ascii_case(other)
+                    || (tag.eq_ignore_ascii_case(INTERNET) && other != ANY && is_outside(other))
+            }
+        }
+    }
+
+    /// Whether they may have somebody in common who comes over IPv6, or else over IPv4.
+    fn may_overlap(&self, other: &Self, ipv6: bool) -> bool {
+        let family = |network: &Network| network.address().is_ipv6() == ipv6;
+        match (self, other) {
+            (Self::Network(one), Self::Network(other)) => one.overlaps(other),
+            (Self::Network(network), Self::Tag(tag)) => {
+                family(network) && !(tag.eq_ignore_ascii_case(INTERNET) && is_private(network))
+            }
+            (Self::Tag(tag), Self::Network(network)) => {
+                !(tag.eq_ignore_ascii_case(INTERNET) && is_private(network))
+            }
+            // Whoever is in the one list of Azure's may be in the other; what is inside is not outside.
+            (Self::Tag(one), Self::Tag(other)) => {
+                one == ANY
+                    || other == ANY
+                    || one.eq_ignore_ascii_case(other)
+                    || (is_outside(one) && is_outside(other))
+            }
         }
     }
 
@@ -71,6 +119,14 @@ impl Source {
                 network.is_everything()
                     || machine.is_some_and(|machine| network.contains(&Network::of(machine)))
             }
+        }
+    }
+
+    /// As a destination: whether the machine may be in it.
+    fn may_reach(&self, machine: Option<IpAddr>) -> bool {
+        match (self, machine) {
+            (Self::Network(network), Some(machine)) => network.contains(&Network::of(machine)),
+            (Self::Tag(_), _) | (Self::Network(_), None) => true,
         }
     }
 }
@@ -87,7 +143,7 @@ pub fn is_everybody(sources: &[Source]) -> bool {
         })
         .collect();
     let everything = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-    sources.iter().any(|source| source.covers(&internet))
+    sources.iter().any(|source| [false, true].iter().any(|ipv6| source.covers(&internet, *ipv6)))
         || everything.iter().any(|address| leaves_nobody_out(&Network::around(*address, 0), &networks))
 }
 
@@ -109,6 +165,12 @@ impl Network {
     }
 }
 
+/// Whether what a service tag other than `*` stands for has public addresses: all do, but those of the virtual network
+/// and of the load balancer's probes.
+fn is_outside(tag: &str) -> bool {
+    ![VIRTUAL_NETWORK, LOAD_BALANCER].iter().any(|inside| tag.eq_ignore_ascii_case(inside))
+}
+
 /// Whether `network` is not part of what Azure calls the internet (RFC 1918, RFC 6598, RFC 4193).
 fn is_private(network: &Network) -> bool {
     match network.address() {
@@ -121,6 +183,7 @@ fn is_private(network: &Network) -> bool {
 pub const ANY: &str = "*";
 const INTERNET: &str = super::INTERNET_TAG;
 const VIRTUAL_NETWORK: &str = "VirtualNetwork";
+const LOAD_BALANCER: &str = "AzureLoadBalancer";
 
 #[cfg(test)]
 mod tests {
@@ -168,6 +231,65 @@ mod tests {
         assert_eq!(decided(&rules, "10.0.0.0/8"), None);
         assert_eq!(decided(&rules, "100.64.0.0/10"), None);
         assert_eq!(decided(&[rule("v4", 100, true, "0.0.0.0/0", 3389)], "Internet"), Some("v4"));
+    }
+
+    #[test]
+    fn the_internet_holds_every_list_of_what_is_outside() {
+        for all in ["*", "Internet", "0.0.0.0/0"] {
+            let rules = [rule("all", 100, true, all, 3389)];
+            assert_eq!(decided(&rules, "AzureCloud.WestEurope"), Some("all"), "{all}");
+        }
+        for outside in ["Internet", "0.0.0.0/0"] {
+            let rules = [rule("all", 100, true, outside, 3389)];
+            assert_eq!(decided(&rules, "VirtualNetwork"), None, "{outside}");
+            assert_eq!(decided(&rules, "azureloadbalancer"), None, "{outside}");
+        }
+        assert_eq!(decided(&[rule("cloud", 100, true, "AzureCloud", 3389)], "Internet"), None);
+        assert_eq!(decided(&[rule("net", 100, true, "Internet", 3389)], "*"), None);
+    }
+
+    #[test]
+    fn a_network_of_one_family_says_nothing_of_the_other() {
+        let rules = [rule("v6", 100, false, "::/0", 3389), rule("v4", 200, true, "0.0.0.0/0", 3389)];
+        let everybody = Source::Tag(INTERNET.into());
+        let by = |machine: &str| {
+            let machine = machine.parse().ok();
+            let visit = Visit { source: &everybody, protocol: Protocol::Tcp, port: 3389, machine };
+            decides(&rules, visit).map(|rule| rule.name.as_str())
+        };
+        assert_eq!(by("10.0.0.4"), Some("v4"));
+        assert_eq!(by("fd00::4"), Some("v6"));
+        assert_eq!(by(""), Some("v4"), "unknown counts as IPv4");
+    }
+
+    #[test]
+    fn what_cannot_be_told_may_fit() {
+        let may = |refusal: &SecurityRule, source: &str| {
+            let source = Source::from(source.to_owned());
+            let machine = Some([10, 0, 0, 4].into());
+            refusal.may_fit(Visit { source: &source, protocol: Protocol::Tcp, port: 3389, machine })
+        };
+        let part = rule("part", 100, false, "203.0.113.128/25", 3389);
+        assert!(may(&part, "203.0.113.0/24") && may(&part, "AzureCloud") && may(&part, "Internet"));
+        assert!(!may(&part, "203.0.113.0/25"));
+        let cloud = rule("cloud", 100, false, "AzureCloud", 3389);
+        assert!(may(&cloud, "203.0.113.0/24") && may(&cloud, "Storage"));
+        assert!(!may(&rule("inside", 100, false, "VirtualNetwork", 3389), "Internet"));
+        assert!(!may(&rule("private", 100, false, "10.0.0.0/8", 3389), "Internet"));
+        assert!(!may(&rule("v6", 100, false, "::/0", 3389), "Internet"));
+        assert!(!may(&rule("port", 100, false, "*", 22), "Internet"));
+        let mut grouped = rule("grouped", 100, false, "*", 3389);
+        (grouped.sources, grouped.destinations) = (Vec::new(), Vec::new());
+        assert!(may(&grouped, "203.0.113.0/24"));
+        grouped.destinations = vec![Source::from("10.0.1.0/24".to_owned())];
+        assert!(!may(&grouped, "203.0.113.0/24"));
+    }
+
+    #[test]
+    fn bits_beyond_the_prefix_are_masked() {
+        let rules = [rule("office", 100, true, "203.0.113.9/24", 3389)];
+        assert_eq!(decided(&rules, "203.0.113.0/24"), Some("office"));
+        assert_eq!(decided(&[rule("one", 100, true, "203.0.113.9", 3389)], "203.0.113.9/32"), Some("one"));
     }
 
     #[test]

@@ -10,6 +10,15 @@ use crate::model::record::{Owner, Version};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::Seen;
 
+/// What leads to a port of a machine that another rule shall lead to.
+#[derive(Clone, Copy, Debug)]
+pub struct Rival<'l> {
+    /// Its name.
+    pub name: &'l str,
+    /// Where it is a NAT rule, and not a load-balancing rule.
+    pub nat: Option<&'l HeldNatRule>,
+}
+
 impl LoadBalancer {
     /// The frontend that carries `public_ip`.
     #[must_use]
@@ -72,22 +81,32 @@ impl LoadBalancer {
         nat.map(|held| held.name.as_str()).or_else(|| other.map(|(name, ..)| name.as_str()))
     }
 
-    /// The NAT rule that leads to the same port of `machine`, an IP configuration, as `rule` shall. Azure has one only,
-    /// where no floating IP is used ("RulesOfSameLoadBalancerTypeUseSameBackendPortProtocolAndIPConfig").
+    /// The NAT rule or load-balancing rule that leads to the same port of `machine`, an IP configuration, as `rule`
+    /// shall. Azure has one only, where no floating IP is used
+    /// ("RulesOfSameLoadBalancerTypeUseSameBackendPortProtocolAndIPConfig").
     #[must_use]
-    pub fn rival(&self, rule: &HeldNatRule, machine: &ResourceId) -> Option<&HeldNatRule> {
-        self.nat_rules.iter().find(|held| {
+    pub fn rival(&self, rule: &HeldNatRule, machine: &ResourceId) -> Option<Rival<'_>> {
+        let member = |pool: &ResourceId| {
+            self.pools.iter().any(|one| self.pool_id(&one.name) == *pool && one.members.contains(machine))
+        };
+        let nat = self.nat_rules.iter().find(|held| {
             !same_name(&held.name, &rule.name)
                 && held.backend_port == rule.backend_port
                 && rule.protocol.is_none_or(|protocol| held.speaks(protocol))
                 && match &held.pool {
-                    Some(pool) => self
-                        .pools
-                        .iter()
-                        .any(|one| self.pool_id(&one.name) == *pool && one.members.contains(machine)),
+                    Some(pool) => member(pool),
                     None => held.target.as_ref() == Some(machine),
                 }
-        })
+        });
+        let balancing = || {
+            self.balancing.iter().find(|held| {
+                held.ports.contains(rule.backend_port)
+                    && held.protocol.is_none_or(|protocol| rule.speaks(protocol))
+                    && held.pools.iter().any(member)
+            })
+        };
+        nat.map(|held| Rival { name: &held.name, nat: Some(held) })
+            .or_else(|| balancing().map(|held| Rival { name: &held.name, nat: None }))
     }
 
     /// What of others leads to the pool, in words.
@@ -235,7 +254,8 @@ impl SecurityGroup {
         held.filter(|priority| *priority < end && !taken(*priority)).or(free)
     }
 
-    /// The first other rule that refuses one of the sources, wherever ours stands.
+    /// The first other rule that may refuse somebody in one of the sources, wherever ours stands: what ours comes before,
+    /// to be sure.
     #[must_use]
     pub fn first_refusal(
         &self,
@@ -244,6 +264,29 @@ impl SecurityGroup {
         rule: &NatRule,
         interface: Option<&NetworkInterface>,
     ) -> Option<&SecurityRule> {
+        self.first_denying(owner, access, rule, interface, SecurityRule::may_fit)
+    }
+
+    /// The first other rule that refuses all of one of the sources, wherever ours stands.
+    #[must_use]
+    pub fn first_certain_refusal(
+        &self,
+        owner: &Owner,
+        access: &Access,
+        rule: &NatRule,
+        interface: Option<&NetworkInterface>,
+    ) -> Option<&SecurityRule> {
+        self.first_denying(owner, access, rule, interface, SecurityRule::fits)
+    }
+
+    fn first_denying(
+        &self,
+        owner: &Owner,
+        access: &Access,
+        rule: &NatRule,
+        interface: Option<&NetworkInterface>,
+        is_about: impl Fn(&SecurityRule, Visit<'_>) -> bool,
+    ) -> Option<&SecurityRule> {
         let machine = interface.and_then(|interface| interface.primary()?.address);
         let sources = access.from.sources();
         let ours = marked(owner, &rule.name);
@@ -251,7 +294,8 @@ impl SecurityGroup {
             !held.allow
                 && !same_name(&held.name, &ours)
                 && sources.iter().any(|source| {
-                    held.fits(Visit { source, protocol: rule.protocol, port: rule.backend_port, machine })
+                    let visit = Visit { source, protocol: rule.protocol, port: rule.backend_port, machine };
+                    is_about(held, visit)
                 })
         };
         self.rules.iter().filter(refuses).min_by_key(|held| held.priority)

@@ -74,6 +74,10 @@ pub struct LoadBalancer {
     pub nat_rules: Vec<HeldNatRule>,
     /// The frontend ports of its load-balancing rules and inbound NAT pools, and their names.
     pub other_ports: Vec<(String, Protocol, ResourceId, Ports)>,
+    /// Its load-balancing rules that take a port of their machines for themselves.
+    pub balancing: Vec<Balancing>,
+    /// Its inbound NAT pools, which stand beside no inbound NAT rule.
+    pub nat_pools: BTreeSet<String>,
     /// The pools to which an outbound rule, or a load-balancing rule that may be used so, gives a way out.
     pub outbound: BTreeSet<ResourceId>,
     /// Whether its last operation succeeded.
@@ -102,6 +106,20 @@ pub struct HeldPool {
     pub members: BTreeSet<ResourceId>,
     /// Whether addresses are in it that belong to no network interface.
     pub addresses: bool,
+}
+
+/// What a load-balancing rule without floating IP leads to: with floating IP the machine sees the frontend's address and
+/// port, and the port behind it is free.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balancing {
+    /// The rule's name.
+    pub name: String,
+    /// Its protocol; `None` for all of them.
+    pub protocol: Option<Protocol>,
+    /// The ports on the machines.
+    pub ports: Ports,
+    /// The pools that it leads to.
+    pub pools: BTreeSet<ResourceId>,
 }
 
 /// A span of ports, both ends in it.

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::{Refusal, Rule};
 use crate::model::gateway::admission::is_everybody;
+use crate::model::gateway::fit::Rival;
 use crate::model::gateway::{GatewayState, HeldNatRule, is_marked, marked, same_name};
 use crate::model::plan::{
-    Action, GatewayChange, LoadBalancerChange, NatRuleChange, Part, Plan, SecurityRuleChange, Step,
+    Action, GatewayChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Part, Plan,
+    SecurityRuleChange, Step,
 };
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Desired, Observed};
@@ -27,13 +29,26 @@ pub(super) fn check(
                 Part::LoadBalancer(part) => in_use(desired, state, part),
                 Part::NatRule(part) => port(desired, change, state, part),
                 Part::SecurityRule(part) => door(desired, change, state, part),
-                Part::SecurityGroup(_) | Part::Interface(_) => None,
+                // What a NAT rule of this plan was refused for is not told again.
+                Part::Interface(_) if told(refusals, step) => None,
+                Part::Interface(part) => {
+                    let after = seen.after_steps(&plan.owner, [step]);
+                    let after =
+                        after.endpoints.get(&change.endpoint).and_then(|state| state.gateway.as_ref());
+                    after.and_then(|after| joined(after, part))
+                }
+                Part::SecurityGroup(_) => None,
             };
             refusals.extend(found.map(|found| found.of(step)));
         }
         seen = seen.after_steps(&plan.owner, [step]);
     }
     seen
+}
+
+/// Whether a port was refused already to `step`'s endpoint.
+fn told(refusals: &BTreeSet<Refusal>, step: &Step) -> bool {
+    refusals.iter().any(|refusal| refusal.rule == Rule::Port && refusal.endpoint == step.endpoint)
 }
 
 /// A rule that a step would break, why, and the way out.
@@ -97,22 +112,47 @@ fn port(
     // Who is in the pool by mistake is so still when the rule comes.
     let in_pool = held.pools.iter().filter(|pool| wanted.pool == Some(held.pool_id(&pool.name)));
     let mut machines = in_pool.flat_map(|pool| &pool.members).chain([&machine]);
-    let (led_to, other): (&ResourceId, &HeldNatRule) =
+    let (led_to, other): (&ResourceId, Rival<'_>) =
         machines.find_map(|machine| Some((machine, held.rival(wanted, machine)?)))?;
-    Some(Found {
+    let or = |nat: &HeldNatRule| format!("set frontend_port = {} for {}, or ", nat.ports.first, rule.name);
+    Some(led_twice(wanted, led_to, other, other.nat.map(or)))
+}
+
+/// A port of the machine that two rules would lead to once it is in its pools, as it is in `after`.
+fn joined(after: &GatewayState, part: &InterfaceChange) -> Option<Found> {
+    let held = after.load_balancer.present()?;
+    let machine = part.held.primary_id()?;
+    let comes = |rule: &&HeldNatRule| rule.pool.as_ref().is_some_and(|pool| part.join.contains(pool));
+    let (rule, other) =
+        (held.nat_rules.iter().filter(comes)).find_map(|rule| Some((rule, held.rival(rule, &machine)?)))?;
+    Some(led_twice(rule, &machine, other, None))
+}
+
+fn led_twice(rule: &HeldNatRule, machine: &ResourceId, other: Rival<'_>, or: Option<String>) -> Found {
+    let name = machine.whole();
+    let protocol = rule.protocol.map_or_else(String::new, |protocol| format!("{protocol} "));
+    let from = match other.nat {
+        Some(nat) => format!(", from port {}", nat.ports),
+        None => String::new(),
+    };
+    Found {
         rule: Rule::Port,
         reason: format!(
-            "{protocol} port {} of {} is led to by {} already, from port {}, and Azure lets one rule of a load balancer do so.",
+            "{protocol}port {} of {} is led to by {} already{from}, and Azure lets one rule of a load balancer do so.",
             rule.backend_port,
-            led_to.whole().name(),
+            name.name(),
             other.name,
-            other.ports
         ),
-        allow: format!(
-            "set frontend_port = {} for {}, or take {} away",
-            other.ports.first, rule.name, other.name
-        ),
-    })
+        allow: match other.nat {
+            Some(_) => format!("{}take {} away", or.unwrap_or_default(), other.name),
+            None => format!(
+                "take {} out of the pool that {} leads to, or let {} use floating IP",
+                name.name(),
+                other.name,
+                other.name
+            ),
+        },
+    }
 }
 
 /// A door that would stand open to everybody, or in the place of another rule.

@@ -290,7 +290,8 @@ impl Resources {
         let primary = present.primary().ok_or(Kind::Rejected)?;
         let joined = change.join.iter().all(|pool| primary.pools.contains(pool));
         let left = present.configurations.iter().all(|one| one.pools.is_disjoint(&change.leave));
-        Ok(regrouped || !joined || !left)
+        let failed = present.provisioning == Provisioning::Failed;
+        Ok(regrouped || !joined || !left || failed)
     }
 
     /// Whether everything refers to what is there.

@@ -331,6 +331,8 @@ mod memory {
                 pools: vec![theirs],
                 nat_rules: Vec::new(),
                 other_ports: Vec::new(),
+                balancing: Vec::new(),
+                nat_pools: [].into(),
                 outbound: [].into(),
                 provisioning: Provisioning::Succeeded,
                 mark: None,
@@ -338,6 +340,7 @@ mod memory {
             });
             let mut machine = self.interface(&self.machine()).unwrap();
             machine.configurations[0].pools = [load_balancer.part("backendAddressPools", "theirs")].into();
+            machine.group = Some(group.clone());
             self.put_interface(machine);
             let theirs = SecurityRule {
                 name: "theirs".into(),

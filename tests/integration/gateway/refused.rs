@@ -254,20 +254,32 @@ async fn a_subnet_whose_own_group_keeps_out() {
     let mut subnet = control.show_resource(SUBNET).unwrap();
     subnet["properties"]["networkSecurityGroup"] = reference(subnets);
     control.put_resource(SUBNET, &subnet).unwrap();
-    let told = ["closed", "its rule no-rdp denies it", "set network_security_group = \"nsg-subnet\" for rdp"];
-    refused(&cloud, told).await;
-    control.delete_resource(&format!("{subnets}/securityRules/no-rdp")).unwrap();
     let told = [
         "closed",
-        "keeps out TCP port 22 from 203.0.113.0/24: none of its rules allows it",
-        "let it in there",
+        "nsg-mgmt before vm-jump-nic would refuse everything else that nsg-subnet lets in",
+        "set network_security_group = \"nsg-subnet\" for rdp",
     ];
     refused(&cloud, told).await;
+    control.delete_resource(&format!("{subnets}/securityRules/no-rdp")).unwrap();
     // With the remedy, the rules go there, and the machine gets no group of its own.
     cloud.replace("nsg-mgmt", "nsg-subnet");
     cloud.run(&["sync", "--verify"]).await.exits(0);
     assert!(control.show_resource(GROUP).is_none());
     assert!(control.show_resource(NIC).unwrap()["properties"]["networkSecurityGroup"].is_null());
+}
+
+#[tokio::test]
+async fn a_group_of_others_that_was_taken_off_the_machine() {
+    let cloud = crowded().await;
+    cloud.run(&["sync", "--verify"]).await.exits(0);
+    let none = json!({"properties": {"networkSecurityGroup": null}});
+    cloud.sandbox.control().edit_resource(NIC, &none).unwrap();
+    let told = [
+        "closed",
+        "nsg-mgmt is not ours, and vm-jump-nic is not behind it",
+        "put nsg-mgmt in front of the machine or its subnet",
+    ];
+    refused(&cloud, told).await;
 }
 
 #[tokio::test]

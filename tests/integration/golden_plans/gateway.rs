@@ -1,8 +1,9 @@
 //! Gateways: from nothing, in sync, each drift, what is adopted, what is refused, what goes.
 
+use cnamed::model::endpoint::Provisioning;
 use cnamed::model::gateway::{
-    AllowFrom, Frontend, HeldNatRule, HeldPool, LoadBalancer, NatRule, Ports, Protocol, SecurityRule, Source,
-    Subnet,
+    AllowFrom, Balancing, Frontend, HeldNatRule, HeldPool, LoadBalancer, NatRule, Ports, Protocol,
+    SecurityRule, Source, Subnet,
 };
 use cnamed::model::record::Mode;
 use cnamed::model::resource_id::ResourceId;
@@ -10,6 +11,7 @@ use cnamed::model::state::Seen;
 
 use super::{cleared, keeps};
 use crate::laws::site::{group_id, id, subnet_id};
+use crate::laws::world::owner;
 use crate::scene::{Scene, label_name, mine};
 
 /// In place, with a name that leads to it.
@@ -32,6 +34,11 @@ fn rule(name: &str, priority: u16, allow: bool, source: &str) -> SecurityRule {
         destinations: vec![Source::from("*".to_owned())],
         ports: vec![Ports::one(3389)],
     }
+}
+
+fn wants_also(scene: &mut Scene, rule: NatRule) {
+    let jump = scene.desired.endpoints.values_mut().next().unwrap();
+    jump.gateway.as_mut().unwrap().nat_rules.push(rule);
 }
 
 /// The rules that refuse, and their text under `name`.
@@ -85,6 +92,14 @@ fn drift_by_hand() {
     scene.balancer().frontends[0].public_ip = Some(ResourceId::new("/ips/pip-other"));
     scene.ip().attached_to = None;
     keeps("gateway-frontend-elsewhere", &scene);
+
+    let mut scene = built();
+    scene.interface().provisioning = Provisioning::Failed;
+    keeps("gateway-interface-failed", &scene);
+
+    let mut scene = built();
+    scene.group("nsg-mgmt").users.insert(id("networkInterfaces", "vm-db-nic"));
+    keeps("gateway-group-shared", &scene);
 }
 
 /// Somebody's load balancer, with a rule of version 1 that does it already.
@@ -116,6 +131,8 @@ fn adopted() -> Scene {
         pools: vec![HeldPool { name: "web".into(), members: [].into(), addresses: false }],
         nat_rules: vec![by_hand],
         other_ports: Vec::new(),
+        balancing: Vec::new(),
+        nat_pools: [].into(),
         outbound: [].into(),
         provisioning: Default::default(),
         mark: None,
@@ -130,8 +147,7 @@ fn what_serves_is_adopted_as_it_stands() {
     let mut scene = adopted();
     let second =
         NatRule { name: "ssh".into(), frontend_port: 63022, backend_port: 22, ..scene.rule().clone() };
-    let jump = scene.desired.endpoints.values_mut().next().unwrap();
-    jump.gateway.as_mut().unwrap().nat_rules.push(second);
+    wants_also(&mut scene, second);
     keeps("gateway-beside-others", &scene);
 }
 
@@ -156,6 +172,32 @@ fn resources_that_cannot_stand_together() {
     scene.gateway().others = [(other.clone(), Seen::Present(LoadBalancer { id: other, ..web }))].into();
     refuses("gateway-machine-elsewhere", &scene, &["membership", "own-address"]);
 
+    let mut scene = Scene::held("jump").gated();
+    let other = ResourceId::network("s", "rg-web", "loadBalancers", "lb-web");
+    let mut basic = LoadBalancer { id: other.clone(), sku: "Basic".into(), ..adopted().balancer().clone() };
+    basic.frontends[0].public_ip = None;
+    let mut second = scene.interface().configurations[0].clone();
+    (second.name, second.primary) = ("ipconfig2".into(), false);
+    second.nat_rules = [other.part("inboundNatRules", "web")].into();
+    scene.interface().configurations.push(second);
+    scene.gateway().others = [(other.clone(), Seen::Present(basic))].into();
+    refuses("gateway-machine-other-kind", &scene, &["sku"]);
+    let Some(Seen::Present(public)) = scene.gateway().others.get_mut(&other) else { panic!() };
+    public.frontends[0].public_ip = Some(ResourceId::new("/ips/pip-web"));
+    scene.interface().configurations[1].public_ip = Some(ResourceId::new("/ips/pip-vm"));
+    refuses("gateway-machine-elsewhere-twice", &scene, &["membership", "own-address"]);
+
+    let mut scene = adopted();
+    scene.balancer().nat_rules.clear();
+    scene.balancer().nat_pools = ["rdp-pool".to_owned()].into();
+    refuses("gateway-nat-pool", &scene, &["sku"]);
+
+    let mut scene = Scene::held("jump").gated();
+    scene.ip().address = "2001:db8::7".parse().ok();
+    scene.rule().access.as_mut().unwrap().from =
+        AllowFrom::Sources(vec![Source::from("AzureCloud".to_owned())]);
+    refuses("gateway-family-of-machine", &scene, &["family"]);
+
     let mut scene = adopted();
     scene.balancer().frontends[0].public_ip = None;
     scene.ip().attached_to = None;
@@ -174,6 +216,32 @@ fn ports_and_places_that_are_taken() {
     refuses("gateway-machine-port-taken", &scene, &["port"]);
 
     let mut scene = adopted();
+    scene.balancer().nat_rules.clear();
+    scene.interface().configurations[0].nat_rules.clear();
+    let pool = scene.balancer().pool_id("web");
+    scene.interface().configurations[0].pools = [pool.clone()].into();
+    scene.balancer().pools[0].members = scene.interface().primary_id().into_iter().collect();
+    scene.balancer().balancing =
+        vec![Balancing { name: "web".into(), protocol: None, ports: Ports::one(3389), pools: [pool].into() }];
+    refuses("gateway-machine-port-balanced", &scene, &["port"]);
+    scene.balancer().balancing[0].protocol = Some(Protocol::Udp);
+    assert!(cleared(&scene).refusals().is_empty());
+
+    let mut scene = built();
+    let machine = scene.interface().primary_id();
+    scene.interface().configurations[0].pools.clear();
+    scene.balancer().pools[0].members.clear();
+    let by_hand = HeldNatRule {
+        name: "rdp-by-hand".into(),
+        ports: Ports::one(50001),
+        pool: None,
+        target: machine,
+        ..scene.balancer().nat_rules[0].clone()
+    };
+    scene.balancer().nat_rules.push(by_hand);
+    refuses("gateway-machine-port-led-to", &scene, &["port"]);
+
+    let mut scene = adopted();
     scene.group("nsg-mgmt").rules[0].sources = vec![Source::from("198.51.100.0/24".to_owned())];
     scene.rule().access.as_mut().unwrap().priority = Some(1000);
     refuses("gateway-priority-taken", &scene, &["priority"]);
@@ -185,6 +253,15 @@ fn ports_and_places_that_are_taken() {
     scene.rule().access.as_mut().unwrap().priority = None;
     scene.group("nsg-mgmt").rules[1].priority = 100;
     refuses("gateway-priority-none", &scene, &["priority"]);
+
+    scene.group("nsg-mgmt").rules[1].sources = vec![Source::from("203.0.113.128/25".to_owned())];
+    refuses("gateway-priority-part", &scene, &["priority"]);
+    scene.rule().access.as_mut().unwrap().priority = Some(500);
+    assert!(cleared(&scene).refusals().is_empty());
+    scene.rule().access.as_mut().unwrap().priority = None;
+    scene.group("nsg-mgmt").rules[1].priority = 102;
+    scene.group("nsg-mgmt").rules.push(rule("first", 100, true, "198.51.100.0/24"));
+    keeps("gateway-priority-before-a-part", &scene);
 }
 
 #[test]
@@ -193,12 +270,31 @@ fn doors_that_stay_shut_or_stand_open() {
     let subnet = Subnet { group: Some(group_id("nsg-subnet")), nat_gateway: true };
     scene.gateway().subnets = [(subnet_id(0), Seen::Present(subnet))].into();
     scene.group("nsg-subnet").rules = vec![rule("web", 100, true, "198.51.100.0/24")];
+    refuses("gateway-subnet-of-others", &scene, &["closed"]);
+    scene.interface().group = Some(group_id("nsg-mgmt"));
+    scene.group("nsg-mgmt");
     refuses("gateway-subnet-closed", &scene, &["closed"]);
+
+    let mut scene = Scene::held("jump").gated();
+    scene.group("nsg-mgmt");
+    refuses("gateway-group-of-others", &scene, &["closed"]);
+    scene.group("nsg-mgmt").mark = Some(owner("ops"));
+    assert!(cleared(&scene).refusals().is_empty());
+
+    let mut scene = Scene::held("jump").gated();
+    let mut second =
+        NatRule { name: "ssh".into(), frontend_port: 63022, backend_port: 22, ..scene.rule().clone() };
+    second.access.as_mut().unwrap().network_security_group = group_id("nsg-ssh");
+    scene.gateway().groups.insert(group_id("nsg-ssh"), Seen::Absent);
+    wants_also(&mut scene, second);
+    refuses("gateway-two-groups", &scene, &["closed", "closed"]);
 
     let mut scene = Scene::held("jump").gated();
     scene.interface().group = Some(group_id("nsg-vm"));
     scene.group("nsg-vm");
     refuses("gateway-other-group", &scene, &["closed"]);
+    scene.interface().group = Some(ResourceId::network("s", "rg-net", "networkSecurityGroups", "nsg-vm"));
+    refuses("gateway-other-group-elsewhere", &scene, &["closed"]);
 
     let mut scene = Scene::held("jump").gated();
     scene.rule().access.as_mut().unwrap().from = AllowFrom::Internet;
@@ -223,7 +319,7 @@ fn what_cannot_be_read_or_written_now() {
     scene.gateway().groups.insert(group_id("nsg-mgmt"), Seen::Unknown("403 Forbidden".into()));
     keeps("gateway-unread", &scene);
     let mut scene = built();
-    scene.balancer().provisioning = cnamed::model::endpoint::Provisioning::Busy;
+    scene.balancer().provisioning = Provisioning::Busy;
     keeps("gateway-busy", &scene);
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Part, SecurityRuleChange, Site};
+use super::{Note, Part, Piece, SecurityRuleChange, Site, Subject};
 use crate::model::endpoint::{Intent, Provisioning};
 use crate::model::gateway::fit::security_rule;
 use crate::model::gateway::{
@@ -89,6 +89,18 @@ impl<'p> Planner<'p> {
         let Some(priority) = group.place(owner, access, rule, interface, &planned) else { return steps };
         self.shared.priorities.entry(id.clone()).or_default().push(priority);
         let mut wanted = security_rule(owner, access, rule, priority);
+        let behind = group.users.iter().any(|user| *user != rule.network_interface);
+        if behind {
+            let sources: Vec<String> = wanted.sources.iter().map(ToString::to_string).collect();
+            let text = format!(
+                "opens port {} of every machine behind {} to {}",
+                rule.backend_port,
+                id.name(),
+                sources.join(", ")
+            );
+            let subject = Subject::Gateway(endpoint.clone(), Piece::SecurityRule(name.clone()));
+            self.plan.notes.push(Note { subject, text });
+        }
         let failed = held.is_some_and(|held| held.provisioning == Provisioning::Failed);
         let reason = match ours {
             None => format!("lets {} clients in", rule.protocol),

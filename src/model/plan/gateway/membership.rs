@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Part, Site, access};
+use crate::model::endpoint::Provisioning;
 use crate::model::gateway::fit::POOLS;
 use crate::model::gateway::{NetworkInterface, is_marked, marked, same_name};
 use crate::model::plan::derive::Planner;
@@ -69,6 +70,10 @@ impl<'p> Planner<'p> {
         }
         if group != GroupChange::Kept {
             why.push("has no security group");
+        }
+        let wanted = site.gateway.nat_rules.iter().any(|rule| rule.network_interface == interface.id);
+        if why.is_empty() && wanted && interface.provisioning == Provisioning::Failed {
+            why.push("its last operation failed");
         }
         if why.is_empty() {
             return None;

@@ -13,8 +13,8 @@ use super::{at, text_at};
 use crate::model::endpoint::Provisioning;
 use crate::model::gateway::admission::ANY;
 use crate::model::gateway::{
-    Frontend, HeldNatRule, HeldPool, IpConfiguration, LoadBalancer, NetworkInterface, Ports, Protocol,
-    SecurityGroup, SecurityRule, Source, Subnet,
+    Balancing, Frontend, HeldNatRule, HeldPool, IpConfiguration, LoadBalancer, NetworkInterface, Ports,
+    Protocol, SecurityGroup, SecurityRule, Source, Subnet,
 };
 use crate::model::record::Version;
 use crate::model::resource_id::ResourceId;
@@ -24,6 +24,7 @@ pub(super) fn load_balancer(resource: &Value) -> Result<LoadBalancer, String> {
     let nat_rules = entries(resource, "inboundNatRules").map(nat_rule).collect::<Result<_, _>>()?;
     let mut other_ports = Vec::new();
     let mut outbound = BTreeSet::new();
+    let mut balancing = Vec::new();
     for rule in entries(resource, "loadBalancingRules") {
         let frontend = id_at(rule, &["properties", "frontendIPConfiguration", "id"]);
         let port = port_at(rule, "frontendPort").unwrap_or(0);
@@ -34,11 +35,11 @@ pub(super) fn load_balancer(resource: &Value) -> Result<LoadBalancer, String> {
                 other_ports.push((name(rule)?, protocol, frontend.clone(), ports));
             }
         }
+        balancing.extend(balances(rule)?);
         let translates =
             at(rule, &["properties", "disableOutboundSnat"]).and_then(Value::as_bool) != Some(true);
         if translates {
-            outbound.extend(id_at(rule, &["properties", "backendAddressPool", "id"]));
-            outbound.extend(ids(rule, "backendAddressPools"));
+            outbound.extend(pools(rule));
         }
     }
     for pool in entries(resource, "inboundNatPools") {
@@ -62,11 +63,34 @@ pub(super) fn load_balancer(resource: &Value) -> Result<LoadBalancer, String> {
         pools: entries(resource, "backendAddressPools").map(pool).collect::<Result<_, _>>()?,
         nat_rules,
         other_ports,
+        balancing,
+        nat_pools: entries(resource, "inboundNatPools").map(name).collect::<Result<_, _>>()?,
         outbound,
         provisioning: provisioning(resource),
         mark: marked(at(resource, &["tags"])),
         version: version(resource),
     })
+}
+
+/// What of the machines' ports a load-balancing rule takes; `None` where it leaves them free.
+fn balances(rule: &Value) -> Result<Option<Balancing>, String> {
+    if at(rule, &["properties", "enableFloatingIP"]).and_then(Value::as_bool) == Some(true) {
+        return Ok(None);
+    }
+    let both = protocols(rule);
+    let port = port_at(rule, "backendPort").unwrap_or(0);
+    Ok(Some(Balancing {
+        name: name(rule)?,
+        protocol: if let [one] = both[..] { Some(one) } else { None },
+        ports: if port == 0 { EVERY_PORT } else { Ports::one(port) },
+        pools: pools(rule).collect(),
+    }))
+}
+
+/// The pools that a load-balancing rule leads to, which Azure has in the singular and in the plural.
+fn pools(rule: &Value) -> impl Iterator<Item = ResourceId> {
+    let one = id_at(rule, &["properties", "backendAddressPool", "id"]);
+    one.into_iter().chain(ids(rule, "backendAddressPools"))
 }
 
 fn frontend(entry: &Value) -> Result<Frontend, String> {
@@ -264,3 +288,42 @@ fn provisioning(resource: &Value) -> Provisioning {
 const EVERY_PORT: Ports = Ports { first: 0, last: u16::MAX };
 /// Azure's default for an idle connection, in minutes.
 const IDLE: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_rule_with_floating_ip_leaves_the_port_of_the_machines_free() {
+        let lb = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/loadBalancers/lb";
+        let pool = |name: &str| json!({"id": format!("{lb}/backendAddressPools/{name}")});
+        let rule = |name: &str, more: &[(&str, Value)]| {
+            let mut properties = json!({"frontendPort": 443, "backendPort": 8443, "protocol": "Tcp"});
+            for (key, value) in more {
+                properties[key] = value.clone();
+            }
+            json!({"name": name, "properties": properties})
+        };
+        let parsed = load_balancer(&json!({
+            "id": lb,
+            "properties": {
+                "loadBalancingRules": [
+                    rule("web", &[("backendAddressPool", pool("a")), ("backendAddressPools", json!([pool("b")]))]),
+                    rule("direct", &[("enableFloatingIP", json!(true)), ("backendAddressPool", pool("a"))]),
+                    rule("all", &[("protocol", json!("All")), ("backendPort", json!(0))]),
+                ],
+                "inboundNatPools": [{"name": "rdp-pool", "properties": {}}],
+            },
+        }))
+        .unwrap();
+        let found: Vec<_> = parsed
+            .balancing
+            .iter()
+            .map(|one| (one.name.as_str(), one.protocol, one.ports, one.pools.len()))
+            .collect();
+        assert_eq!(found, [("web", Some(Protocol::Tcp), Ports::one(8443), 2), ("all", None, EVERY_PORT, 0)]);
+        assert_eq!(parsed.nat_pools, ["rdp-pool".to_owned()].into());
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cnamed::model::endpoint::{Handle, Provisioning, PublicIp};
 use cnamed::model::gateway::{
-    Frontend, Gateway, HeldNatRule, HeldPool, LoadBalancer, NetworkInterface, Ports, Protocol,
+    Balancing, Frontend, Gateway, HeldNatRule, HeldPool, LoadBalancer, NetworkInterface, Ports, Protocol,
 };
 use cnamed::model::resource_id::ResourceId;
 
@@ -21,6 +21,8 @@ pub(super) fn empty(id: &ResourceId, internal: bool) -> LoadBalancer {
         pools: vec![HeldPool { name: "theirs".into(), members: [].into(), addresses: false }],
         nat_rules: Vec::new(),
         other_ports: Vec::new(),
+        balancing: Vec::new(),
+        nat_pools: [].into(),
         outbound: [].into(),
         provisioning: Provisioning::Succeeded,
         mark: None,
@@ -109,6 +111,26 @@ pub(super) fn build(
         let rule = nat_rule("web", &front, port, port, None);
         if fits(&balancer, &rule) {
             balancer.other_ports.push(("web".into(), Protocol::Tcp, front, Ports::one(port)));
+        }
+    }
+    if let (Some(_), Some(pool)) = (held.balanced, balancer.pools.first()) {
+        let pools = [balancer.pool_id(&pool.name)].into();
+        let web =
+            Balancing { name: "web".into(), protocol: Some(Protocol::Tcp), ports: Ports::one(3389), pools };
+        balancer.balancing.push(web);
+        let machines: Vec<ResourceId> = balancer.pools.iter().flat_map(|pool| pool.members.clone()).collect();
+        let twice = |rule: &HeldNatRule| {
+            let leads = |machine: &&ResourceId| match &rule.pool {
+                Some(id) => balancer
+                    .pools
+                    .iter()
+                    .any(|pool| balancer.pool_id(&pool.name) == *id && pool.members.contains(*machine)),
+                None => rule.target.as_ref() == Some(*machine),
+            };
+            machines.iter().filter(leads).any(|machine| balancer.rival(rule, machine).is_some())
+        };
+        if balancer.nat_rules.iter().any(twice) {
+            balancer.balancing.clear();
         }
     }
     if let (true, Some(pool)) = (held.outbound, balancer.pools.first()) {

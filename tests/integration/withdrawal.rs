@@ -3,7 +3,7 @@
 use cnamed::sandbox::{DnsFault, LegacyPublicIp, NameServer};
 use serde_json::json;
 
-use crate::foreign::{LABEL, NAME, settled};
+use crate::foreign::{LABEL, NAME, at_cloudflare, settled};
 use crate::support::Cloud;
 
 const AZURE: [NameServer; 2] = [NameServer::Azure1, NameServer::Azure2];
@@ -116,4 +116,16 @@ async fn removed_while_flattened(cloud: &Cloud) {
     stale(cloud, CLOUDFLARE);
     let run = cloud.run(&["remove", NAME, "--yes"]).await.exits(5).says("contradicted");
     assert!(!run.out.contains("agreed"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn a_stray_in_a_zone_that_no_name_is_wanted_in_is_withdrawn() {
+    let cloud = Cloud::start().await;
+    let stray = json!({"type": "CNAME", "name": "x.example.net", "content": LABEL, "ttl": 30,
+        "comment": "managed-by=cnamed owner=demo"});
+    cloud.sandbox.control().set_record_cloudflare(&stray).unwrap();
+    let run = cloud.run(&["sync"]).await.exits(0);
+    run.says("x.example.net").says("the configuration does not name it");
+    assert_eq!(at_cloudflare(&cloud, "x.example.net"), None);
+    settled(&cloud).await;
 }

@@ -5,7 +5,7 @@ use super::args::{Global, RemoveArgs};
 use super::compose::Composition;
 use super::exit::Exit;
 use super::output::Output;
-use crate::model::name::{Fqdn, longest_match};
+use crate::model::name::{Apexes, Fqdn};
 use crate::model::record::Policy;
 use crate::model::state::{Consents, RecordKey, Wanted};
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(global: &Global, args: &RemoveArgs, output: &Output) -> 
     // for it cannot hold it; one whose zones could not be read is looked at again by the round, which tells why.
     for (account, provider) in &composition.reconciler.accounts {
         if let Ok(zones) = provider.zones().await
-            && longest_match(&zones, &name, |zone| &zone.name).is_empty()
+            && Apexes::new(&zones, |zone| &zone.name).nearest(&name).is_empty()
         {
             continue;
         }

@@ -5,6 +5,7 @@
 //! `jump.example.com` are one value.
 
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -212,14 +213,35 @@ impl fmt::Display for ZoneName {
     }
 }
 
-/// The longest of `zones` that holds `name`: the zone whose servers answer for it (RFC 1034, 4.3.2).
-///
-/// Several of the same length are all returned, since one account may list two zones of one name and only the
-/// operator can say which is meant.
-pub fn longest_match<'z, Z>(zones: &'z [Z], name: &Fqdn, apex: impl Fn(&Z) -> &ZoneName) -> Vec<&'z Z> {
-    let holding = || zones.iter().filter(|zone| apex(zone).holds(name));
-    let longest = holding().map(|zone| apex(zone).apex().as_str().len()).max();
-    holding().filter(|zone| Some(apex(zone).apex().as_str().len()) == longest).collect()
+/// Zones by apex, so that matching many names takes time in their labels alone.
+#[derive(Clone, Debug)]
+pub struct Apexes<'z, Z>(HashMap<&'z str, Vec<&'z Z>>);
+
+impl<'z, Z> Apexes<'z, Z> {
+    /// An index of `zones`, each with the name that `apex` gives it.
+    pub fn new(zones: &'z [Z], apex: impl Fn(&Z) -> &ZoneName) -> Self {
+        let mut known: HashMap<&str, Vec<&Z>> = HashMap::new();
+        for zone in zones {
+            known.entry(apex(zone).apex().as_str()).or_default().push(zone);
+        }
+        Self(known)
+    }
+
+    /// The longest of the zones that hold `name`: the zone whose servers answer for it (RFC 1034, 4.3.2).
+    ///
+    /// Several of one name are all returned, since one account may list two zones of one name and only the operator
+    /// can say which is meant.
+    #[must_use]
+    pub fn nearest(&self, name: &Fqdn) -> &[&'z Z] {
+        let mut suffix = Some(name.as_str());
+        while let Some(text) = suffix {
+            if let Some(zones) = self.0.get(text) {
+                return zones;
+            }
+            suffix = text.split_once('.').map(|(_, rest)| rest);
+        }
+        &[]
+    }
 }
 
 /// The domain name label of an Azure public IP: `^[a-z][a-z0-9-]{1,61}[a-z0-9]$`, the service's own rule.

@@ -7,10 +7,12 @@
 //! A plan may propose what must not be done; [`super::guard`] holds it against the rules before anything can be
 //! applied.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Handle, PublicIp, PublicIpSpec};
-use super::record::{Content, Owner, RecordSet, Ttl};
+use super::record::{Content, Owner, RecordSet, RecordType, Ttl};
 use super::state::RecordKey;
 
 mod change;
@@ -110,6 +112,8 @@ pub struct RecordChange {
 pub struct Settle {
     /// The name that leaves.
     pub key: RecordKey,
+    /// The types to ask for, so that what it said before shows wherever it is still served.
+    pub shows_as: BTreeSet<RecordType>,
     /// What every authoritative server shall answer with; `None` for nothing, since the name was withdrawn.
     pub instead: Option<Content>,
     /// How long a cache may still give the old answer, once no authoritative server does.

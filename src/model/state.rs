@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Availability, Endpoint, Handle, Intent, Provisioning, PublicIp};
 use super::gateway::GatewayState;
-use super::name::{Fqdn, longest_match};
+use super::name::{Apexes, Fqdn};
 use super::record::{Data, Mode, Owner, Policy, RecordSet, Ttl};
 pub use super::zone::{NoZone, Zone, ZoneRules};
 
@@ -240,7 +240,7 @@ impl Observed {
             Some(Seen::Unknown(reason)) => return Err(NoZone::Unknown(reason.clone())),
             None => return Err(NoZone::unread()),
         };
-        NoZone::one_of(&longest_match(zones, &key.name, |zone| &zone.name))
+        NoZone::one_of(Apexes::new(zones, |zone| &zone.name).nearest(&key.name))
     }
 
     /// The public IP of `endpoint`, if it was seen.

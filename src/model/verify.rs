@@ -1,12 +1,14 @@
 //! What was promised against what name servers say.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::name::Fqdn;
-use super::record::Ttl;
+use super::record::{Content, Data, RecordType, Ttl};
+use super::zone::Zone;
 
 /// What one server said to one question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +92,26 @@ pub struct Finding {
     pub verdict: Verdict,
     /// The evidence in one line, naming the first server that differs.
     pub detail: String,
+}
+
+/// The types to ask a server of `zone` for, so that `content` shows wherever it is still served.
+///
+/// A CNAME shows in the answer to a question for its own type; where it may be flattened, only its addresses show, and
+/// one that is not flattened shows in the answers for those as well (RFC 1034, 4.3.2). Nothing shows of a proxied
+/// record but the provider's addresses.
+#[must_use]
+pub fn shows_as(content: &Content, zone: &Zone) -> BTreeSet<RecordType> {
+    match &content.data {
+        _ if content.proxied => either_address(),
+        Data::Cname(_) if zone.rules.flattens_apex => either_address(),
+        data => [data.rtype()].into(),
+    }
+}
+
+/// Both types of address: what shows whatever a client could be led by, since a CNAME is given for them as well.
+#[must_use]
+pub fn either_address() -> BTreeSet<RecordType> {
+    [RecordType::A, RecordType::Aaaa].into()
 }
 
 /// Judges the authoritative servers' answers: [`Verdict::Agreed`] means every one of them, none silent.
@@ -181,6 +203,14 @@ enum Fit {
     Silent,
 }
 
+impl Verdict {
+    /// Whether what was promised was seen: agreed, or masked with addresses that fit.
+    #[must_use]
+    pub fn is_verified(self) -> bool {
+        matches!(self, Self::Agreed | Self::Masked)
+    }
+}
+
 impl Fit {
     fn is_fit(self) -> bool {
         matches!(self, Self::Plain | Self::Masked)
@@ -200,6 +230,8 @@ impl<'a> View<'a> {
             Said::Records(reply) => expected.fit_of(reply),
             Said::Nothing { .. } => match expected {
                 Expected::Gone => Fit::Plain,
+                // A released endpoint leaves an alias empty.
+                Expected::Addresses(addresses) if addresses.is_empty() => Fit::Plain,
                 // Flattening a name without an address leaves nothing to serve.
                 Expected::Cname { flattened: true, address: None, .. } => Fit::Masked,
                 _ => Fit::Differs,

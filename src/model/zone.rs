@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Handle;
-use super::name::ZoneName;
+use super::name::{Apexes, ZoneName};
 use super::record::Ttl;
 use super::state::{Observed, RecordKey, Seen};
 
@@ -87,26 +87,15 @@ impl NoZone {
 
 /// Every account's zones by apex, so that matching many names takes time in their number alone.
 pub(super) struct ZoneIndex<'o> {
-    accounts: HashMap<&'o Handle, Apexes<'o>>,
-}
-
-enum Apexes<'o> {
-    Known(HashMap<&'o str, Vec<&'o Zone>>),
-    Unknown(&'o str),
+    accounts: HashMap<&'o Handle, Result<Apexes<'o, Zone>, &'o str>>,
 }
 
 impl<'o> ZoneIndex<'o> {
     pub(super) fn new(observed: &'o Observed) -> Self {
         let apexes = |seen: &'o Seen<Vec<Zone>>| match seen {
-            Seen::Unknown(reason) => Apexes::Unknown(reason),
-            Seen::Absent => Apexes::Known(HashMap::new()),
-            Seen::Present(zones) => {
-                let mut known: HashMap<&str, Vec<&Zone>> = HashMap::new();
-                for zone in zones {
-                    known.entry(zone.name.apex().as_str()).or_default().push(zone);
-                }
-                Apexes::Known(known)
-            }
+            Seen::Unknown(reason) => Err(reason.as_str()),
+            Seen::Absent => Ok(Apexes::new(&[], |zone: &Zone| &zone.name)),
+            Seen::Present(zones) => Ok(Apexes::new(zones, |zone| &zone.name)),
         };
         let accounts = observed.zones.iter().map(|(account, seen)| (account, apexes(seen))).collect();
         Self { accounts }
@@ -114,18 +103,10 @@ impl<'o> ZoneIndex<'o> {
 
     /// As [`Observed::zone`].
     pub(super) fn of(&self, key: &RecordKey) -> Result<&'o Zone, NoZone> {
-        let apexes = match self.accounts.get(&key.account) {
-            Some(Apexes::Known(apexes)) => apexes,
-            Some(Apexes::Unknown(reason)) => return Err(NoZone::Unknown((*reason).to_owned())),
-            None => return Err(NoZone::unread()),
-        };
-        let mut suffix = Some(key.name.as_str());
-        while let Some(name) = suffix {
-            if let Some(zones) = apexes.get(name) {
-                return NoZone::one_of(zones);
-            }
-            suffix = name.split_once('.').map(|(_, rest)| rest);
+        match self.accounts.get(&key.account) {
+            Some(Ok(apexes)) => NoZone::one_of(apexes.nearest(&key.name)),
+            Some(Err(reason)) => Err(NoZone::Unknown((*reason).to_owned())),
+            None => Err(NoZone::unread()),
         }
-        Err(NoZone::None)
     }
 }

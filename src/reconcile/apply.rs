@@ -6,10 +6,11 @@
 //! hold the others.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -21,7 +22,7 @@ use crate::model::plan::{Action, Plan, RecordChange, Settle};
 use crate::model::record::{Content, Data, RecordType};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Observed, RecordKey, Seen, Zone};
-use crate::model::verify::{Expected, Verdict, judge};
+use crate::model::verify::{Expected, judge};
 use crate::provider::{Error, Kind};
 use crate::resolver::{Question, Via};
 
@@ -98,7 +99,9 @@ impl Reconciler {
                 ),
                 Action::Settle(settle) => work.push(
                     async move {
-                        vec![(step, self.settle(settle, observed, watch).await.map(|()| Held::Otherwise))]
+                        let leaving = plan.steps[step].endpoint.as_ref();
+                        let settled = self.settle(settle, leaving, observed, watch).await;
+                        vec![(step, settled.map(|()| Held::Otherwise))]
                     }
                     .boxed(),
                 ),
@@ -136,26 +139,36 @@ impl Reconciler {
     }
 
     /// Waits until every authoritative server has stopped giving the name, then until caches have forgotten it.
-    async fn settle(&self, settle: &Settle, observed: &Observed, watch: &dyn Watch) -> Result<(), Error> {
+    ///
+    /// `leaving` is the endpoint that it leaves.
+    async fn settle(
+        &self,
+        settle: &Settle,
+        leaving: Option<&Handle>,
+        observed: &Observed,
+        watch: &dyn Watch,
+    ) -> Result<(), Error> {
         let zone = observed.zone(&settle.key).map_err(|_| lost_zone(&settle.key))?;
         let deadline = Instant::now() + self.verification.patience;
-        let question = Question { name: settle.key.name.clone(), rtype: RecordType::Cname };
-        // Whatever else stands there now, what must be gone is the old CNAME.
-        let expected = match &settle.instead {
-            Some(Content { data: Data::Cname(target), proxied: false, .. })
-                if zone.name.apex() != &settle.key.name =>
-            {
-                Expected::Cname { target: target.clone(), flattened: false, address: None }
-            }
-            _ => Expected::Gone,
-        };
+        let servers = Via::Servers(zone.name_servers.clone());
+        let led_to = leaving.and_then(|endpoint| observed.public_ip(endpoint)?.address);
+        let asked: Vec<(Question, Expected)> = (settle.shows_as.iter())
+            .filter_map(|rtype| {
+                let expected = match &settle.instead {
+                    Some(content) => instead(content, rtype, led_to, zone, observed)?,
+                    None => Expected::Gone,
+                };
+                Some((Question { name: settle.key.name.clone(), rtype: rtype.clone() }, expected))
+            })
+            .collect();
         let gone = loop {
             let asked_at = Instant::now();
-            let answers = self.resolver.lookup(&question, &Via::Servers(zone.name_servers.clone())).await;
-            let finding = judge(&expected, None, &answers);
-            if finding.verdict == Verdict::Agreed {
-                break asked_at;
-            }
+            let findings = asked.iter().map(async |(question, expected)| {
+                judge(expected, None, &self.resolver.lookup(question, &servers).await)
+            });
+            let findings = join_all(findings).await;
+            let stays = findings.into_iter().find(|finding| !finding.verdict.is_verified());
+            let Some(finding) = stays else { break asked_at };
             if Instant::now() + ASK_AGAIN > deadline {
                 let resource = format!("the withdrawal of {}", settle.key);
                 return Err(Error::new(Kind::Unconfirmed, "see", resource)
@@ -169,6 +182,44 @@ impl Reconciler {
         sleep_until(gone + left).await;
         Ok(())
     }
+}
+
+/// What a question for `rtype` is answered with once `content` stands there, and what stood there before is gone;
+/// `None` where the answer does not tell the two apart.
+///
+/// `led_to` is the address that the name led to before.
+fn instead(
+    content: &Content,
+    rtype: &RecordType,
+    led_to: Option<IpAddr>,
+    zone: &Zone,
+    observed: &Observed,
+) -> Option<Expected> {
+    let of_type = |address: &IpAddr| address.is_ipv6() == (*rtype == RecordType::Aaaa);
+    let ips = || observed.endpoints.values().filter_map(|state| state.public_ip.present());
+    let addresses = |found: Vec<IpAddr>| Expected::Addresses(found.into_iter().filter(of_type).collect());
+    Some(match &content.data {
+        // Cloudflare gives IPv4 addresses of its own for whatever is proxied, and others only where that is set.
+        _ if content.proxied && *rtype == RecordType::A => Expected::Proxied { address: led_to },
+        _ if content.proxied && *rtype == RecordType::Aaaa => return None,
+        Data::Cname(target) if !content.proxied => Expected::Cname {
+            target: target.clone(),
+            flattened: zone.rules.flattens_apex,
+            address: ips()
+                .find(|ip| ip.fqdn.as_ref() == Some(target))
+                .and_then(|ip| ip.address)
+                .filter(of_type),
+        },
+        // Whatever else stands there now, what must be gone is the old CNAME.
+        _ if *rtype == RecordType::Cname => Expected::Gone,
+        Data::A(held) => addresses(held.iter().copied().map(IpAddr::V4).collect()),
+        Data::Aaaa(held) => addresses(held.iter().copied().map(IpAddr::V6).collect()),
+        Data::Alias { target, .. } => {
+            let followed = ips().find(|ip| ip.id.eq_ignore_ascii_case(target));
+            addresses(followed.and_then(|ip| ip.address).into_iter().collect())
+        }
+        Data::Cname(_) | Data::Opaque { .. } => return None,
+    })
 }
 
 /// One line for every change; what went wrong with it is told by the round as well, so this is no warning.

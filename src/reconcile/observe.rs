@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::Reconciler;
 use super::apply::ASK_AGAIN;
 use crate::model::endpoint::{Endpoint, Handle, Intent};
-use crate::model::name::{Fqdn, longest_match};
+use crate::model::name::{Apexes, Fqdn};
 use crate::model::record::RecordSet;
 use crate::model::state::{Desired, EndpointState, Observed, RecordKey, Seen, Zone};
 use crate::provider::{DnsProvider, Found, Look};
@@ -87,13 +87,18 @@ async fn look(provider: &dyn DnsProvider, desired: &Desired) -> Looked {
     };
     let marked = (desired.prune || releasing).then(|| desired.owner.clone());
     // A name that no zone or several zones answer for is the guard's to refuse; there is nothing to read for it.
+    let apexes = Apexes::new(&zones, |zone| &zone.name);
+    let mut wanted: BTreeMap<&str, BTreeSet<Fqdn>> = BTreeMap::new();
+    for name in &names {
+        if let [zone] = apexes.nearest(name) {
+            wanted.entry(&zone.id).or_default().insert(name.clone());
+        }
+    }
+    // Strays are searched in every zone, also where no name is wanted any more: in sync means that none is left.
     let looks = zones.iter().filter_map(|zone| {
-        let here = |name: &&_| matches!(longest_match(&zones, name, |z| &z.name).as_slice(), [one] if one.id == zone.id);
-        let names: BTreeSet<_> = names.iter().filter(here).cloned().collect();
-        // Strays are searched where names are wanted, and everywhere once none is, or before a label is given up:
-        // reading every zone of a large account in every round would cost a request each.
-        let wanted_here = !names.is_empty() || releasing || (marked.is_some() && no_names(desired, &account));
-        wanted_here.then(|| (zone, Look { names, marked: marked.clone() }))
+        let names = wanted.remove(zone.id.as_str()).unwrap_or_default();
+        let look = Look { names, marked: marked.clone() };
+        (!look.names.is_empty() || look.marked.is_some()).then_some((zone, look))
     });
     let found = join_all(looks.map(|(zone, look)| async move {
         match provider.observe(zone, &look).await {
@@ -115,8 +120,4 @@ async fn look(provider: &dyn DnsProvider, desired: &Desired) -> Looked {
 /// Whether a label may be given up: then every name of ours counts, wherever it stands.
 fn may_release(desired: &Desired) -> bool {
     desired.consents.relabel || desired.endpoints.values().any(|endpoint| endpoint.intent == Intent::Remove)
-}
-
-fn no_names(desired: &Desired, account: &Handle) -> bool {
-    !desired.records.keys().any(|key| &key.account == account)
 }

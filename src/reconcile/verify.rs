@@ -1,7 +1,9 @@
 //! Ask name servers whether what was promised is what they serve.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
+use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use tokio::time::{Instant, sleep};
 
@@ -9,9 +11,11 @@ use super::apply::ASK_AGAIN;
 use super::round::RecordReport;
 use super::{Event, Reconciler, Watch};
 use crate::model::plan;
-use crate::model::record::{Content, Data, Policy, RecordType, Ttl};
+use crate::model::record::{Content, Data, Policy, RecordSet, RecordType, Ttl};
 use crate::model::state::{Desired, Observed, RecordKey, Wanted, Zone};
-use crate::model::verify::{Expected, Finding, Verdict, judge, seen_by_resolvers};
+use crate::model::verify::{
+    Answer, Expected, Finding, Said, either_address, judge, seen_by_resolvers, shows_as,
+};
 use crate::resolver::{Question, Via};
 
 /// How many names are asked about at once.
@@ -20,10 +24,16 @@ const NAMES_AT_ONCE: usize = 32;
 struct Promise<'p> {
     key: &'p RecordKey,
     zone: &'p Zone,
-    question: Question,
-    expected: Expected,
+    asked: Vec<Asked>,
     ttl: Option<Ttl>,
     changed: bool,
+}
+
+/// What to ask, and what shall be said.
+#[derive(Clone)]
+struct Asked {
+    rtype: RecordType,
+    expected: Expected,
 }
 
 impl Reconciler {
@@ -60,23 +70,18 @@ impl Reconciler {
     async fn hold(&self, promise: &Promise<'_>) -> RecordReport {
         let deadline = Instant::now() + self.verification.patience;
         let servers = Via::Servers(promise.zone.name_servers.clone());
-        let finding = loop {
-            let answers = self.resolver.lookup(&promise.question, &servers).await;
-            let finding = judge(&promise.expected, promise.ttl, &answers);
-            let settled = matches!(finding.verdict, Verdict::Agreed | Verdict::Masked);
+        let (asked, finding) = loop {
+            let (asked, finding) = self.ask(promise, &servers).await;
+            let settled = finding.verdict.is_verified();
             if settled || !promise.changed || Instant::now() + ASK_AGAIN > deadline {
-                break finding;
+                break (asked, finding);
             }
             sleep(ASK_AGAIN).await;
         };
         // Only once the authority has it: a resolver that is asked too early remembers that there is nothing
         // (RFC 2308, 5).
-        let resolvers = match finding.verdict {
-            Verdict::Agreed | Verdict::Masked if self.verification.recursive => {
-                Some(self.recursive(promise).await)
-            }
-            _ => None,
-        };
+        let recursive = finding.verdict.is_verified() && self.verification.recursive;
+        let resolvers = if recursive { Some(self.recursive(promise, &asked).await) } else { None };
         RecordReport {
             name: promise.key.name.clone(),
             account: promise.key.account.clone(),
@@ -86,10 +91,68 @@ impl Reconciler {
         }
     }
 
-    async fn recursive(&self, promise: &Promise<'_>) -> Finding {
-        let answers = self.resolver.lookup(&promise.question, &Via::Recursive).await;
-        seen_by_resolvers(&promise.expected, None, &answers)
+    /// The worst of what `servers` say to the promise's questions, and the questions that it came of.
+    async fn ask(&self, promise: &Promise<'_>, servers: &Via) -> (Vec<Asked>, Finding) {
+        let all = promise.asked.iter().map(async |asked| {
+            let answers = self.lookup(promise, asked, servers).await;
+            let finding = judge(&asked.expected, promise.ttl, &answers);
+            (asked.clone(), finding, answers)
+        });
+        let mut all = join_all(all).await;
+        if let [(asked, finding, answers)] = all.as_mut_slice()
+            && let Some(flat) = flattened(promise, asked, answers)
+        {
+            let answers = self.lookup(promise, &flat, servers).await;
+            let addresses = judge(&flat.expected, None, &answers);
+            // That there is nothing at all was said already.
+            if addresses.verdict.is_verified() || !answers.iter().all(is_nothing) {
+                (*asked, *finding) = (flat, addresses);
+            }
+        }
+        let (asked, findings): (Vec<Asked>, Vec<Finding>) =
+            all.into_iter().map(|(asked, finding, _)| (asked, finding)).unzip();
+        (asked, worst(findings))
     }
+
+    async fn recursive(&self, promise: &Promise<'_>, asked: &[Asked]) -> Finding {
+        let findings = asked.iter().map(async |asked| {
+            let answers = self.lookup(promise, asked, &Via::Recursive).await;
+            seen_by_resolvers(&asked.expected, None, &answers)
+        });
+        worst(join_all(findings).await)
+    }
+
+    async fn lookup(&self, promise: &Promise<'_>, asked: &Asked, via: &Via) -> Vec<Answer> {
+        let question = Question { name: promise.key.name.clone(), rtype: asked.rtype.clone() };
+        self.resolver.lookup(&question, via).await
+    }
+}
+
+/// What to ask in place of `asked` when a CNAME of ours did not show, and the provider may flatten it: Cloudflare does
+/// so for a whole zone or for one record, which only the answers tell.
+///
+/// While the endpoint has no address, a flattened CNAME and none look alike, and there is nothing to ask for.
+fn flattened(promise: &Promise<'_>, asked: &Asked, answers: &[Answer]) -> Option<Asked> {
+    let Expected::Cname { target, flattened: false, address: Some(address) } = &asked.expected else {
+        return None;
+    };
+    let expected = Expected::Cname { target: target.clone(), flattened: true, address: Some(*address) };
+    let hidden = promise.zone.rules.flattens_apex && answers.iter().any(is_nothing);
+    hidden.then(|| Asked { rtype: address_type(Some(*address)), expected })
+}
+
+fn is_nothing(answer: &Answer) -> bool {
+    matches!(answer.said, Said::Nothing { .. })
+}
+
+/// The finding that counts where several questions were asked: the worst, and of equals the first.
+fn worst(findings: Vec<Finding>) -> Finding {
+    let worst = findings.into_iter().rev().max_by_key(|finding| finding.verdict);
+    worst.unwrap_or_else(|| judge(&Expected::Gone, None, &[]))
+}
+
+fn address_type(address: Option<IpAddr>) -> RecordType {
+    if address.is_some_and(|address| address.is_ipv6()) { RecordType::Aaaa } else { RecordType::A }
 }
 
 /// What shall be served at `key`; `None` where nothing is promised yet.
@@ -120,25 +183,21 @@ fn promise<'p>(
         Some(held) if wanted.policy == Policy::CreateOnly => held.content.clone(),
         _ => plan::content(key, wanted, zone, ip)?,
     };
-    let question = |rtype| Question { name: key.name.clone(), rtype };
-    let address_type = match ip.address {
-        Some(address) if address.is_ipv6() => RecordType::Aaaa,
-        _ => RecordType::A,
-    };
-    let (question, expected) = match data {
-        _ if proxied => (question(address_type), Expected::Proxied { address: ip.address }),
+    let address_type = address_type(ip.address);
+    let (rtype, expected) = match data {
+        _ if proxied => (address_type, Expected::Proxied { address: ip.address }),
         Data::Cname(target) => {
             let flattened = zone.name.apex() == &key.name && zone.rules.flattens_apex;
             let rtype = if flattened { address_type } else { RecordType::Cname };
-            (question(rtype), Expected::Cname { target, flattened, address: ip.address })
+            (rtype, Expected::Cname { target, flattened, address: ip.address })
         }
         Data::A(_) | Data::Aaaa(_) | Data::Alias { .. } | Data::Opaque { .. } => {
-            (question(address_type), Expected::Addresses(ip.address.into_iter().collect()))
+            (address_type, Expected::Addresses(ip.address.into_iter().collect()))
         }
     };
     let authoritative_ttl = matches!(expected, Expected::Cname { flattened: false, .. }).then_some(ttl);
     let ttl = authoritative_ttl.filter(|ttl| *ttl != Ttl::AUTOMATIC || !zone.rules.automatic_ttl);
-    Some(Promise { key, zone, question, expected, ttl, changed })
+    Some(Promise { key, zone, asked: vec![Asked { rtype, expected }], ttl, changed })
 }
 
 /// What shall be served where a record was withdrawn that the configuration does not name: nothing.
@@ -147,14 +206,30 @@ fn pruned<'p>(desired: &Desired, observed: &'p Observed, key: &'p RecordKey) -> 
     if named { None } else { gone(desired, observed, key, observed.zone(key).ok()?) }
 }
 
-/// Nothing, unless others have something at the name as well.
+/// Nothing of the types that it showed as, unless others have something at the name that shows so too.
 fn gone<'p>(
     desired: &Desired,
     observed: &Observed,
     key: &'p RecordKey,
     zone: &'p Zone,
 ) -> Option<Promise<'p>> {
-    let alone = observed.sets(key).iter().all(|set| set.is_ours(&desired.owner));
-    let question = Question { name: key.name.clone(), rtype: RecordType::Cname };
-    alone.then_some(Promise { key, zone, question, expected: Expected::Gone, ttl: None, changed: true })
+    let (ours, others): (Vec<&RecordSet>, Vec<_>) =
+        observed.sets(key).iter().partition(|set| set.is_ours(&desired.owner));
+    // What was read after it was withdrawn does not tell what it was.
+    let mut types: BTreeSet<RecordType> = ours.iter().flat_map(|set| shows_as(&set.content, zone)).collect();
+    if types.is_empty() {
+        types = either_address();
+    }
+    let apex = zone.name.apex() == &key.name;
+    let answers = |set: &&RecordSet| match set.content.data.rtype() {
+        RecordType::Cname => true,
+        // Below a delegation nothing else is served.
+        RecordType::Other(other) => other == "NS" && !apex,
+        rtype => types.contains(&rtype),
+    };
+    if others.iter().any(answers) {
+        return None;
+    }
+    let asked = types.into_iter().map(|rtype| Asked { rtype, expected: Expected::Gone }).collect();
+    Some(Promise { key, zone, asked, ttl: None, changed: true })
 }

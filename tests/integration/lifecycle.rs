@@ -64,8 +64,8 @@ async fn a_stray_in_a_zone_that_only_one_account_holds_is_removed_there() {
     let control = cloud.sandbox.control();
     let stray = json!({"type": "CNAME", "name": "x.example.net", "content": LABEL, "ttl": 30,
         "comment": "managed-by=cnamed owner=demo"});
-    control.set_record_cloudflare(&stray).unwrap();
     cloud.run(&["sync"]).await.exits(0);
+    control.set_record_cloudflare(&stray).unwrap();
     cloud.run(&["remove", "x.example.net", "--yes"]).await.exits(0).says("there is nothing");
     assert_eq!(at_cloudflare(&cloud, "x.example.net"), None);
 }

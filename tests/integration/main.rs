@@ -36,3 +36,4 @@ mod support;
 mod threats;
 mod transport;
 mod verdicts;
+mod withdrawal;

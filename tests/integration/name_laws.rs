@@ -1,6 +1,6 @@
 //! Laws of names, over texts that nobody would think of.
 
-use cnamed::model::name::{DnsLabel, Fqdn, ZoneName, longest_match};
+use cnamed::model::name::{Apexes, DnsLabel, Fqdn, ZoneName};
 use proptest::prelude::*;
 
 /// Texts near the border between names and nonsense, and plain nonsense.
@@ -110,7 +110,8 @@ proptest! {
         let ancestors: Vec<Fqdn> = std::iter::successors(Some(name.clone()), Fqdn::parent).collect();
         let mut zones: Vec<ZoneName> = others.iter().map(|other| zone(other.as_str())).collect();
         zones.extend(picks.iter().map(|pick| zone(pick.get(&ancestors).as_str())));
-        let found = longest_match(&zones, &name, |zone| zone);
+        let apexes = Apexes::new(&zones, |zone| zone);
+        let found = apexes.nearest(&name);
         // By hand: the first ancestor from the name upwards that is a zone.
         let nearest = ancestors.iter().find(|ancestor| zones.iter().any(|zone| zone.apex() == *ancestor));
         let expected = zones.iter().filter(|zone| Some(zone.apex()) == nearest).count();

@@ -3,14 +3,15 @@
 //! A label is free for anybody the moment it is renamed or deleted, so what counts is every CNAME of ours that
 //! points at it, whichever endpoint the configuration ties it to now, and whether it is named there at all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::derive::{BUSY, Follower, MAY_NOT_WITHDRAW, NEW_NAME, Planner, content, mode};
 use super::{Action, NetworkChange, Note, Settle, Subject};
 use crate::model::endpoint::{Endpoint, Intent, Provisioning, PublicIp};
 use crate::model::name::Fqdn;
 use crate::model::record::{Data, Mode, Policy, RecordType, Ttl};
-use crate::model::state::RecordKey;
+use crate::model::state::{RecordKey, Wanted, Zone};
+use crate::model::verify::{either_address, shows_as};
 
 /// A label to be given up.
 pub(super) struct Release<'p> {
@@ -229,7 +230,7 @@ impl<'p> Planner<'p> {
     ///
     /// A name that is already gone is waited for as well: nothing says when it went, and a cache may still give it.
     fn settle(&mut self, endpoint: &Endpoint, key: &'p RecordKey) -> Option<usize> {
-        let wanted = self.desired.records.get(key).map(|wanted| wanted.ttl);
+        let wanted = self.desired.records.get(key);
         let zone = self.zones.of(key).ok();
         let served = |ttl: Ttl| zone.map_or(ttl, |zone| zone.rules.served(ttl));
         let written = self.written.get(key).copied();
@@ -239,9 +240,15 @@ impl<'p> Planner<'p> {
             _ => None,
         };
         let held = self.ours(key).map(|set| set.content.ttl);
-        let ttl = held.chain(wanted).map(served).max().unwrap_or(Ttl::DEFAULT);
+        let ttl = held.chain(wanted.map(|wanted| wanted.ttl)).map(served).max().unwrap_or(Ttl::DEFAULT);
         let reason = format!("a cache may give it for {ttl} more");
-        let settle = Action::Settle(Settle { key: key.clone(), instead, ttl });
+        let shows = |zone: &Zone| self.ours(key).flat_map(|set| shows_as(&set.content, zone)).collect();
+        let shows_as: BTreeSet<RecordType> = match (zone, wanted) {
+            (Some(zone), _) if self.ours(key).next().is_some() => shows(zone),
+            (Some(zone), Some(wanted)) => would_show_as(key, wanted, zone),
+            _ => either_address(),
+        };
+        let settle = Action::Settle(Settle { key: key.clone(), shows_as, instead, ttl });
         Some(self.step(Some(&endpoint.name), settle, written.into_iter().collect(), reason))
     }
 }
@@ -256,6 +263,13 @@ impl NetworkChange {
             delete,
         }
     }
+}
+
+/// As [`shows_as`], of what stood there by its configuration, since nothing stands there any more.
+fn would_show_as(key: &RecordKey, wanted: &Wanted, zone: &Zone) -> BTreeSet<RecordType> {
+    let plain = mode(key, wanted, zone) == Mode::Cname && !zone.rules.flattens_apex;
+    let proxied = wanted.proxied && zone.rules.proxying;
+    if plain && !proxied { [RecordType::Cname].into() } else { either_address() }
 }
 
 /// Whether it is of a kind that we write, so that a client would be led somewhere by it.

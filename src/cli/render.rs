@@ -21,8 +21,14 @@ pub(crate) fn preview(cleared: &Cleared, round: &Round) -> String {
 /// `round` as a person reads it.
 pub(crate) fn round(round: &Round) -> String {
     let mut out = String::new();
-    out.push_str(&headline(round));
-    out.push('\n');
+    if round.outcome == Outcome::InSync && !round.authoritative {
+        // In sync is what name servers bear out.
+        let word = Tone::Good.paint("Unchanged");
+        out.push_str(&format!("{word}: nothing to do; name servers were not asked.\n"));
+    } else {
+        out.push_str(&headline(round));
+        out.push('\n');
+    }
     section(&mut out, "Endpoints", &endpoints(round));
     section(&mut out, "Changes", &changes(round));
     if round.chains.is_empty() {
@@ -32,7 +38,11 @@ pub(crate) fn round(round: &Round) -> String {
         let title = match chain.broken() {
             None => format!("{} in {}: whole", chain.name, chain.account),
             Some(link) => {
-                let what = if link.state == LinkState::Pending { "waits" } else { "first broken" };
+                let what = match link.state {
+                    LinkState::Pending => "waits",
+                    LinkState::Unknown => "not seen",
+                    LinkState::Broken | LinkState::Whole => "first broken",
+                };
                 format!("{} in {}: {what} at the {}", chain.name, chain.account, link.from)
             }
         };

@@ -15,7 +15,7 @@ use crate::model::verify::{Expected, Finding, Verdict, judge, seen_by_resolvers}
 use crate::resolver::{Question, Via};
 
 /// How many names are asked about at once.
-const NAMES_AT_ONCE: usize = 32;
+pub(super) const NAMES_AT_ONCE: usize = 32;
 
 struct Promise<'p> {
     key: &'p RecordKey,

@@ -44,7 +44,10 @@ pub fn main() -> Exit {
         }
     };
     let output = Output::new(&cli.global);
-    crate::telemetry::init(cli.global.log_filter().as_deref(), output.colour_on_stderr());
+    if let Err(error) = crate::telemetry::init(cli.global.log_filter().as_deref(), output.colour_on_stderr())
+    {
+        return output.failure(&error.to_string(), Exit::Usage);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output.failure(&format!("could not start: {error}"), Exit::Failed),

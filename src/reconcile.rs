@@ -105,6 +105,7 @@ impl Reconciler {
         watch.event(Event::Observing);
         let observed = self.observe(desired).await;
         let (_, mut round) = foreseen(desired, &observed);
+        round.authoritative = self.verification.authoritative;
         round.records = self.verify(desired, &observed, &BTreeSet::new(), watch).await;
         (round.chains, round.ways_in) =
             self.walk(desired, &observed, &round.records, Instant::now(), watch).await;
@@ -175,8 +176,11 @@ impl Reconciler {
             announced.extend(plan.blocked.iter().map(|blocked| blocked.subject.clone()));
             watch.event(Event::Planned(plan.steps.len()));
             let done = self.apply(&observed, &cleared, watch).await;
-            // What failed in an earlier pass and was tried again is told once, as it ended.
-            changes.retain(|earlier| !done.changes.iter().any(|later| later.concerns_what(earlier)));
+            // What failed in an earlier pass and was tried again is told once, as it ended. What was done stays told.
+            changes.retain(|earlier| {
+                let again = done.changes.iter().any(|later| later.concerns_what(earlier));
+                earlier.outcome == round::ChangeOutcome::Applied || !again
+            });
             changes.extend(done.changes);
             touched.extend(done.touched);
             let provisioned = !done.public_ips.is_empty();
@@ -206,6 +210,7 @@ impl Reconciler {
             round.changes.extend(planned(cleared.plan()));
         }
         round.take(cleared.plan(), cleared.refusals());
+        round.authoritative = self.verification.authoritative;
         round.records = self.verify(desired, &observed, &touched, watch).await;
         if self.verification.way_in {
             // What was just written is looked at as it is now.

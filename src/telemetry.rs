@@ -5,17 +5,74 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Begins logging what `filter` asks for: a level, or targets below `cnamed`; warnings without one.
+/// A filter that asks for nothing that could be logged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the log filter \"{filter}\" is neither a level (error, warn, info, debug, trace, off) nor targets of cnamed, \
+     such as cnamed::provider=debug"
+)]
+pub struct FilterError {
+    filter: String,
+}
+
+/// Begins logging what `filter` asks for: a level, or targets below `cnamed`, or both, separated by commas; warnings
+/// without one.
 ///
 /// Only our own targets are ever heard: libraries below us log whole requests at their finer levels, headers
 /// included, and a credential must not reach a log at any verbosity.
-pub fn init(filter: Option<&str>, colour: bool) {
-    let asked: Targets = filter.and_then(|filter| filter.parse().ok()).unwrap_or_default();
-    let level = filter.and_then(|filter| filter.parse::<LevelFilter>().ok()).unwrap_or(LevelFilter::WARN);
-    let ours = asked.iter().filter(|(target, _)| *target == "cnamed" || target.starts_with("cnamed::"));
-    let targets = Targets::new().with_target("cnamed", level).with_targets(ours);
+///
+/// # Errors
+/// When `filter` is no filter, or names a target that is not ours; nothing is logged then.
+pub fn init(filter: Option<&str>, colour: bool) -> Result<(), FilterError> {
+    let targets = filter.map_or_else(|| Ok(ours(LevelFilter::WARN)), targets)?;
     let layer =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false);
     // A second call, as in tests, changes nothing.
     let _ = tracing_subscriber::registry().with(targets).with(layer).try_init();
+    Ok(())
+}
+
+fn targets(filter: &str) -> Result<Targets, FilterError> {
+    if let Ok(level) = filter.parse::<LevelFilter>() {
+        return Ok(ours(level));
+    }
+    let wrong = || FilterError { filter: filter.to_owned() };
+    let asked: Targets = filter.parse().map_err(|_| wrong())?;
+    // A bare word is a target to the parser, and a misspelt level to whoever typed it.
+    let is_ours = |target: &str| target == "cnamed" || target.starts_with("cnamed::");
+    if !asked.iter().all(|(target, _)| is_ours(target)) {
+        return Err(wrong());
+    }
+    let level = asked.default_level().unwrap_or(LevelFilter::WARN);
+    Ok(ours(level).with_targets(asked.iter().map(|(target, level)| (target.to_owned(), level))))
+}
+
+fn ours(level: LevelFilter) -> Targets {
+    Targets::new().with_target("cnamed", level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_and_targets_of_ours_are_taken_and_nothing_else() {
+        for filter in ["debug", "OFF", "cnamed=info", "cnamed::provider=debug", "info,cnamed::provider=trace"]
+        {
+            assert!(targets(filter).is_ok(), "{filter}");
+        }
+        for filter in ["nonsense", "hyper=trace", "cnamed=loud", "info,hyper=trace", "cnamedly=info"] {
+            let error = targets(filter).unwrap_err().to_string();
+            assert!(error.contains(filter), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_level_beside_targets_holds_for_the_rest_of_ours() {
+        let targets = targets("info,cnamed::provider=trace").unwrap();
+        assert!(targets.would_enable("cnamed::reconcile", &tracing::Level::INFO));
+        assert!(!targets.would_enable("cnamed::reconcile", &tracing::Level::DEBUG));
+        assert!(targets.would_enable("cnamed::provider", &tracing::Level::TRACE));
+        assert!(!targets.would_enable("hyper", &tracing::Level::ERROR));
+    }
 }

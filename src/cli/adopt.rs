@@ -44,14 +44,16 @@ pub(crate) async fn reviewed(
     let progress = super::progress::Progress::new(output);
     let (cleared, round) = composition.reconciler.preview(desired, &progress).await;
     drop(progress);
+    let agreed = Reviewed::from(&cleared);
     if cleared.plan().steps.is_empty() {
-        // Nothing to ask about: the round says why, and verifies what stands.
-        return sync::execute(composition, desired, None, output).await;
+        // Nothing to ask about: the round says why, and verifies what stands. What it may find beyond that, since
+        // a read that failed succeeds now, was shown to nobody.
+        return sync::execute(composition, desired, Some(&agreed), output).await;
     }
     output.aside(&render::preview(&cleared, &round));
     output.aside("\n");
     if let Err(exit) = super::confirm::confirm(output, yes, question) {
         return exit;
     }
-    sync::execute(composition, desired, Some(&Reviewed::from(&cleared)), output).await
+    sync::execute(composition, desired, Some(&agreed), output).await
 }

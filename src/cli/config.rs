@@ -1,11 +1,14 @@
 //! `cnamed config check|show|schema`.
 
+use serde_json::{Map, Value};
+
 use super::args::{ConfigCommand, Global};
 use super::compose;
 use super::exit::Exit;
 use super::output::{Output, Tone};
 use crate::config;
 use crate::model::plan::counted;
+use crate::reconcile::round::VERSION;
 
 pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> Exit {
     match command {
@@ -21,7 +24,7 @@ pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> E
                     counted(config.records.len(), "record")
                 );
                 if output.is_json() {
-                    return output.json(&serde_json::json!({ "version": 1, "outcome": "sound" }));
+                    return output.json(&serde_json::json!({ "version": VERSION, "outcome": "sound" }));
                 }
                 output.text(&text);
                 Exit::InSync
@@ -29,6 +32,10 @@ pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> E
             Err(exit) => exit,
         },
         ConfigCommand::Show => match compose::load_config(global, output) {
+            Ok(config) if output.is_json() => match as_json(&config.to_toml()) {
+                Ok(shown) => output.json(&shown),
+                Err(error) => output.failure(&format!("could not write JSON: {error}"), Exit::Failed),
+            },
             Ok(config) => {
                 output.text(&config.to_toml());
                 Exit::InSync
@@ -36,4 +43,11 @@ pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> E
             Err(exit) => exit,
         },
     }
+}
+
+/// The keys of the file as JSON, and the contract's `version` beside them, which is no key of the file.
+fn as_json(shown: &str) -> Result<Map<String, Value>, toml::de::Error> {
+    let mut keys: Map<String, Value> = toml::from_str(shown)?;
+    keys.insert("version".to_owned(), VERSION.into());
+    Ok(keys)
 }

@@ -64,7 +64,10 @@ async fn tell(global: &Global, folder: &Path, output: &Output) -> Result<Exit, B
     let global = Global { config, ..global.clone() };
     let composition =
         Composition::load(&global, output).map_err(|_| "the sandbox's own configuration is not accepted")?;
-    let story = Story { sandbox, global, composition, output, name: Fqdn::parse("jumpstation.example.com")? };
+    // A script gets the proofs alone, as one value: what the commands of the story would print is none of them.
+    let told = if output.is_json() { output.muted() } else { *output };
+    let story =
+        Story { sandbox, global, composition, output: &told, name: Fqdn::parse("jumpstation.example.com")? };
     let mut proofs = Proofs::default();
     story.exposed(&mut proofs).await?;
     story.furnish()?;
@@ -78,8 +81,13 @@ async fn tell(global: &Global, folder: &Path, output: &Output) -> Result<Exit, B
     story.foreign(&mut proofs).await;
     story.a_day_later(&mut proofs).await?;
     story.take_down(&before, &mut proofs).await;
-    output.text(&proofs.table(began.elapsed()));
-    Ok(if proofs.all_hold() { Exit::InSync } else { Exit::Failed })
+    let exit = if proofs.all_hold() { Exit::InSync } else { Exit::Failed };
+    if output.is_json() {
+        let _ = output.json(&proofs.json(exit, began.elapsed()));
+    } else {
+        output.text(&proofs.table(began.elapsed()));
+    }
+    Ok(exit)
 }
 
 struct Story<'s> {

@@ -24,6 +24,18 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// The word for it in JSON: that of the round that would end so. A mistake of usage is a failure.
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::InSync => Outcome::InSync,
+            Self::Failed | Self::Usage => Outcome::Failed,
+            Self::Pending => Outcome::Pending,
+            Self::Refused => Outcome::Refused,
+            Self::Unverified => Outcome::Unverified,
+            Self::Partial => Outcome::Partial,
+        }
+    }
+
     /// The number that the process ends with.
     #[must_use]
     pub fn code(self) -> u8 {

@@ -10,6 +10,7 @@ use terminal_size::{Height, Width, terminal_size_of};
 use super::args::{Colour, Format, Global};
 use super::exit::Exit;
 use super::fold::fold;
+use crate::reconcile::round::VERSION;
 
 /// Stdout for results, stderr for everything else.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Output {
     format: Format,
     colour: Colour,
     quiet: bool,
+    muted: bool,
 }
 
 /// What a piece of text means; the colours follow from it.
@@ -55,7 +57,13 @@ impl Tone {
 
 impl Output {
     pub(crate) fn new(global: &Global) -> Self {
-        Self { format: global.format, colour: global.color, quiet: global.quiet }
+        Self { format: global.format, colour: global.color, quiet: global.quiet, muted: false }
+    }
+
+    /// The same without results: for commands that are only a part of the one whose result is printed.
+    #[cfg(feature = "sandbox")]
+    pub(crate) fn muted(&self) -> Self {
+        Self { muted: true, ..*self }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -83,6 +91,9 @@ impl Output {
 
     /// A result, for a person.
     pub(crate) fn text(&self, text: &str) {
+        if self.muted {
+            return;
+        }
         let stdout = io::stdout();
         let colour = self.choice(stdout.is_terminal());
         let columns = terminal_size_of(&stdout);
@@ -92,6 +103,7 @@ impl Output {
     /// A result, for a script.
     pub(crate) fn json(&self, value: &impl Serialize) -> Exit {
         match serde_json::to_string_pretty(value) {
+            Ok(_) if self.muted => Exit::InSync,
             Ok(mut text) => {
                 text.push('\n');
                 write(&mut io::stdout().lock(), &text, true);
@@ -121,7 +133,7 @@ impl Output {
     /// Why nothing came of it. A script that asked for JSON gets JSON here too.
     pub(crate) fn failure(&self, text: &str, exit: Exit) -> Exit {
         if self.is_json() {
-            let value = serde_json::json!({ "version": crate::reconcile::round::VERSION, "outcome": "failed", "error": text });
+            let value = serde_json::json!({ "version": VERSION, "outcome": exit.outcome(), "error": text });
             let _ = self.json(&value);
         }
         let text = format!("{} {}\n", Tone::Bad.paint("error:"), text.trim_end());

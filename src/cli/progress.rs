@@ -40,24 +40,56 @@ impl Drop for Progress {
 
 impl Watch for Progress {
     fn event(&self, event: Event<'_>) {
-        let message = match event {
-            Event::Observing => "reading Azure and the DNS accounts".to_owned(),
-            Event::Planned(steps) => format!("{steps} steps to take"),
-            Event::Begun(Action::Network(change)) => {
-                format!("{} public IP of {}", change.verb(), change.endpoint)
-            }
-            Event::Begun(Action::Gateway(change)) => {
-                format!("{} {} of {}", change.verb(), change.piece(), change.endpoint)
-            }
-            Event::Begun(Action::Record(change)) => format!("{} {}", change.verb(), change.key),
-            Event::Begun(Action::Settle(settle)) => format!("waiting until nobody gives {}", settle.key),
-            Event::Ended(report) => format!("{} {}: done", report.verb, report.name),
-            Event::Settling(key, left) => format!("caches may give {key} for {}s more", left.as_secs()),
-            Event::Probing(endpoint, rule) => {
-                format!("knocking at port {} of {}", rule.frontend_port, endpoint.name)
-            }
-            Event::Verifying(key) => format!("asking every name server for {key}"),
+        self.bar.set_message(message(&event));
+    }
+}
+
+/// What is being done, in one line.
+fn message(event: &Event<'_>) -> String {
+    match event {
+        Event::Observing => "reading Azure and the DNS accounts".to_owned(),
+        Event::Planned(steps) => format!("{steps} steps to take"),
+        Event::Begun(Action::Network(change)) => {
+            format!("{} public IP of {}", change.verb(), change.endpoint)
+        }
+        Event::Begun(Action::Gateway(change)) => {
+            format!("{} {} of {}", change.verb(), change.piece(), change.endpoint)
+        }
+        Event::Begun(Action::Record(change)) => format!("{} {}", change.verb(), change.key),
+        Event::Begun(Action::Settle(settle)) => format!("waiting until nobody gives {}", settle.key),
+        Event::Ended(report) => format!("{} {}: {}", report.verb, report.name, report.outcome),
+        Event::Settling(key, left) => format!("caches may give {key} for {}s more", left.as_secs()),
+        Event::Probing(endpoint, rule) => {
+            format!("knocking at port {} of {}", rule.frontend_port, endpoint.name)
+        }
+        Event::Verifying(key) => format!("asking every name server for {key}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::plan::Verb;
+    use crate::reconcile::round::{ChangeOutcome, ChangeReport, SubjectKind};
+
+    #[test]
+    fn a_change_that_failed_is_not_called_done() {
+        let ended = |outcome| {
+            let report = ChangeReport {
+                kind: SubjectKind::Record,
+                name: "jump.example.com".into(),
+                account: None,
+                verb: Verb::Create,
+                outcome,
+                before: None,
+                after: None,
+                reason: String::new(),
+                error: None,
+            };
+            message(&Event::Ended(&report))
         };
-        self.bar.set_message(message);
+        assert_eq!(ended(ChangeOutcome::Applied), "create jump.example.com: done");
+        assert_eq!(ended(ChangeOutcome::Failed), "create jump.example.com: failed");
+        assert_eq!(ended(ChangeOutcome::Unconfirmed), "create jump.example.com: could not confirm");
     }
 }

@@ -34,8 +34,14 @@ pub(crate) fn tell(told: &Round, output: &Output) -> Exit {
 /// `round` as a person reads it.
 pub(crate) fn round(round: &Round) -> String {
     let mut out = String::new();
-    out.push_str(&headline(round));
-    out.push('\n');
+    if round.outcome == Outcome::InSync && !round.authoritative {
+        // In sync is what name servers bear out.
+        let word = Tone::Good.paint("Unchanged");
+        out.push_str(&format!("{word}: nothing to do; name servers were not asked.\n"));
+    } else {
+        out.push_str(&headline(round));
+        out.push('\n');
+    }
     section(&mut out, "Endpoints", &endpoints(round));
     section(&mut out, "Changes", &changes(round));
     if round.chains.is_empty() {

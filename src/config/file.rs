@@ -39,15 +39,15 @@ pub(super) struct ConfigFile {
     /// The friendly names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) record: Vec<At<RecordFile>>,
-    /// When the service looks.
+    /// When a service would look; not used yet.
     pub(super) watch: Option<WatchFile>,
     /// How what was written is checked in DNS.
     pub(super) verify: Option<VerifyFile>,
     /// What one round may do at most.
     pub(super) limits: Option<LimitsFile>,
-    /// Where the service keeps its journal.
+    /// Where a service would keep its journal; not used yet.
     pub(super) state: Option<StateFile>,
-    /// The status page, the metrics and the probes.
+    /// A status page, metrics and probes; not used yet.
     pub(super) http: Option<HttpFile>,
     /// Whom to trust.
     pub(super) tls: Option<TlsFile>,
@@ -267,15 +267,15 @@ pub(super) struct SecretFile {
     pub(super) credential: Option<At<String>>,
 }
 
-/// When the service looks.
+/// When a service would look; not used yet.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct WatchFile {
-    /// The time between full rounds, before jitter.
+    /// Not used yet: the time between full rounds, before jitter.
     #[schemars(extend("default" = defaults::text(defaults::INTERVAL)))]
     pub(super) interval: Option<At<String>>,
-    /// The time between look-ups of the label, which cost no API call.
+    /// Not used yet: the time between look-ups of the label, which cost no API call.
     #[schemars(extend("default" = defaults::text(defaults::LABEL_INTERVAL)))]
     pub(super) label_interval: Option<At<String>>,
 }
@@ -315,22 +315,22 @@ pub(super) struct LimitsFile {
     pub(super) request_timeout: Option<At<String>>,
 }
 
-/// Where the service keeps its journal.
+/// Where a service would keep its journal; not used yet.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct StateFile {
-    /// The directory.
+    /// Not used yet: the directory.
     #[schemars(with = "Option<String>", extend("default" = defaults::STATE_DIRECTORY))]
     pub(super) directory: Option<At<PathBuf>>,
 }
 
-/// The status page, the metrics and the probes.
+/// A status page, metrics and probes; not used yet.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct HttpFile {
-    /// The address and port to listen on.
+    /// Not used yet: the address and port to listen on.
     #[schemars(extend("default" = defaults::LISTEN.to_string()))]
     pub(super) listen: Option<At<String>>,
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 
 use super::round::{Chain, Link, LinkState, RecordReport};
+use super::verify::NAMES_AT_ONCE;
 use super::{Reconciler, Verification};
 use crate::model::endpoint::{Handle, PublicIp};
 use crate::model::name::Fqdn;
+use crate::model::plan;
 use crate::model::record::RecordType;
-use crate::model::state::{Desired, Observed, RecordKey, Seen, Wanted};
+use crate::model::state::{Desired, NoZone, Observed, RecordKey, Seen, Wanted};
 use crate::model::verify::{Answer, Expected, Reply, Said, Verdict, judge, seen_by_resolvers};
 use crate::resolver::{Question, Via};
 
@@ -21,8 +23,11 @@ impl Reconciler {
         observed: &Observed,
         records: &[RecordReport],
     ) -> Vec<Chain> {
-        let endpoints =
-            join_all(desired.endpoints.keys().map(|endpoint| self.label(endpoint, observed))).await;
+        let endpoints: Vec<(Handle, Vec<Link>)> = stream::iter(desired.endpoints.keys())
+            .map(|endpoint| async move { self.label(endpoint, observed).await })
+            .buffered(NAMES_AT_ONCE)
+            .collect()
+            .await;
         let label =
             |endpoint: &Handle| endpoints.iter().find(|(name, _)| name == endpoint).map(|(_, links)| links);
         // A resolver that is asked for what is not served yet remembers that there is nothing (RFC 2308, 5).
@@ -32,16 +37,37 @@ impl Reconciler {
         };
         let names: BTreeSet<&Fqdn> =
             desired.records.keys().map(|key| &key.name).filter(|name| served(name)).collect();
-        let seen = join_all(names.iter().map(|name| self.outside(name, desired, observed))).await;
+        let seen: Vec<(&Fqdn, Link)> = stream::iter(names)
+            .map(|name| async move { self.outside(name, desired, observed).await })
+            .buffered(NAMES_AT_ONCE)
+            .collect()
+            .await;
         let chain = |(key, wanted): (&RecordKey, &Wanted)| {
             let report =
                 records.iter().find(|report| report.name == key.name && report.account == key.account);
-            let mut links = vec![name_link(report)];
+            let mut links = vec![self.name(report, desired, observed, key, wanted)];
             links.extend(label(&wanted.endpoint).into_iter().flatten().cloned());
-            links.extend(seen.iter().find(|(name, _)| *name == &key.name).map(|(_, link)| link.clone()));
+            links.extend(seen.iter().find(|(name, _)| **name == key.name).map(|(_, link)| link.clone()));
             Chain { name: key.name.clone(), account: key.account.clone(), links, connect: Vec::new() }
         };
         desired.records.iter().filter(|(_, wanted)| !wanted.withdraw).map(chain).collect()
+    }
+
+    /// What its own servers give for the name, or why that is not known.
+    fn name(
+        &self,
+        report: Option<&RecordReport>,
+        desired: &Desired,
+        observed: &Observed,
+        key: &RecordKey,
+        wanted: &Wanted,
+    ) -> Link {
+        if let Some(report) = report {
+            return Link::new("name", report.verdict.into(), report.detail.clone());
+        }
+        let (state, detail) = unasked(desired, observed, key, wanted)
+            .unwrap_or_else(|| (LinkState::Unknown, NOT_ASKED.to_owned()));
+        Link::new("name", state, detail)
     }
 
     /// The label as Azure holds it, then as its own servers give it.
@@ -59,6 +85,10 @@ impl Reconciler {
         let Some((ip, fqdn)) = ip.and_then(|ip| Some((ip, ip.fqdn.as_ref()?))) else {
             return (endpoint.clone(), vec![held]);
         };
+        if !self.verification.authoritative {
+            let asked = Link::new("label in DNS", LinkState::Unknown, NOT_ASKED.to_owned());
+            return (endpoint.clone(), vec![held, asked]);
+        }
         let question = Question { name: fqdn.clone(), rtype: address_type(ip) };
         let answers = self.resolver.lookup(&question, &self.verification.label_servers()).await;
         (endpoint.clone(), vec![held, address_link(ip, &answers)])
@@ -102,11 +132,52 @@ impl From<Verdict> for LinkState {
     }
 }
 
-fn name_link(report: Option<&RecordReport>) -> Link {
-    let Some(report) = report else {
-        return Link::new("name", LinkState::Broken, "nothing of ours stands there".into());
+/// How things stand at a name that no server was asked for, as far as what was read tells; `None` where a server
+/// could have been asked.
+fn unasked(
+    desired: &Desired,
+    observed: &Observed,
+    key: &RecordKey,
+    wanted: &Wanted,
+) -> Option<(LinkState, String)> {
+    let zone = match observed.zone(key) {
+        Ok(zone) => zone,
+        Err(NoZone::Unknown(reason)) => return Some((LinkState::Unknown, reason)),
+        Err(NoZone::None) => {
+            return Some((LinkState::Broken, format!("no zone of {} holds the name", key.account)));
+        }
+        Err(NoZone::Several(zone, _)) => {
+            return Some((LinkState::Broken, format!("{} has several zones {zone}", key.account)));
+        }
     };
-    Link::new("name", report.verdict.into(), report.detail.clone())
+    // Nothing is ours there only where that was read.
+    let sets = match observed.records.get(key) {
+        Some(Seen::Unknown(reason)) => return Some((LinkState::Unknown, reason.clone())),
+        None => return Some((LinkState::Unknown, "was not read".to_owned())),
+        Some(Seen::Present(sets)) => sets.as_slice(),
+        Some(Seen::Absent) => &[],
+    };
+    let ours = sets.iter().any(|set| set.is_ours(&desired.owner));
+    let endpoint = &wanted.endpoint;
+    match observed.endpoints.get(endpoint).map(|state| &state.public_ip) {
+        Some(Seen::Present(ip)) if plan::content(key, wanted, zone, ip).is_none() => {
+            let waits = match ip.fqdn {
+                Some(_) => format!("waits for {endpoint} to have an address; it is released"),
+                None => format!("waits for {endpoint} to have a label"),
+            };
+            Some((LinkState::Pending, waits))
+        }
+        _ if !ours => Some((LinkState::Broken, "nothing of ours stands there".to_owned())),
+        Some(Seen::Present(_)) => None,
+        Some(Seen::Absent) => {
+            Some((LinkState::Broken, format!("stands there, and the public IP of {endpoint} does not exist")))
+        }
+        Some(Seen::Unknown(_)) | None => {
+            let detail =
+                format!("stands there; where it shall lead is unknown, since {endpoint} was not read");
+            Some((LinkState::Unknown, detail))
+        }
+    }
 }
 
 fn held_link(ip: &PublicIp) -> Link {
@@ -150,3 +221,6 @@ fn address_type(ip: &PublicIp) -> RecordType {
         _ => RecordType::A,
     }
 }
+
+/// What is said where `verify.authoritative` is false.
+const NOT_ASKED: &str = "not asked";

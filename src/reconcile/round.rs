@@ -1,13 +1,16 @@
 //! One round as one value: text, JSON, logs and the exit code are renderings of it.
 
 mod link;
+mod standing;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
 pub use link::{Chain, Link, LinkState, WayIn};
+use standing::Standing;
 
 use crate::model::endpoint::Handle;
 use crate::model::guard::{Refusal, Rule};
@@ -35,6 +38,9 @@ pub struct Round {
     pub blocked: Vec<BlockedReport>,
     /// What will not be done.
     pub refused: Vec<RefusalReport>,
+    /// Whether name servers were asked what they serve. False in a preview, which asks none, and where
+    /// `verify.authoritative` is false.
+    pub authoritative: bool,
     /// What name servers say of each record.
     pub records: Vec<RecordReport>,
     /// Every chain from name to port, when they were walked.
@@ -47,13 +53,16 @@ pub struct Round {
     pub unknown: Vec<UnknownReport>,
     /// What differs and is left as it is.
     pub notes: Vec<NoteReport>,
+    /// What was read, for the outcome alone.
+    #[serde(skip)]
+    standing: Standing,
 }
 
 /// The outcome of a round, worst first where several hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Nothing succeeded.
+    /// Nothing could be read, or nothing of what was begun succeeded and nothing stands as wanted.
     Failed,
     /// Some of it failed.
     Partial,
@@ -65,7 +74,7 @@ pub enum Outcome {
     Pending,
     /// Changed and, where asked for, verified.
     Changed,
-    /// Nothing to do, and every authoritative server says so.
+    /// Nothing to do, and every authoritative server says so, where they were asked: [`Round::authoritative`] tells.
     InSync,
 }
 
@@ -233,11 +242,13 @@ impl Round {
             changes: Vec::new(),
             blocked: Vec::new(),
             refused: Vec::new(),
+            authoritative: false,
             records: Vec::new(),
             chains: Vec::new(),
             ways_in: Vec::new(),
             unknown: unknown(observed),
             notes: Vec::new(),
+            standing: Standing::of(desired, observed),
         }
     }
 
@@ -261,9 +272,13 @@ impl Round {
     pub(super) fn concluded(mut self) -> Self {
         use ChangeOutcome::{Applied, Failed, Planned, Skipped, Unconfirmed};
         let any = |outcomes: &[ChangeOutcome]| self.changes.iter().any(|c| outcomes.contains(&c.outcome));
-        let failures = any(&[Failed, Skipped, Unconfirmed]) || !self.unknown.is_empty();
+        let undone = any(&[Failed, Skipped, Unconfirmed]);
+        let failures = undone || !self.unknown.is_empty();
         let verified = |verdict| matches!(verdict, Verdict::Agreed | Verdict::Masked);
-        let successes = any(&[Applied, Planned]) || self.records.iter().any(|r| verified(r.verdict));
+        // One account that is down is not all: what was read of the others counts, whoever asks name servers.
+        let successes = any(&[Applied, Planned])
+            || self.records.iter().any(|r| verified(r.verdict))
+            || if undone { self.stands() } else { self.standing.anything };
         self.outcome = if failures && successes {
             Outcome::Partial
         } else if failures {
@@ -363,6 +378,18 @@ fn named(subject: &Subject) -> (SubjectKind, String, Option<Handle>) {
         Subject::Record(RecordKey { name, account }) => {
             (SubjectKind::Record, name.to_string(), Some(account.clone()))
         }
+    }
+}
+
+impl fmt::Display for ChangeOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Planned => "planned",
+            Self::Applied => "done",
+            Self::Failed => "failed",
+            Self::Skipped => "not begun",
+            Self::Unconfirmed => "could not confirm",
+        })
     }
 }
 

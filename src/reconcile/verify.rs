@@ -19,7 +19,7 @@ use crate::model::verify::{
 use crate::resolver::{Question, Via};
 
 /// How many names are asked about at once.
-const NAMES_AT_ONCE: usize = 32;
+pub(super) const NAMES_AT_ONCE: usize = 32;
 
 struct Promise<'p> {
     key: &'p RecordKey,

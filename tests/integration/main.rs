@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod asking;
 mod azure_auth;
 mod azure_cloud;
 mod azure_dns;
@@ -15,6 +16,7 @@ mod cloudflare;
 mod config;
 mod contract;
 mod costs;
+mod crowd;
 mod foreign;
 mod gateway;
 mod golden_plans;

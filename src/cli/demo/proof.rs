@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use crate::cli::exit::Exit;
 use crate::cli::output::Tone;
 use crate::cli::table::Table;
+use crate::reconcile::round::VERSION;
 
 /// Claims, and whether what was seen bears them out.
 #[derive(Debug, Default)]
@@ -18,6 +22,18 @@ impl Proofs {
 
     pub(super) fn all_hold(&self) -> bool {
         !self.proofs.is_empty() && self.proofs.iter().all(|(_, holds, _)| *holds)
+    }
+
+    /// The proofs as one value, with the contract's version and the outcome that the exit code says as well.
+    pub(super) fn json(&self, exit: Exit, took: Duration) -> Value {
+        let claim = |(claim, holds, seen): &(&str, bool, String)| json!({ "claim": claim, "holds": holds, "seen": seen });
+        let proofs: Vec<Value> = self.proofs.iter().map(claim).collect();
+        json!({
+            "version": VERSION,
+            "outcome": exit.outcome(),
+            "proofs": proofs,
+            "seconds": took.as_secs(),
+        })
     }
 
     pub(super) fn table(&self, took: Duration) -> String {

@@ -49,10 +49,12 @@ impl WayIn {
 }
 
 impl Chain {
-    /// The first link that does not hold.
+    /// The first link that does not hold; only where all hold that could be seen, the first that could not.
     #[must_use]
     pub fn broken(&self) -> Option<&Link> {
-        self.links.iter().find(|link| link.state != LinkState::Whole)
+        let fails = |link: &&Link| matches!(link.state, LinkState::Broken | LinkState::Pending);
+        let unseen = |link: &&Link| link.state == LinkState::Unknown;
+        self.links.iter().find(fails).or_else(|| self.links.iter().find(unseen))
     }
 }
 

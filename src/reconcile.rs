@@ -208,7 +208,7 @@ impl Reconciler {
             // Unblocked by this very pass: look again. Otherwise what was read and written is what stands.
             // So does whoever lost a race: what stands there now decides what is to be done.
             let unblocked = provisioned && plan.blocked.iter().any(|blocked| blocked.ours);
-            if !unblocked && !(done.stale && reviewed.is_none()) {
+            if !(unblocked || done.stale && reviewed.is_none()) {
                 break (observed, cleared);
             }
         };

@@ -62,7 +62,7 @@ pub struct Round {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Nothing could be read, or nothing of what was begun succeeded and nothing stands as wanted.
+    /// Nothing that is wanted could be seen to stand, or nothing of what was begun succeeded.
     Failed,
     /// Some of it failed.
     Partial,

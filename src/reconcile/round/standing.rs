@@ -2,12 +2,12 @@
 
 use super::{Round, SubjectKind};
 use crate::model::endpoint::Handle;
-use crate::model::state::{Desired, Observed, RecordKey, Seen};
+use crate::model::state::{Desired, Observed, RecordKey};
 
 /// What was read.
 #[derive(Clone, Debug)]
 pub(super) struct Standing {
-    /// Whether any read has succeeded, also one that found nothing.
+    /// Whether anything that is wanted was read and stands, as it should or not.
     pub(super) anything: bool,
     /// The wanted records that were read and are ours.
     ours: Vec<RecordKey>,
@@ -15,14 +15,11 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) fn of(desired: &Desired, observed: &Observed) -> Self {
-        let endpoint = observed.endpoints.values().any(|state| state.public_ip.unknown().is_none());
-        let record = observed.records.values().any(|seen| seen.unknown().is_none());
-        // An account that nothing was to be read of is absent, which is no success.
-        let zones = observed.zones.values().any(|seen| matches!(seen, Seen::Present(_)));
         let ours = |key: &RecordKey| observed.sets(key).iter().any(|set| set.is_ours(&desired.owner));
         let wanted = desired.records.iter().filter(|(key, wanted)| !wanted.withdraw && ours(key));
-        let ours = wanted.map(|(key, _)| key.clone()).collect();
-        Self { anything: endpoint || record || zones, ours }
+        let ours: Vec<RecordKey> = wanted.map(|(key, _)| key.clone()).collect();
+        let endpoint = desired.endpoints.keys().any(|endpoint| observed.public_ip(endpoint).is_some());
+        Self { anything: endpoint || !ours.is_empty(), ours }
     }
 }
 

@@ -115,6 +115,9 @@ impl Output {
 
     /// A result as it is.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Exit {
+        if self.muted {
+            return Exit::InSync;
+        }
         match io::stdout().lock().write_all(bytes) {
             Ok(()) => Exit::InSync,
             Err(_) => Exit::Failed,

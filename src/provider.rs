@@ -103,7 +103,7 @@ pub trait NetworkProvider: Send + Sync + fmt::Debug {
     async fn build(&self, owner: &Owner, change: &GatewayChange) -> Result<(), Error>;
 
     /// Which port of the public IP Azure says that it leads to `machine`, a network interface, by the NAT rule
-    /// called `rule` in the pool of that name; `None` when it leads nowhere.
+    /// called `rule` in the pool of that name; `None` when it leads nowhere, also for want of the pool.
     ///
     /// # Errors
     /// When it could not be read.

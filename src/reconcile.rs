@@ -26,7 +26,7 @@ use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::Resolver;
 use apply::ASK_AGAIN;
-use round::{Chain, ChangeReport, LinkState, Outcome, RecordReport, Round, WayIn};
+use round::{Chain, ChangeReport, LinkState, RecordReport, Round, WayIn};
 
 /// Everything that a round reaches the world through.
 #[derive(Debug)]
@@ -254,12 +254,4 @@ fn within(plan: &Plan, announced: &BTreeSet<Subject>) -> bool {
         Action::Record(change) => announced.contains(&Subject::Record(change.key.clone())),
         Action::Settle(_) => true,
     })
-}
-
-impl Outcome {
-    /// Whether nothing is left to do and nothing went wrong.
-    #[must_use]
-    pub fn is_well(self) -> bool {
-        matches!(self, Self::InSync | Self::Changed)
-    }
 }

@@ -82,12 +82,6 @@ impl Fqdn {
         let (_, rest) = self.0.split_once('.')?;
         rest.contains('.').then(|| Self(rest.to_owned()))
     }
-
-    /// What a person reads: U-labels where the name has any (RFC 5890, 2.3.2.1).
-    #[must_use]
-    pub fn unicode(&self) -> String {
-        idna::domain_to_unicode(&self.0).0
-    }
 }
 
 fn is_plausible(c: char) -> bool {

@@ -182,14 +182,6 @@ pub fn seen_by_resolvers(expected: &Expected, old: Option<&Expected>, answers: &
     settled(expected, answers, &views, "resolver")
 }
 
-/// The longest time in seconds for which one of the servers may go on with an answer other than `expected`; `None`
-/// when none gives one.
-#[must_use]
-pub fn seconds_left(expected: &Expected, answers: &[Answer]) -> Option<u32> {
-    let differing = answers.iter().filter(|answer| View::of(expected, answer).fit == Fit::Differs);
-    differing.map(|answer| remaining(&answer.said).unwrap_or(0)).max()
-}
-
 /// How one answer stands to what is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {

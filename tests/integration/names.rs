@@ -360,7 +360,8 @@ fn names_are_one_value_however_they_are_written() {
         assert_eq!(Fqdn::parse(text).unwrap(), fqdn(NAME), "{text}");
     }
     assert_eq!(Fqdn::parse("Bücher.example").unwrap().as_str(), "xn--bcher-kva.example");
-    assert_eq!(Fqdn::parse("XN--BCHER-KVA.example").unwrap().unicode(), "bücher.example");
+    assert_eq!(Fqdn::parse("Xn--BCHER-KVA.example").unwrap().as_str(), "xn--bcher-kva.example");
+    assert!(Fqdn::parse("Xn--a-ecp.example").is_err() && Fqdn::parse("xN--\u{fffd}.example").is_err());
 }
 
 #[test]

@@ -4,9 +4,7 @@ use std::net::IpAddr;
 
 use cnamed::model::name::Fqdn;
 use cnamed::model::record::Ttl;
-use cnamed::model::verify::{
-    Answer, Expected, Finding, Reply, Said, Verdict, judge, seconds_left, seen_by_resolvers,
-};
+use cnamed::model::verify::{Answer, Expected, Finding, Reply, Said, Verdict, judge, seen_by_resolvers};
 use proptest::prelude::*;
 
 const NEW: &str = "new.example.net";
@@ -186,10 +184,8 @@ fn a_cached_old_answer_is_pending_for_as_long_as_it_is_cached() {
     let detail = "ns3.example.org still says CNAME old.example.net for 120 s";
     seen(&new, Some(&old), &said, Verdict::Pending, detail);
     seen(&new, None, &said, Verdict::Pending, detail);
-    assert_eq!(seconds_left(&new, &answers(&said)), Some(120));
     let detail = "2 resolvers say CNAME new.example.net (TTL 7)";
     seen(&new, Some(&old), &[points_at(NEW, 7), points_at(NEW, 300)], Verdict::Agreed, detail);
-    assert_eq!(seconds_left(&new, &answers(&[points_at(NEW, 7), silent()])), None);
     // The gone record too lives on in caches: that is what a withdrawal waits for.
     let detail = "ns1.example.org still says CNAME old.example.net for 60 s";
     seen(&Expected::Gone, Some(&old), &[points_at(OLD, 60)], Verdict::Pending, detail);
@@ -201,7 +197,6 @@ fn a_remembered_absence_is_pending() {
     seen(&cname(NEW), Some(&cname(OLD)), &[nothing(Some(240))], Verdict::Pending, detail);
     let detail = "ns1.example.org still says that there is nothing";
     seen(&cname(NEW), None, &[nothing(None)], Verdict::Pending, detail);
-    assert_eq!(seconds_left(&cname(NEW), &answers(&[nothing(None)])), Some(0));
 }
 
 #[test]
@@ -278,15 +273,5 @@ proptest! {
         prop_assert_eq!(verdict(&said.0), verdict(&said.1));
         let seen = |said: &[Said]| seen_by_resolvers(&expected, Some(&cname(OLD)), &answers(said)).verdict;
         prop_assert_eq!(seen(&said.0), seen(&said.1));
-    }
-
-    #[test]
-    fn resolvers_agree_only_when_nothing_is_left_to_wait_for(
-        expected in any_expected(),
-        said in prop::collection::vec(any_said(), 0..6),
-    ) {
-        let finding = seen_by_resolvers(&expected, None, &answers(&said));
-        let left = seconds_left(&expected, &answers(&said));
-        prop_assert_eq!(finding.verdict == Verdict::Pending, left.is_some());
     }
 }

@@ -131,24 +131,13 @@ impl Resources {
     }
 
     /// Which port leads to `machine` by the rule called `rule`.
-    pub(super) fn mapping(
-        &self,
-        pool: &ResourceId,
-        machine: &ResourceId,
-        rule: &str,
-    ) -> Result<Option<Mapping>, Kind> {
-        let balancer = self.balancer(&pool.whole()).ok_or(Kind::Missing)?;
-        let held =
-            balancer.pools.iter().find(|one| balancer.pool_id(&one.name) == *pool).ok_or(Kind::Missing)?;
-        if !held.members.iter().any(|member| member.whole() == *machine) {
-            return Ok(None);
-        }
+    pub(super) fn mapping(&self, pool: &ResourceId, machine: &ResourceId, rule: &str) -> Option<Mapping> {
+        let balancer = self.balancer(&pool.whole())?;
+        let held = balancer.pools.iter().find(|one| balancer.pool_id(&one.name) == *pool)?;
+        held.members.iter().find(|member| member.whole() == *machine)?;
         let leads = |one: &&HeldNatRule| same_name(&one.name, rule) && one.pool.as_ref() == Some(pool);
-        Ok(balancer
-            .nat_rules
-            .iter()
-            .find(leads)
-            .map(|rule| Mapping { frontend_port: rule.ports.first, backend_port: rule.backend_port }))
+        let rule = balancer.nat_rules.iter().find(leads)?;
+        Some(Mapping { frontend_port: rule.ports.first, backend_port: rule.backend_port })
     }
 
     /// A load balancer, with the members of its pools and the targets of its rules.

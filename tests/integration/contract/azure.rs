@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 use cnamed::model::endpoint::Endpoint;
 use cnamed::model::record::{Content, Data, RecordType, mark};
+use cnamed::model::resource_id::ResourceId;
 use cnamed::provider::azure::{AzureDns, AzureNetwork};
 use cnamed::provider::{DnsProvider, NetworkProvider};
-use cnamed::sandbox::{Action, Control, Fault, LegacyPublicIp, RecordAtAzure, Service};
+use cnamed::sandbox::{AZURE_IDENTITY, Action, Control, Fault, LegacyPublicIp, RecordAtAzure, Service};
 use serde_json::{Value, json};
 
+use super::gateway::{GatewaySubject, gateway_contract};
 use super::network::{NetworkSubject, network_contract};
 use super::{Lost, Planted, Subject};
 use crate::azure_cloud::Rehearsal;
@@ -166,4 +168,96 @@ mod network {
     }
 
     network_contract!(AtAzureNetwork::new());
+
+    #[async_trait]
+    impl GatewaySubject for AtAzureNetwork {
+        fn id(&self, kind: &str, name: &str) -> ResourceId {
+            ResourceId::network(AZURE_IDENTITY.subscription, "rg-mgmt", kind, name)
+        }
+
+        fn machine(&self) -> ResourceId {
+            self.id("networkInterfaces", "vm-jump-nic")
+        }
+
+        async fn plant(&self, load_balancer: &ResourceId, group: &ResourceId) {
+            let control = self.rehearsal.sandbox.control();
+            let address = self.id("publicIPAddresses", "theirs");
+            let put = |id: &ResourceId, body: Value| control.put_resource(id.as_str(), &body).unwrap();
+            let standard = json!({"name": "Standard"});
+            put(
+                &address,
+                json!({
+                    "location": "westeurope", "sku": standard,
+                    "properties": {"publicIPAllocationMethod": "Static"},
+                }),
+            );
+            put(
+                load_balancer,
+                json!({
+                    "location": "westeurope", "sku": standard,
+                    "properties": {
+                        "frontendIPConfigurations": [{
+                            "name": "theirs", "properties": {"publicIPAddress": {"id": address.as_str()}},
+                        }],
+                        "backendAddressPools": [{"name": "theirs", "properties": {}}],
+                    },
+                }),
+            );
+            put(
+                group,
+                json!({
+                    "location": "westeurope",
+                    "properties": {"securityRules": [{"name": "theirs", "properties": {
+                        "priority": 4000, "direction": "Inbound", "access": "Deny", "protocol": "*",
+                        "sourceAddressPrefix": "*", "sourcePortRange": "*",
+                        "destinationAddressPrefix": "*", "destinationPortRange": "*",
+                    }}]},
+                }),
+            );
+            let machine = self.machine();
+            let mut body = control.show_resource(machine.as_str()).unwrap();
+            let pool = load_balancer.part("backendAddressPools", "theirs");
+            body["properties"]["ipConfigurations"][0]["properties"]["loadBalancerBackendAddressPools"] =
+                json!([{"id": pool.as_str()}]);
+            body["properties"]["networkSecurityGroup"] = json!({"id": group.as_str()});
+            put(&machine, body);
+        }
+
+        async fn theirs(&self, load_balancer: &ResourceId, group: &ResourceId) -> Vec<String> {
+            let control = self.rehearsal.sandbox.control();
+            let parts = |id: &ResourceId, collection: &str| -> Vec<String> {
+                let whole = control.show_resource(id.as_str()).unwrap();
+                let listed = whole["properties"][collection].as_array().cloned().unwrap_or_default();
+                let theirs = listed.into_iter().filter(|part| part["name"] == "theirs");
+                theirs
+                    .map(|mut part| {
+                        part["etag"] = Value::Null;
+                        part.to_string()
+                    })
+                    .collect()
+            };
+            let mut all = parts(load_balancer, "frontendIPConfigurations");
+            all.extend(parts(load_balancer, "backendAddressPools"));
+            all.extend(parts(group, "securityRules"));
+            all
+        }
+
+        async fn bend(&self, load_balancer: &ResourceId, rule: &str) {
+            let id = load_balancer.part("inboundNatRules", rule);
+            let change = json!({"properties": {"backendPort": 5900}});
+            self.rehearsal.sandbox.control().edit_resource(id.as_str(), &change).unwrap();
+        }
+
+        async fn open(&self, group: &ResourceId, rule: &str) {
+            let id = group.part("securityRules", rule);
+            let change = json!({"properties": {"sourceAddressPrefix": "198.51.100.0/24"}});
+            self.rehearsal.sandbox.control().edit_resource(id.as_str(), &change).unwrap();
+        }
+    }
+
+    mod gateway {
+        use super::*;
+
+        gateway_contract!(AtAzureNetwork::new());
+    }
 }

@@ -143,7 +143,10 @@ fn headline(round: &Round) -> String {
         Outcome::Partial => (
             Tone::Bad,
             "Partly failed",
-            format!("{} made; the rest is told below", counted(applied, "change")),
+            match applied {
+                0 => "what was not read or not done is told below".to_owned(),
+                _ => format!("{} made; the rest is told below", counted(applied, "change")),
+            },
         ),
         Outcome::Failed => (Tone::Bad, "Failed", "see below".to_owned()),
     };

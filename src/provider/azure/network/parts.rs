@@ -293,6 +293,7 @@ const IDLE: u8 = 4;
 mod tests {
     use serde_json::json;
 
+    use super::super::super::examples;
     use super::*;
 
     #[test]
@@ -325,5 +326,58 @@ mod tests {
             .collect();
         assert_eq!(found, [("web", Some(Protocol::Tcp), Ports::one(8443), 2), ("all", None, EVERY_PORT, 0)]);
         assert_eq!(parsed.nat_pools, ["rdp-pool".to_owned()].into());
+    }
+
+    /// Reads every official example whose resource is of `kind`, and holds the count of what it lists against
+    /// what was read of it.
+    fn understood<T>(
+        part: &str,
+        kind: &str,
+        parse: fn(&Value) -> Result<T, String>,
+        counted: &[(&str, fn(&T) -> usize)],
+    ) {
+        let of_kind = |resource: &Value| {
+            let id = resource["id"].as_str().unwrap_or_default().to_lowercase();
+            id.rsplit('/').nth(1) == Some(kind)
+        };
+        let all = examples::of(part, &["id", "name", "properties"]);
+        let absent = all.is_empty();
+        let (ours, _): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, example)| of_kind(example));
+        assert!(absent || !ours.is_empty(), "no example of {kind}");
+        for (file, example) in ours {
+            let read = parse(&example).unwrap_or_else(|odd| panic!("{file}: {odd}"));
+            for (collection, count) in counted {
+                assert_eq!(count(&read), entries(&example, collection).count(), "{file}: {collection}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_official_example_is_understood() {
+        understood(
+            "LoadBalancer",
+            "loadbalancers",
+            load_balancer,
+            &[
+                ("frontendIPConfigurations", |held: &LoadBalancer| held.frontends.len()),
+                ("backendAddressPools", |held: &LoadBalancer| held.pools.len()),
+                ("inboundNatRules", |held: &LoadBalancer| held.nat_rules.len()),
+            ],
+        );
+        understood(
+            "NetworkInterface",
+            "networkinterfaces",
+            interface,
+            &[("ipConfigurations", |held: &NetworkInterface| held.configurations.len())],
+        );
+        understood(
+            "NetworkSecurityGroup",
+            "networksecuritygroups",
+            security_group,
+            &[("securityRules", |held: &SecurityGroup| held.rules.len())],
+        );
+        understood("InboundNatRule", "inboundnatrules", nat_rule, &[]);
+        understood("SecurityGroupRule", "securityrules", security_rule, &[]);
+        understood("Subnet", "subnets", subnet, &[]);
     }
 }

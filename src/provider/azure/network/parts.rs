@@ -328,14 +328,12 @@ mod tests {
         assert_eq!(parsed.nat_pools, ["rdp-pool".to_owned()].into());
     }
 
+    /// What a collection is called, and how many of it were read.
+    type Counted<T> = (&'static str, fn(&T) -> usize);
+
     /// Reads every official example whose resource is of `kind`, and holds the count of what it lists against
     /// what was read of it.
-    fn understood<T>(
-        part: &str,
-        kind: &str,
-        parse: fn(&Value) -> Result<T, String>,
-        counted: &[(&str, fn(&T) -> usize)],
-    ) {
+    fn understood<T>(part: &str, kind: &str, parse: fn(&Value) -> Result<T, String>, counted: &[Counted<T>]) {
         let of_kind = |resource: &Value| {
             let id = resource["id"].as_str().unwrap_or_default().to_lowercase();
             id.rsplit('/').nth(1) == Some(kind)

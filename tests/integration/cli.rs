@@ -1,7 +1,5 @@
 //! What the commands print: golden texts, exit codes, and nothing on stdout that is no result.
 
-use std::path::Path;
-
 use serde_json::Value;
 
 use crate::support::{Cloud, Run, golden};
@@ -161,15 +159,7 @@ async fn the_demo_proves_what_it_tells() {
         assert!(run.out.contains(&format!("holds  {claim}")), "nothing proves {claim:?}\n{}", run.out);
     }
     assert!(run.out.contains("29 of 29 claims held"), "{}", run.out);
-    let left: Vec<_> =
-        std::fs::read_dir(std::env::temp_dir()).unwrap().flatten().map(|entry| entry.path()).collect();
-    let of_this_run = |path: &Path| path.display().to_string().contains("cnamed-demo-");
-    let dead = |path: &Path| {
-        let process = path.display().to_string().rsplit('-').next().unwrap().to_owned();
-        !Path::new("/proc").join(process).exists()
-    };
-    assert!(
-        !left.iter().any(|path| of_this_run(path) && dead(path)),
-        "the demo left its folder behind: {left:?}"
-    );
+    let left = std::fs::read_dir(cloud.folder.path()).unwrap().flatten().map(|entry| entry.file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("cnamed-demo-")).collect();
+    assert!(left.is_empty(), "the demo left its folder behind: {left:?}");
 }

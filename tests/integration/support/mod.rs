@@ -93,6 +93,8 @@ fn command(config: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        // What one test leaves behind is no other test's business.
+        .envs(config.parent().map(|folder| ("TMPDIR", folder)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

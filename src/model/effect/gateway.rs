@@ -88,7 +88,7 @@ impl GatewayState {
                 users: [].into(),
                 provisioning: Provisioning::Succeeded,
                 mark: Some(owner.clone()),
-                version: Version("imagined".into()),
+                version: imagined(),
             }),
         };
     }
@@ -101,7 +101,7 @@ impl GatewayState {
         group.rules.extend(change.wanted.clone());
         group.rules.sort_by(|a, b| a.name.cmp(&b.name));
         group.provisioning = Provisioning::Succeeded;
-        group.version = next(&group.version);
+        group.version = imagined();
     }
 
     fn attach(&mut self, change: &InterfaceChange) {
@@ -120,7 +120,7 @@ impl GatewayState {
             GroupChange::Cleared => interface.group = None,
         }
         interface.provisioning = Provisioning::Succeeded;
-        interface.version = next(&interface.version);
+        interface.version = imagined();
         let member = interface.primary_id();
         self.used(change);
         let (Seen::Present(balancer), Some(member)) = (&mut self.load_balancer, member) else { return };
@@ -161,7 +161,7 @@ impl GatewayState {
 impl LoadBalancer {
     fn touched(&mut self) {
         self.provisioning = Provisioning::Succeeded;
-        self.version = next(&self.version);
+        self.version = imagined();
     }
 }
 
@@ -180,22 +180,12 @@ fn front(ip: &mut PublicIp, gateway: &GatewayState, change: &LoadBalancerChange)
 
 fn fresh(owner: &Owner, change: &LoadBalancerChange) -> LoadBalancer {
     LoadBalancer {
-        id: change.id.clone(),
         location: change.location.clone(),
-        sku: "Standard".into(),
-        frontends: Vec::new(),
-        pools: Vec::new(),
-        nat_rules: Vec::new(),
-        other_ports: Vec::new(),
-        balancing: Vec::new(),
-        nat_pools: [].into(),
-        outbound: [].into(),
-        provisioning: Provisioning::Succeeded,
         mark: Some(owner.clone()),
-        version: Version(String::new()),
+        ..LoadBalancer::empty(change.id.clone())
     }
 }
 
-fn next(_: &Version) -> Version {
+fn imagined() -> Version {
     Version("imagined".into())
 }

@@ -19,7 +19,66 @@ pub struct Rival<'l> {
     pub nat: Option<&'l HeldNatRule>,
 }
 
+/// One port of a machine that shall be open, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Door<'d> {
+    /// Whose rule opens it.
+    pub owner: &'d Owner,
+    /// To whom.
+    pub access: &'d Access,
+    /// What leads to it.
+    pub rule: &'d NatRule,
+    /// The machine's network interface, where it is known.
+    pub interface: Option<&'d NetworkInterface>,
+}
+
+impl Door<'_> {
+    /// The name of the rule that opens it.
+    fn marked(&self) -> String {
+        marked(self.owner, &self.rule.name)
+    }
+
+    /// A connection to it from everything that `source` stands for.
+    fn visit<'v>(&self, source: &'v Source) -> Visit<'v> {
+        let machine = self.interface.and_then(|interface| interface.primary()?.address);
+        Visit { source, protocol: self.rule.protocol, port: self.rule.backend_port, machine }
+    }
+
+    /// The first source that `rules` do not let in, and the rule that refuses it, if one does.
+    pub fn shut_by<'r>(
+        &self,
+        rules: impl Iterator<Item = &'r SecurityRule> + Clone,
+    ) -> Option<(Source, Option<&'r SecurityRule>)> {
+        self.access.from.sources().into_iter().find_map(|source| {
+            match decides(rules.clone(), self.visit(&source)) {
+                Some(decided) if decided.allow => None,
+                decided => Some((source, decided)),
+            }
+        })
+    }
+}
+
 impl LoadBalancer {
+    /// One without anything in it.
+    #[must_use]
+    pub fn empty(id: ResourceId) -> Self {
+        Self {
+            id,
+            location: String::new(),
+            sku: "Standard".into(),
+            frontends: Vec::new(),
+            pools: Vec::new(),
+            nat_rules: Vec::new(),
+            other_ports: Vec::new(),
+            balancing: Vec::new(),
+            nat_pools: [].into(),
+            outbound: [].into(),
+            provisioning: Provisioning::Succeeded,
+            mark: None,
+            version: Version(String::new()),
+        }
+    }
+
     /// The frontend that carries `public_ip`.
     #[must_use]
     pub fn frontend_of(&self, public_ip: &ResourceId) -> Option<&Frontend> {
@@ -195,60 +254,31 @@ impl SecurityGroup {
     /// Whether the rules of others let everybody in whom `access` names, so that none of `owner`'s is needed. What
     /// `owner` lets in may go with this very plan; what carries its mark and refuses may stay.
     #[must_use]
-    pub fn serves(
-        &self,
-        owner: &Owner,
-        access: &Access,
-        rule: &NatRule,
-        interface: Option<&NetworkInterface>,
-    ) -> bool {
-        let ours = marked(owner, &rule.name);
+    pub fn serves(&self, door: Door<'_>) -> bool {
+        let ours = door.marked();
         let counts = |held: &&SecurityRule| {
-            !is_marked(owner, &held.name) || (!held.allow && !same_name(&held.name, &ours))
+            !is_marked(door.owner, &held.name) || (!held.allow && !same_name(&held.name, &ours))
         };
-        Self::shut(self.rules.iter().filter(counts), access, rule, interface).is_none()
-    }
-
-    /// The first source that `rules` of this group do not let in, and the rule that refuses it, if one does.
-    pub fn shut<'r>(
-        rules: impl Iterator<Item = &'r SecurityRule> + Clone,
-        access: &Access,
-        rule: &NatRule,
-        interface: Option<&NetworkInterface>,
-    ) -> Option<(Source, Option<&'r SecurityRule>)> {
-        let machine = interface.and_then(|interface| interface.primary()?.address);
-        access.from.sources().into_iter().find_map(|source| {
-            let visit = Visit { source: &source, protocol: rule.protocol, port: rule.backend_port, machine };
-            match decides(rules.clone(), visit) {
-                Some(decided) if decided.allow => None,
-                decided => Some((source, decided)),
-            }
-        })
+        door.shut_by(self.rules.iter().filter(counts)).is_none()
     }
 
     /// The priority for a rule of `owner`'s: the configured one, the one that it has, or the first free one; before
     /// every rule of others that would refuse it. `None` when there is none.
     #[must_use]
-    pub fn place(
-        &self,
-        owner: &Owner,
-        access: &Access,
-        rule: &NatRule,
-        interface: Option<&NetworkInterface>,
-        planned: &[u16],
-    ) -> Option<u16> {
-        if access.priority.is_some() {
-            return access.priority;
-        }
-        let ours = marked(owner, &rule.name);
+    pub fn place(&self, door: Door<'_>, planned: &[u16]) -> Option<u16> {
+        door.access.priority.or_else(|| self.free_place(door, planned))
+    }
+
+    /// As [`Self::place`], whatever is configured.
+    #[must_use]
+    pub fn free_place(&self, door: Door<'_>, planned: &[u16]) -> Option<u16> {
+        let ours = door.marked();
         let occupied = |priority: u16| {
             let at = |held: &&SecurityRule| held.inbound && held.priority == priority;
             self.rules.iter().filter(at).any(|held| !same_name(&held.name, &ours))
         };
         let taken = |priority: u16| planned.contains(&priority) || occupied(priority);
-        let end = self
-            .first_refusal(owner, access, rule, interface)
-            .map_or(GREATEST + 1, |refusal| refusal.priority);
+        let end = self.first_refusal(door).map_or(GREATEST + 1, |refusal| refusal.priority);
         let held = self.rule(&ours).filter(|held| held.inbound).map(|held| held.priority);
         let free = (LEAST..end).find(|priority| !taken(*priority));
         held.filter(|priority| *priority < end && !taken(*priority)).or(free)
@@ -257,46 +287,27 @@ impl SecurityGroup {
     /// The first other rule that may refuse somebody in one of the sources, wherever ours stands: what ours comes before,
     /// to be sure.
     #[must_use]
-    pub fn first_refusal(
-        &self,
-        owner: &Owner,
-        access: &Access,
-        rule: &NatRule,
-        interface: Option<&NetworkInterface>,
-    ) -> Option<&SecurityRule> {
-        self.first_denying(owner, access, rule, interface, SecurityRule::may_fit)
+    pub fn first_refusal(&self, door: Door<'_>) -> Option<&SecurityRule> {
+        self.first_denying(door, SecurityRule::may_fit)
     }
 
     /// The first other rule that refuses all of one of the sources, wherever ours stands.
     #[must_use]
-    pub fn first_certain_refusal(
-        &self,
-        owner: &Owner,
-        access: &Access,
-        rule: &NatRule,
-        interface: Option<&NetworkInterface>,
-    ) -> Option<&SecurityRule> {
-        self.first_denying(owner, access, rule, interface, SecurityRule::fits)
+    pub fn first_certain_refusal(&self, door: Door<'_>) -> Option<&SecurityRule> {
+        self.first_denying(door, SecurityRule::fits)
     }
 
     fn first_denying(
         &self,
-        owner: &Owner,
-        access: &Access,
-        rule: &NatRule,
-        interface: Option<&NetworkInterface>,
+        door: Door<'_>,
         is_about: impl Fn(&SecurityRule, Visit<'_>) -> bool,
     ) -> Option<&SecurityRule> {
-        let machine = interface.and_then(|interface| interface.primary()?.address);
-        let sources = access.from.sources();
-        let ours = marked(owner, &rule.name);
+        let sources = door.access.from.sources();
+        let ours = door.marked();
         let refuses = |held: &&SecurityRule| {
             !held.allow
                 && !same_name(&held.name, &ours)
-                && sources.iter().any(|source| {
-                    let visit = Visit { source, protocol: rule.protocol, port: rule.backend_port, machine };
-                    is_about(held, visit)
-                })
+                && sources.iter().any(|source| is_about(held, door.visit(source)))
         };
         self.rules.iter().filter(refuses).min_by_key(|held| held.priority)
     }

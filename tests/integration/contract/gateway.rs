@@ -321,22 +321,13 @@ mod memory {
         async fn plant(&self, load_balancer: &ResourceId, group: &ResourceId) {
             let theirs = HeldPool { name: "theirs".into(), members: [].into(), addresses: false };
             self.put_load_balancer(LoadBalancer {
-                id: load_balancer.clone(),
                 location: "westeurope".into(),
-                sku: "Standard".into(),
                 frontends: vec![Frontend {
                     name: "theirs".into(),
                     public_ip: Some(self.id("publicIPAddresses", "theirs")),
                 }],
                 pools: vec![theirs],
-                nat_rules: Vec::new(),
-                other_ports: Vec::new(),
-                balancing: Vec::new(),
-                nat_pools: [].into(),
-                outbound: [].into(),
-                provisioning: Provisioning::Succeeded,
-                mark: None,
-                version: version(""),
+                ..LoadBalancer::empty(load_balancer.clone())
             });
             let mut machine = self.interface(&self.machine()).unwrap();
             machine.configurations[0].pools = [load_balancer.part("backendAddressPools", "theirs")].into();

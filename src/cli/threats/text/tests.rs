@@ -1,22 +1,11 @@
-use std::path::PathBuf;
-
 use time::OffsetDateTime;
 
 use super::*;
 use crate::model::threats::TOP;
 
-/// Holds `text` against `tests/golden/threats/NAME.txt`; `UPDATE_GOLDEN=1` writes it anew.
-#[track_caller]
-fn golden(name: &str, text: &str) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/threats");
-    let path = folder.join(format!("{name}.txt"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::create_dir_all(folder).unwrap();
-        std::fs::write(&path, text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, kept, "{} differs:\n{text}", path.display());
-}
+// One way of keeping texts, here and in the integration tests.
+#[path = "../../../../tests/integration/support/golden.rs"]
+mod golden;
 
 fn at(hours: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(1_800_000_000 + hours * 3600).unwrap()
@@ -56,8 +45,8 @@ fn made() -> Up {
 #[test]
 fn what_a_gateway_changed() {
     let report = report(Reading::Collected(figures()), Reading::NotCollected);
-    golden("changed", &plain(&made(), &report, false));
-    golden("bars", &plain(&made(), &report, true));
+    golden::same("threats/changed", &plain(&made(), &report, false));
+    golden::same("threats/bars", &plain(&made(), &report, true));
 }
 
 #[test]
@@ -65,21 +54,24 @@ fn before_there_is_a_gateway() {
     let spans = Spans::until(at(0), DAY).unwrap();
     let report = Report { spans, readings: vec![(Platform::Windows, Reading::Collected(figures()))] };
     let up = Up::NotYet("there is no load balancer lb-jump in rg-mgmt yet".into());
-    golden("before", &plain(&up, &report, true));
+    golden::same("threats/before", &plain(&up, &report, true));
 }
 
 #[test]
 fn what_was_not_seen_is_not_none() {
     let silent = Figures { after: Count::default(), ..figures() };
-    golden(
-        "silent",
+    golden::same(
+        "threats/silent",
         &plain(
             &Up::Told(at(0)),
             &report(Reading::Collected(silent), Reading::Collected(Figures::default())),
             false,
         ),
     );
-    golden("absent", &plain(&made(), &report(Reading::NotCollected, Reading::NotCollected), false));
+    golden::same(
+        "threats/absent",
+        &plain(&made(), &report(Reading::NotCollected, Reading::NotCollected), false),
+    );
 }
 
 #[test]
@@ -92,9 +84,9 @@ fn what_could_not_be_read() {
     };
     let readings = vec![(Platform::Windows, Reading::Collected(cut)), (Platform::Linux, why())];
     let unsplit = Report { spans: Spans::until(at(0), DAY).unwrap(), readings };
-    golden("partly", &plain(&Up::Unknown("could not read lb-jump".into()), &unsplit, false));
-    golden("failed", &plain(&made(), &report(why(), why()), false));
-    golden("unread-and-absent", &plain(&made(), &report(Reading::NotCollected, why()), false));
+    golden::same("threats/partly", &plain(&Up::Unknown("could not read lb-jump".into()), &unsplit, false));
+    golden::same("threats/failed", &plain(&made(), &report(why(), why()), false));
+    golden::same("threats/unread-and-absent", &plain(&made(), &report(Reading::NotCollected, why()), false));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Court;
 use crate::model::endpoint::Intent;
-use crate::model::gateway::fit::{GREATEST, LEAST};
+use crate::model::gateway::fit::{Door, GREATEST, LEAST};
 use crate::model::gateway::{Access, AllowFrom, NatRule, NetworkInterface, SecurityGroup, Source, marked};
 use crate::model::guard::Rule;
 use crate::model::plan::{GroupChange, Piece, grouping};
@@ -55,8 +55,8 @@ impl Court<'_> {
         for (other, whose) in [(own, "network interface"), (subnets, "subnet")] {
             let Some(other) = other.filter(|other| *other != wanted) else { continue };
             let Some(group) = self.later.group(other) else { continue };
-            if let Some((source, by)) = SecurityGroup::shut(group.rules.iter(), access, rule, Some(interface))
-            {
+            let door = Door { owner: self.owner, access, rule, interface: Some(interface) };
+            if let Some((source, by)) = door.shut_by(group.rules.iter()) {
                 self.shut(other, whose, rule, interface, &source, by.map(|by| by.name.as_str()));
             }
         }
@@ -139,14 +139,14 @@ impl Court<'_> {
     fn priority(&mut self, access: &Access, rule: &NatRule, group: &SecurityGroup) {
         let ours = marked(self.owner, &rule.name);
         let interface = self.state.interface(&rule.network_interface);
-        if group.rule(&ours).is_none() && group.serves(self.owner, access, rule, interface) {
+        let door = Door { owner: self.owner, access, rule, interface };
+        if group.rule(&ours).is_none() && group.serves(door) {
             return;
         }
         let piece = || Piece::SecurityRule(marked(self.owner, &rule.name));
-        let refusal = group.first_refusal(self.owner, access, rule, interface);
-        let certain = group.first_certain_refusal(self.owner, access, rule, interface);
-        let free =
-            group.place(self.owner, &Access { priority: None, ..access.clone() }, rule, interface, &[]);
+        let refusal = group.first_refusal(door);
+        let certain = group.first_certain_refusal(door);
+        let free = group.free_place(door, &[]);
         let remedy = |name: &str| match free {
             Some(free) => format!("set priority = {free} for {}, or leave it out", rule.name),
             None => format!(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Note, Part, Piece, SecurityRuleChange, Site, Subject};
 use crate::model::endpoint::{Intent, Provisioning};
-use crate::model::gateway::fit::security_rule;
+use crate::model::gateway::fit::{Door, security_rule};
 use crate::model::gateway::{
     Access, Gateway, GatewayState, NatRule, NetworkInterface, SecurityGroup, SecurityRule, marked,
 };
@@ -44,6 +44,7 @@ impl<'p> Planner<'p> {
         let endpoint = &site.endpoint.name;
         let interface = site.state.interface(&rule.network_interface);
         let owner = &self.desired.owner;
+        let door = Door { owner, access, rule, interface };
         // What nothing wants is on its way out, and in nobody's way.
         let held = site.state.group(id).map(|held| {
             let mut held = held.clone();
@@ -57,7 +58,7 @@ impl<'p> Planner<'p> {
         let held = held.as_ref();
         let name = marked(owner, &rule.name);
         let ours = held.and_then(|held| held.rule(&name));
-        if ours.is_none() && held.is_some_and(|held| held.serves(owner, access, rule, interface)) {
+        if ours.is_none() && held.is_some_and(|held| held.serves(door)) {
             return Vec::new();
         }
         let mut steps = Vec::new();
@@ -86,7 +87,7 @@ impl<'p> Planner<'p> {
             }
         };
         // Without a place for it the guard refuses it, with what there is to say.
-        let Some(priority) = group.place(owner, access, rule, interface, &planned) else { return steps };
+        let Some(priority) = group.place(door, &planned) else { return steps };
         self.shared.priorities.entry(id.clone()).or_default().push(priority);
         let mut wanted = security_rule(owner, access, rule, priority);
         let behind = group.users.iter().any(|user| *user != rule.network_interface);

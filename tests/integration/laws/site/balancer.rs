@@ -14,19 +14,11 @@ use super::{HeldBalancer, interface_id, rule_name};
 pub(super) fn empty(id: &ResourceId, internal: bool) -> LoadBalancer {
     let public_ip = (!internal).then(|| ResourceId::new("/ips/theirs"));
     LoadBalancer {
-        id: id.clone(),
         location: "westeurope".into(),
-        sku: "Standard".into(),
         frontends: vec![Frontend { name: "theirs".into(), public_ip }],
         pools: vec![HeldPool { name: "theirs".into(), members: [].into(), addresses: false }],
-        nat_rules: Vec::new(),
-        other_ports: Vec::new(),
-        balancing: Vec::new(),
-        nat_pools: [].into(),
-        outbound: [].into(),
-        provisioning: Provisioning::Succeeded,
-        mark: None,
         version: version("balancer"),
+        ..LoadBalancer::empty(id.clone())
     }
 }
 

@@ -45,6 +45,7 @@ fn world(records: usize, target: &str, label: &str) -> (Desired, Observed) {
     };
     let ip = PublicIp {
         id: "/ips/pip".into(),
+        guid: None,
         location: "westeurope".into(),
         sku: "Standard".into(),
         allocation: Allocation::Static,

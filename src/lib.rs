@@ -38,7 +38,9 @@
 
 pub mod cli;
 pub mod config;
+pub mod journal;
 pub mod model;
+pub mod notify;
 pub mod probe;
 pub mod provider;
 pub mod reconcile;

@@ -12,6 +12,7 @@ pub mod name;
 pub mod plan;
 pub mod record;
 pub mod resource_id;
+pub mod sight;
 pub mod state;
 pub mod threats;
 pub mod verify;

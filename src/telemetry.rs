@@ -1,5 +1,7 @@
 //! Logs, to stderr.
 
+pub mod snapshot;
+
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;

@@ -71,6 +71,7 @@ impl Observed {
 fn imagined(spec: &PublicIpSpec, owner: &Owner) -> PublicIp {
     PublicIp {
         id: format!("/imagined/{}/{}", spec.resource_group, spec.name),
+        guid: None,
         location: spec.location.clone(),
         sku: "Standard".into(),
         allocation: spec.allocation,

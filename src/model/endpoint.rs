@@ -127,6 +127,9 @@ pub struct PublicIpSpec {
 pub struct PublicIp {
     /// Its resource id.
     pub id: String,
+    /// Azure's id of this very resource (`resourceGuid`): one that is made anew under the same name has another.
+    #[serde(default)]
+    pub guid: Option<String>,
     /// Its region.
     pub location: String,
     /// `sku.name`, such as `Standard`; absent means Basic.

@@ -75,7 +75,11 @@ fn may(module: &str, import: &str) -> bool {
         ("probe", _) => within("model") || within("probe"),
         ("reconcile", _) => within("model") || within("reconcile") || ports,
         ("config", _) => within("model") || within("config"),
-        ("telemetry", _) => within("telemetry") || within("reconcile"),
+        ("journal", _) => within("model") || within("journal"),
+        // Its adapters reach the world through the one transport policy.
+        ("notify", "notify") => within("model"),
+        ("notify", _) => within("model") || within("notify") || within("provider/http"),
+        ("telemetry", _) => ["telemetry", "reconcile", "journal", "model"].iter().any(|layer| within(layer)),
         ("sandbox", _) => within("sandbox") || within("model/name"),
         ("cli", _) => true,
         _ => false,

@@ -262,6 +262,7 @@ fn created(spec: &PublicIpSpec, owner: &Owner, number: u64) -> PublicIp {
     PublicIp {
         id: ResourceId::network(SUBSCRIPTION, &spec.resource_group, "publicIPAddresses", &spec.name)
             .to_string(),
+        guid: Some(format!("{number:032x}")),
         location: spec.location.clone(),
         sku: "Standard".into(),
         allocation: Allocation::Static,

@@ -84,6 +84,7 @@ pub(crate) fn spec(at: usize) -> PublicIpSpec {
 pub(crate) fn public_ip(at: usize, label: Option<&str>) -> PublicIp {
     PublicIp {
         id: format!("/ips/pip-{at}"),
+        guid: Some(format!("guid-{at}")),
         location: "westeurope".into(),
         sku: "Standard".into(),
         allocation: Allocation::Static,

@@ -28,6 +28,7 @@ pub(super) fn parse(resource: &Value) -> Result<PublicIp, String> {
     let gateway = text_at(resource, &["properties", "natGateway", "id"]).map(str::to_owned);
     Ok(PublicIp {
         id: required(&["id"])?.to_owned(),
+        guid: text_at(resource, &["properties", "resourceGuid"]).map(str::to_owned),
         location: required(&["location"])?.to_owned(),
         // Absent means Basic.
         sku: text_at(resource, &["sku", "name"]).unwrap_or("Basic").to_owned(),

@@ -1,0 +1,111 @@
+//! What was changed and what happened: the memory of the service and of the commands.
+//!
+//! An entry is written once, after the fact, and never changed but for one thing: how long it took until everybody
+//! said so. The journal is no source of truth for a round, which looks at the world itself; losing it loses the past
+//! and nothing else.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::model::endpoint::Handle;
+use crate::model::plan::{RecordChange, Verb};
+use crate::model::sight::Happening;
+
+/// One thing that was done or that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Its number, in the order of writing.
+    pub id: i64,
+    /// When, in UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+    /// Who has said so since, and how long after: an account's authoritative servers, or the resolvers.
+    pub agreed: Vec<Agreed>,
+}
+
+/// See [`Entry`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+pub enum What {
+    /// Something was written, or may have been.
+    Change(Change),
+    /// Something happened to an endpoint.
+    Happening {
+        /// The endpoint.
+        endpoint: Handle,
+        /// What.
+        #[serde(flatten)]
+        happening: Happening,
+        /// How it was noticed.
+        noticed: Noticed,
+    },
+}
+
+/// How something was noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Noticed {
+    /// The first look after the service began: it happened while nobody watched.
+    Start,
+    /// The label gave another address at its authoritative servers, and Azure was asked.
+    Label,
+    /// A full round read it.
+    Round,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The kind of thing, as in a round's JSON.
+    pub kind: String,
+    /// The record's name, or the resource's.
+    pub name: String,
+    /// The account, for a record.
+    pub account: Option<Handle>,
+    /// What was done to it.
+    pub verb: Verb,
+    /// What came of it, as in a round's JSON: `applied`, `unconfirmed`, `failed`.
+    pub outcome: String,
+    /// What stood there.
+    pub before: Option<String>,
+    /// What shall stand there.
+    pub after: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// What went wrong, as a whole chain.
+    pub error: Option<String>,
+    /// The services' ids of the requests that wrote it.
+    pub requests: Vec<String>,
+    /// The change itself, for a record: what [`undo`](Change) needs to put it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordChange>,
+}
+
+/// See [`Entry::agreed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// Who: an account's name, or `resolvers`.
+    pub who: String,
+    /// How long after it was noticed, in milliseconds.
+    #[serde(rename = "after_ms", with = "milliseconds")]
+    pub after: Duration,
+}
+
+mod milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(after: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+    }
+}

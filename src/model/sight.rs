@@ -1,0 +1,209 @@
+//! What is remembered of an endpoint between two looks, and what happened to its address since.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::name::Fqdn;
+use super::state::{EndpointState, LabelHolder, Seen};
+
+/// The last certain look at an endpoint. What could not be read changes nothing in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sight {
+    /// Whether the public IP was there.
+    pub exists: bool,
+    /// Azure's id of this very resource (`resourceGuid`): another one of the same name has another. Kept while
+    /// there is none, so that the next one is known for another.
+    pub guid: Option<String>,
+    /// Its label's name.
+    pub fqdn: Option<Fqdn>,
+    /// Its address; none while released.
+    pub address: Option<IpAddr>,
+    /// Whether somebody else held the wanted label.
+    pub stranger: bool,
+}
+
+/// Something that happened to an endpoint's address or label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happening {
+    /// What.
+    pub kind: HappeningKind,
+    /// What stood there.
+    pub before: Option<String>,
+    /// What stands there now.
+    pub after: Option<String>,
+}
+
+/// See [`Happening`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HappeningKind {
+    /// The public IP is gone.
+    Deleted,
+    /// It is there for the first time, or another resource stands in its place.
+    Recreated,
+    /// The name that its label gives is another.
+    LabelMoved,
+    /// Somebody else holds the wanted label.
+    LabelTaken,
+    /// It has no address any more.
+    Released,
+    /// It has an address again.
+    Assigned,
+    /// It has another address.
+    Changed,
+}
+
+impl Sight {
+    /// What a look tells; `None` when the public IP could not be read.
+    #[must_use]
+    pub fn of(state: &EndpointState) -> Option<Self> {
+        let stranger = matches!(state.label, Seen::Present(LabelHolder::Stranger));
+        match &state.public_ip {
+            Seen::Present(ip) => Some(Self {
+                exists: true,
+                guid: ip.guid.clone(),
+                fqdn: ip.fqdn.clone(),
+                address: ip.address,
+                stranger,
+            }),
+            Seen::Absent => Some(Self { stranger, ..Self::default() }),
+            Seen::Unknown(_) => None,
+        }
+    }
+
+    /// This look, remembering what `earlier` knew and this one cannot tell.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        if self.guid.is_none() {
+            self.guid.clone_from(&earlier.guid);
+        }
+        self
+    }
+
+    /// What happened between `earlier` and this look, the most telling first.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Vec<Happening> {
+        let mut happenings = Vec::new();
+        let text = |address: &Option<IpAddr>| address.map(|address| address.to_string());
+        let mut tell = |kind, before, after| happenings.push(Happening { kind, before, after });
+        let name = |sight: &Self| sight.fqdn.as_ref().map(ToString::to_string);
+        if self.stranger && !earlier.stranger {
+            tell(HappeningKind::LabelTaken, name(earlier), None);
+        }
+        let another = matches!((&earlier.guid, &self.guid), (Some(was), Some(is)) if was != is);
+        match (earlier.exists, self.exists) {
+            (true, false) => {
+                tell(HappeningKind::Deleted, text(&earlier.address), None);
+                return happenings;
+            }
+            (false, false) => return happenings,
+            (false, true) => tell(HappeningKind::Recreated, text(&earlier.address), text(&self.address)),
+            (true, true) if another => {
+                tell(HappeningKind::Recreated, text(&earlier.address), text(&self.address));
+            }
+            (true, true) => {}
+        }
+        if earlier.exists && earlier.fqdn != self.fqdn {
+            tell(HappeningKind::LabelMoved, name(earlier), name(self));
+        }
+        if earlier.exists && !another {
+            let kind = match (earlier.address, self.address) {
+                (Some(_), None) => Some(HappeningKind::Released),
+                (None, Some(_)) => Some(HappeningKind::Assigned),
+                (Some(was), Some(is)) if was != is => Some(HappeningKind::Changed),
+                _ => None,
+            };
+            if let Some(kind) = kind {
+                tell(kind, text(&earlier.address), text(&self.address));
+            }
+        }
+        happenings
+    }
+}
+
+impl HappeningKind {
+    /// As JSON and metrics write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Recreated => "recreated",
+            Self::LabelMoved => "label-moved",
+            Self::LabelTaken => "label-taken",
+            Self::Released => "released",
+            Self::Assigned => "assigned",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let before = self.before.as_deref().unwrap_or("none");
+        let after = self.after.as_deref().unwrap_or("none");
+        match self.kind {
+            HappeningKind::Deleted => write!(f, "the public IP is gone; its address was {before}"),
+            HappeningKind::Recreated => {
+                write!(f, "the public IP was created anew: address {before} → {after}")
+            }
+            HappeningKind::LabelMoved => write!(f, "the label moved: {before} → {after}"),
+            HappeningKind::LabelTaken => write!(f, "somebody else holds the label; it was {before}"),
+            HappeningKind::Released => write!(f, "the address {before} was released"),
+            HappeningKind::Assigned => write!(f, "the address {after} was assigned"),
+            HappeningKind::Changed => write!(f, "the address changed: {before} → {after}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(guid: &str, address: Option<&str>) -> Sight {
+        Sight {
+            exists: true,
+            guid: Some(guid.to_owned()),
+            fqdn: Some(Fqdn::parse("jump.westeurope.cloudapp.azure.com").unwrap()),
+            address: address.map(|text| text.parse().unwrap()),
+            stranger: false,
+        }
+    }
+
+    fn kinds(earlier: &Sight, later: &Sight) -> Vec<HappeningKind> {
+        later.since(earlier).into_iter().map(|happening| happening.kind).collect()
+    }
+
+    #[test]
+    fn an_address_comes_goes_and_changes() {
+        let (up, down, other) =
+            (sight("a", Some("192.0.2.1")), sight("a", None), sight("a", Some("192.0.2.2")));
+        assert_eq!(kinds(&up, &up), []);
+        assert_eq!(kinds(&up, &down), [HappeningKind::Released]);
+        assert_eq!(kinds(&down, &up), [HappeningKind::Assigned]);
+        assert_eq!(kinds(&up, &other), [HappeningKind::Changed]);
+        assert_eq!(other.since(&up)[0].to_string(), "the address changed: 192.0.2.1 → 192.0.2.2");
+    }
+
+    #[test]
+    fn another_resource_of_the_same_name_is_told_also_after_a_gap() {
+        let (was, is) = (sight("a", Some("192.0.2.1")), sight("b", Some("192.0.2.1")));
+        assert_eq!(kinds(&was, &is), [HappeningKind::Recreated]);
+        let gone = Sight::default().after(&was);
+        assert_eq!(kinds(&was, &gone), [HappeningKind::Deleted]);
+        assert_eq!(kinds(&gone, &is), [HappeningKind::Recreated]);
+        assert_eq!(kinds(&gone, &gone), []);
+    }
+
+    #[test]
+    fn a_label_that_moves_or_is_taken_is_told_once() {
+        let was = sight("a", Some("192.0.2.1"));
+        let moved =
+            Sight { fqdn: Some(Fqdn::parse("other.westeurope.cloudapp.azure.com").unwrap()), ..was.clone() };
+        assert_eq!(kinds(&was, &moved), [HappeningKind::LabelMoved]);
+        let taken = Sight { stranger: true, ..Sight::default() }.after(&was);
+        assert_eq!(kinds(&was, &taken), [HappeningKind::LabelTaken, HappeningKind::Deleted]);
+        assert_eq!(kinds(&taken, &taken), []);
+    }
+}

@@ -1,0 +1,103 @@
+//! The port to whoever wants to be told, and what they are told.
+//!
+//! Contract of every notifier: safe to call concurrently, cancel-safe, bounded in time, and never a reason to stop
+//! the work: one that fails is told of like any other trouble.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::model::endpoint::Handle;
+
+/// Something worth telling, rendered by each notifier in its own way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// When, in UTC.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// What it is about, for those who select.
+    pub topic: Topic,
+    /// The instance that tells it: the owner in our marks.
+    pub owner: String,
+    /// The endpoint, the record or the notifier that it concerns; empty for the service as a whole.
+    pub subject: String,
+    /// One line, without a full stop.
+    pub title: String,
+    /// What stood there.
+    pub before: Option<String>,
+    /// What stands there now.
+    pub after: Option<String>,
+    /// More lines, each a sentence of its own.
+    pub details: Vec<String>,
+    /// The operator's next step, where there is one.
+    pub next_step: Option<String>,
+    /// How often the same was noticed and not told since it was told last.
+    pub repeats: u32,
+}
+
+/// What a notice is about.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Topic {
+    /// An endpoint's address or label: released, assigned, changed, re-created, moved, taken.
+    Address,
+    /// Something was written.
+    Change,
+    /// A round failed, wholly or in part.
+    Failure,
+    /// A guard refused something.
+    Refusal,
+    /// Name servers do not say what they should, or a port does not answer.
+    Unverified,
+    /// What had failed, was refused or was unverified is well again.
+    Recovery,
+    /// The service itself: it began, it ends, its configuration was read anew or not taken, a notifier is dead.
+    Service,
+    /// `cnamed notify test`.
+    Test,
+}
+
+/// Why a notice did not arrive: one line, without a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Undelivered(pub String);
+
+/// Somebody who wants to be told.
+#[async_trait]
+pub trait Notifier: Send + Sync + fmt::Debug {
+    /// Its name in the configuration.
+    fn name(&self) -> &Handle;
+
+    /// Whether it wants to hear of `topic`.
+    fn wants(&self, topic: Topic) -> bool;
+
+    /// Tells it.
+    ///
+    /// # Errors
+    /// When it did not arrive.
+    async fn tell(&self, notice: &Notice) -> Result<(), Undelivered>;
+
+    /// Tells it how a round began or ended, where it is one that waits for a sign of life (a dead man's switch).
+    ///
+    /// # Errors
+    /// When it did not arrive.
+    async fn pulse(&self, _pulse: &Pulse) -> Result<(), Undelivered> {
+        Ok(())
+    }
+}
+
+/// A sign of life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// A round begins.
+    Begun,
+    /// A round ended as it should.
+    Well,
+    /// A round ended otherwise, in one line.
+    Ill(String),
+}

@@ -38,6 +38,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod journal;
 pub mod model;
 pub mod notify;

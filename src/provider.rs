@@ -220,9 +220,9 @@ impl Error {
         self.remedy.as_deref()
     }
 
-    /// The whole chain on one line, each link once, ending in the next step.
+    /// The whole chain on one line, each link once, without the next step.
     #[must_use]
-    pub fn chain(&self) -> String {
+    pub fn causes(&self) -> String {
         let mut text = self.to_string();
         let mut link: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(self);
         while let Some(cause) = link {
@@ -230,6 +230,13 @@ impl Error {
             text.push_str(&cause.to_string());
             link = cause.source();
         }
+        text
+    }
+
+    /// The whole chain on one line, each link once, ending in the next step.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.causes();
         text.push_str("; ");
         match (&self.remedy, self.kind) {
             (Some(remedy), _) => text.push_str(remedy),

@@ -52,8 +52,10 @@ pub struct Verification {
     pub recursive: bool,
     /// The servers of the label's zone; empty finds them by asking for its NS records.
     pub label_servers: Vec<String>,
-    /// How long to wait for agreement on what was changed.
+    /// How long to wait for what is under way to end, and for withdrawn names to go.
     pub patience: Duration,
+    /// How long to wait for agreement on what was changed.
+    pub agreement: Duration,
     /// Whether a round ends by walking every chain to its port.
     pub way_in: bool,
 }
@@ -68,7 +70,7 @@ pub enum Event<'e> {
     /// A step begins.
     Begun(&'e Action),
     /// A step ended, well or not.
-    Ended(&'e ChangeReport),
+    Ended(&'e Action, &'e ChangeReport),
     /// A withdrawn name is gone from the authoritative servers, and caches have this long to forget it.
     Settling(&'e RecordKey, Duration),
     /// Name servers are being asked.
@@ -110,6 +112,13 @@ impl Reconciler {
         (round.chains, round.ways_in) =
             self.walk(desired, &observed, &round.records, Instant::now(), watch).await;
         round.concluded()
+    }
+
+    /// What name servers say now of what `round` saw: no provider is asked, and nothing is waited for.
+    pub async fn glance(&self, desired: &Desired, round: &Round) -> (Vec<RecordReport>, Vec<Chain>) {
+        let records = self.verify(desired, &round.observed, &BTreeSet::new(), &()).await;
+        let chains = self.chains(desired, &round.observed, &records).await;
+        (records, chains)
     }
 
     /// Every chain from name to port, and every port; one that leads nowhere yet is tried again until `deadline`.
@@ -214,10 +223,10 @@ impl Reconciler {
         round.records = self.verify(desired, &observed, &touched, watch).await;
         if self.verification.way_in {
             // What was just written is looked at as it is now.
-            let observed = self.observe(desired).await;
+            let observed = if round.changes.is_empty() { observed } else { self.observe(desired).await };
             // Azure answers before its network has followed.
             let fresh = round.changes.iter().any(ChangeReport::opens);
-            let patience = if fresh { self.verification.patience } else { Duration::ZERO };
+            let patience = if fresh { self.verification.agreement } else { Duration::ZERO };
             let deadline = Instant::now() + patience;
             (round.chains, round.ways_in) =
                 self.walk(desired, &observed, &round.records, deadline, watch).await;

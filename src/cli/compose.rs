@@ -73,6 +73,7 @@ impl Composition {
                 recursive: true,
                 label_servers: verify.label_servers.iter().map(ToString::to_string).collect(),
                 patience: verify.timeout,
+                agreement: verify.timeout,
                 way_in: false,
             },
         };

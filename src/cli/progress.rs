@@ -57,7 +57,7 @@ fn message(event: &Event<'_>) -> String {
         }
         Event::Begun(Action::Record(change)) => format!("{} {}", change.verb(), change.key),
         Event::Begun(Action::Settle(settle)) => format!("waiting until nobody gives {}", settle.key),
-        Event::Ended(report) => format!("{} {}: {}", report.verb, report.name, report.outcome),
+        Event::Ended(_, report) => format!("{} {}: {}", report.verb, report.name, report.outcome),
         Event::Settling(key, left) => format!("caches may give {key} for {}s more", left.as_secs()),
         Event::Probing(endpoint, rule) => {
             format!("knocking at port {} of {}", rule.frontend_port, endpoint.name)

@@ -275,7 +275,7 @@ impl Progress {
         self.ended.insert(index, result.map(drop));
         if let Some(report) = self.report(plan, index) {
             log(&report);
-            watch.event(Event::Ended(&report));
+            watch.event(Event::Ended(&step.action, &report));
         }
     }
 

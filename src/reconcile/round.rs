@@ -53,9 +53,12 @@ pub struct Round {
     pub unknown: Vec<UnknownReport>,
     /// What differs and is left as it is.
     pub notes: Vec<NoteReport>,
-    /// What was read, for the outcome alone.
+    /// What was read, as far as it decides the outcome.
     #[serde(skip)]
     standing: Standing,
+    /// What was read.
+    #[serde(skip)]
+    pub(crate) observed: Observed,
 }
 
 /// The outcome of a round, worst first where several hold.
@@ -249,6 +252,7 @@ impl Round {
             unknown: unknown(observed),
             notes: Vec::new(),
             standing: Standing::of(desired, observed),
+            observed: observed.clone(),
         }
     }
 
@@ -415,6 +419,16 @@ impl From<&Refusal> for RefusalReport {
     }
 }
 
+impl fmt::Display for ChangeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, name, account, .. } = self;
+        match account {
+            Some(account) => write!(f, "{verb} {name} in {account}"),
+            None => write!(f, "{verb} {name}"),
+        }
+    }
+}
+
 impl ChangeReport {
     /// Whether it may have opened a way in.
     pub(super) fn opens(&self) -> bool {
@@ -425,6 +439,12 @@ impl ChangeReport {
     /// Whether both concern one record or one resource.
     pub(super) fn concerns_what(&self, other: &Self) -> bool {
         (self.kind, &self.name, &self.account) == (other.kind, &other.name, &other.account)
+    }
+
+    /// The report of a step that has begun, before anything came of it.
+    #[must_use]
+    pub(crate) fn begun(action: &Action) -> Option<Self> {
+        Self::of(action, "", ChangeOutcome::Planned)
     }
 
     /// The report of a step, or `None` for a wait, which changes nothing.

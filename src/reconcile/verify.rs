@@ -68,7 +68,7 @@ impl Reconciler {
     }
 
     async fn hold(&self, promise: &Promise<'_>) -> RecordReport {
-        let deadline = Instant::now() + self.verification.patience;
+        let deadline = Instant::now() + self.verification.agreement;
         let servers = Via::Servers(promise.zone.name_servers.clone());
         let (asked, finding) = loop {
             let (asked, finding) = self.ask(promise, &servers).await;

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::journal::Entry;
 use crate::model::plan::Verb;
-use crate::reconcile::round::{ChangeOutcome, Outcome, Round};
+use crate::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, Round};
 
 /// The service as it stands.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +21,9 @@ pub struct Snapshot {
     /// When the service began.
     #[serde(with = "time::serde::rfc3339")]
     pub started: OffsetDateTime,
+    /// When the loop last turned.
+    #[serde(with = "time::serde::rfc3339")]
+    pub beat: OffsetDateTime,
     /// The last round that was finished.
     #[serde(serialize_with = "finished")]
     pub last: Option<Arc<Finished>>,
@@ -76,6 +79,8 @@ pub enum Trigger {
     Signal,
     /// The configuration was read anew.
     Reload,
+    /// A provider that was down answers again.
+    Back,
 }
 
 /// An account that is left alone for a while.
@@ -154,18 +159,15 @@ impl Histogram {
 }
 
 impl Counts {
-    /// Counts what a round did.
-    pub fn round(&mut self, round: &Round) {
-        *self.rounds.entry(round.outcome).or_default() += 1;
-        for change in &round.changes {
-            let verb = match change.verb {
-                Verb::Create => "create",
-                Verb::Update => "update",
-                Verb::Delete => "delete",
-            };
-            let account = change.account.as_ref().map_or("azure", |account| account.as_str());
-            *self.changes.entry((verb, change.outcome, account.to_owned())).or_default() += 1;
-        }
+    /// Counts what was done.
+    pub fn change(&mut self, change: &ChangeReport) {
+        let verb = match change.verb {
+            Verb::Create => "create",
+            Verb::Update => "update",
+            Verb::Delete => "delete",
+        };
+        let account = change.account.as_ref().map_or("azure", |account| account.as_str());
+        *self.changes.entry((verb, change.outcome, account.to_owned())).or_default() += 1;
     }
 }
 

@@ -81,6 +81,7 @@ fn may(module: &str, import: &str) -> bool {
         ("notify", _) => within("model") || within("notify") || within("provider/http"),
         ("telemetry", _) => ["telemetry", "reconcile", "journal", "model"].iter().any(|layer| within(layer)),
         ("sandbox", _) => within("sandbox") || within("model/name"),
+        ("daemon", _) => !within("cli") && !within("config") && !within("sandbox"),
         ("cli", _) => true,
         _ => false,
     }

@@ -1,0 +1,359 @@
+//! The service: when to look, what happened in between, and whom to tell.
+//!
+//! One loop and one code path: a timer, a label that gives another answer, a signal and a new configuration all end in
+//! the same round that `sync` runs, and none of them says what changed. Between the rounds the labels are asked for at
+//! their own name servers, which costs no call of an API. A provider that is down is left alone ([`patient`]) and holds
+//! no other. A round can be given up at any moment, since every prefix of a plan is safe.
+
+mod agreement;
+mod label;
+mod orders;
+mod pace;
+mod patient;
+mod rounds;
+mod standing;
+mod watcher;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use rand::Rng;
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::journal::{Entry, Journal};
+use crate::model::endpoint::Handle;
+use crate::model::sight::Sight;
+use crate::model::state::Desired;
+use crate::notify::desk::Desk;
+use crate::reconcile::Reconciler;
+use crate::reconcile::round::{Chain, RecordReport, Round};
+use crate::telemetry::snapshot::{Counts, Finished, Snapshot, Trigger};
+use agreement::Agreement;
+use label::{Outside, Picture};
+pub use orders::{Order, Orders, Supervisor};
+pub use pace::{Calm, Pace};
+use patient::{Away, PatientDns, PatientNetwork};
+use watcher::Watcher;
+
+/// The time of day, which may jump; whoever simulates gives another.
+pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
+
+/// What a configuration makes of the service; made anew whenever it is read anew.
+#[derive(Debug)]
+pub struct Setup {
+    /// What is wanted.
+    pub desired: Desired,
+    /// What a round reaches the world through.
+    pub reconciler: Reconciler,
+    /// How often to look.
+    pub pace: Pace,
+    /// Who is told.
+    pub desk: Desk,
+}
+
+/// Where a [`Setup`] comes from.
+pub trait Source {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in words; the service goes on with what it has.
+    fn load(&mut self) -> Result<Setup, String>;
+
+    /// Adds to what was counted what the transport knows: requests and quotas.
+    fn count(&self, counts: &mut Counts);
+}
+
+/// Everything that outlives a configuration.
+pub struct Service<S> {
+    source: S,
+    active: Arc<Active>,
+    /// Read already, and taken once the round that runs has ended.
+    coming: Option<Setup>,
+    journal: Arc<Journal>,
+    clock: Clock,
+    supervisor: Supervisor,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+
+    round: Option<Running>,
+    look: Option<LocalBoxFuture<'static, Looked>>,
+    next_round: Instant,
+    next_look: Instant,
+    /// Something called for a round while one ran.
+    again: Option<Trigger>,
+    calm: Calm,
+
+    sights: BTreeMap<Handle, Sight>,
+    outside: BTreeMap<Handle, Outside>,
+    agreement: Agreement,
+    last: Option<Arc<Finished>>,
+    /// The last round, while nothing has happened since that it could not know.
+    fresh: bool,
+
+    started: OffsetDateTime,
+    converged: Option<OffsetDateTime>,
+    counts: Counts,
+    history: Vec<Entry>,
+    troubles: Troubles,
+    announced: bool,
+}
+
+/// A configuration at work.
+struct Active {
+    desired: Desired,
+    reconciler: Reconciler,
+    pace: Pace,
+    desk: Desk,
+    away: Arc<Away>,
+}
+
+/// A round under way.
+struct Running {
+    future: LocalBoxFuture<'static, Round>,
+    watcher: Arc<Watcher>,
+    trigger: Trigger,
+    began: Instant,
+}
+
+/// What a look between two rounds found.
+struct Looked {
+    pictures: BTreeMap<Handle, Picture>,
+    names: Option<(Vec<RecordReport>, Vec<Chain>)>,
+}
+
+/// What does not work about the service itself.
+#[derive(Default)]
+struct Troubles {
+    journal: Option<String>,
+    configuration: Option<String>,
+}
+
+impl<S: Source> Service<S> {
+    /// Makes a service of what `source` gives.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used; nothing was begun.
+    pub fn new(
+        mut source: S,
+        journal: Arc<Journal>,
+        clock: Clock,
+    ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), String> {
+        let setup = source.load()?;
+        let started = clock();
+        let now = Instant::now();
+        let (snapshots, receiver) = watch::channel(Arc::new(Snapshot::nothing(started)));
+        let mut service = Self {
+            source,
+            active: Arc::new(Active::of(setup)),
+            coming: None,
+            journal,
+            clock,
+            supervisor: Supervisor,
+            snapshots,
+            round: None,
+            look: None,
+            next_round: now,
+            next_look: now,
+            again: None,
+            calm: Calm::FULL,
+            sights: BTreeMap::new(),
+            outside: BTreeMap::new(),
+            agreement: Agreement::default(),
+            last: None,
+            fresh: false,
+            started,
+            converged: None,
+            counts: Counts::default(),
+            history: Vec::new(),
+            troubles: Troubles::default(),
+            announced: false,
+        };
+        service.recall();
+        Ok((service, receiver))
+    }
+
+    /// Works until it is told to stop, or nobody is left to tell it.
+    ///
+    /// Returns what was in flight then, in words.
+    pub async fn run(mut self, orders: &mut mpsc::Receiver<Order>) -> Vec<String> {
+        let announce_by = Instant::now() + ANNOUNCE_BY;
+        let beat = self.supervisor.watchdog();
+        let mut next_beat = Instant::now();
+        self.begin(Trigger::Start);
+        loop {
+            self.publish();
+            let away = Arc::clone(&self.active.away);
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    None | Some(Order::Stop) => break,
+                    Some(Order::Reload) => self.reload(),
+                    Some(Order::Round) => self.want(Trigger::Signal),
+                },
+                () = sleep_until(next_beat), if beat.is_some() => {
+                    self.supervisor.alive();
+                    next_beat = Instant::now() + beat.unwrap_or(ANNOUNCE_BY);
+                }
+                round = ended(&mut self.round) => self.finish(round),
+                looked = found(&mut self.look) => self.looked(looked),
+                () = away.back() => self.want(Trigger::Back),
+                () = sleep_until(self.next_round), if self.round.is_none() => self.begin(Trigger::Timer),
+                () = sleep_until(self.next_look), if self.look.is_none() => self.glance(),
+                () = sleep_until(announce_by), if !self.announced => self.announce(),
+            }
+        }
+        self.close().await
+    }
+
+    /// Calls for a round: now, or as soon as the one that runs has ended. One that only waits is given up.
+    fn want(&mut self, trigger: Trigger) {
+        match &self.round {
+            None => self.begin(trigger),
+            Some(round) if round.watcher.only_waits() => {
+                tracing::info!("the round that only waits is given up for another");
+                self.abandon("the service began another round");
+                self.begin(trigger);
+            }
+            Some(_) => self.again = Some(trigger),
+        }
+    }
+
+    /// Reads the configuration anew; what is wrong with it leaves the old one at work.
+    fn reload(&mut self) {
+        self.supervisor.reloading();
+        match self.source.load() {
+            Ok(setup) => {
+                self.troubles.configuration = None;
+                self.coming = Some(setup);
+                match &self.round {
+                    Some(round) if !round.watcher.only_waits() => self.again = Some(Trigger::Reload),
+                    _ => {
+                        self.abandon("the configuration was read anew");
+                        self.begin(Trigger::Reload);
+                    }
+                }
+            }
+            Err(mistakes) => {
+                tracing::error!(%mistakes, "the configuration was not taken; the old one stays at work");
+                self.service_notice(
+                    "the new configuration was not taken; the old one stays at work",
+                    vec![mistakes.clone()],
+                    Some("correct it, look with `cnamed config check`, and reload again"),
+                );
+                self.troubles.configuration =
+                    Some(format!("the new configuration was not taken: {mistakes}"));
+                self.supervisor.ready(&self.status_line());
+            }
+        }
+    }
+
+    /// Puts a configuration that was read to work.
+    fn take_over(&mut self, setup: Setup) {
+        self.active = Arc::new(Active::of(setup));
+        let known = &self.active.desired.endpoints;
+        self.sights.retain(|endpoint, _| known.contains_key(endpoint));
+        self.outside.retain(|endpoint, _| known.contains_key(endpoint));
+        self.look = None;
+        self.last = None;
+        self.fresh = false;
+        self.next_look = Instant::now();
+        tracing::info!("the configuration was read anew");
+        if self.announced {
+            self.supervisor.ready(&self.status_line());
+        }
+    }
+
+    /// Tells the service manager that the service works, once.
+    fn announce(&mut self) {
+        self.announced = true;
+        self.supervisor.ready(&self.status_line());
+    }
+
+    /// Looks at the labels, and at who has come to agree, without a provider's API.
+    fn glance(&mut self) {
+        let active = Arc::clone(&self.active);
+        let sights = self.sights.clone();
+        let last = self.last.clone().filter(|_| self.fresh && self.agreement.is_awaited());
+        self.counts.label_lookups += 1;
+        let pause = if last.is_some() { active.pace.label_interval.min(CLOSE) } else { active.pace.label_interval };
+        self.next_look = Instant::now() + pause;
+        self.look = Some(
+            async move {
+                let Reconciler { resolver, verification, .. } = &active.reconciler;
+                let labels = label::look(resolver.as_ref(), &verification.label_servers, &sights);
+                let names = async {
+                    match &last {
+                        Some(last) => Some(active.reconciler.glance(&active.desired, &last.round).await),
+                        None => None,
+                    }
+                };
+                let (pictures, names) = futures::join!(labels, names);
+                Looked { pictures, names }
+            }
+            .boxed_local(),
+        );
+    }
+
+    /// Ends: what is under way is given up where it is, and told.
+    async fn close(mut self) -> Vec<String> {
+        self.supervisor.stopping("stopping");
+        let in_flight = self.abandon("the service ended while this was under way; the next round looks first");
+        self.look = None;
+        self.active.desk.shutdown(FAREWELL).await;
+        self.publish();
+        in_flight
+    }
+}
+
+impl Active {
+    fn of(setup: Setup) -> Self {
+        let Setup { desired, mut reconciler, pace, desk } = setup;
+        let away = Arc::new(Away::default());
+        let network = PatientNetwork::new(Arc::clone(&reconciler.network), Arc::clone(&away));
+        reconciler.network = network;
+        for provider in reconciler.accounts.values_mut() {
+            *provider = PatientDns::new(Arc::clone(provider), Arc::clone(&away));
+        }
+        // The next rounds see whether name servers have come to agree; none waits for it.
+        reconciler.verification.agreement = reconciler.verification.agreement.min(CLOSE);
+        reconciler.verification.way_in = true;
+        Self { desired, reconciler, pace, desk, away }
+    }
+}
+
+/// The round that runs, at its end; never, where none runs.
+async fn ended(round: &mut Option<Running>) -> Round {
+    match round {
+        Some(round) => (&mut round.future).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn found(look: &mut Option<LocalBoxFuture<'static, Looked>>) -> Looked {
+    match look {
+        Some(look) => look.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn chance() -> f64 {
+    rand::rng().random()
+}
+
+impl<S> fmt::Debug for Service<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("desired", &self.active.desired).finish_non_exhaustive()
+    }
+}
+
+/// How often name servers are asked while something has just changed.
+const CLOSE: Duration = Duration::from_secs(1);
+/// A service manager waits for 90 s (systemd-system.conf(5)), and is not to wait for a provider that hangs.
+const ANNOUNCE_BY: Duration = Duration::from_secs(20);
+/// What notifiers get to be told of the end.
+const FAREWELL: Duration = Duration::from_secs(1);

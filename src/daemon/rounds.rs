@@ -1,0 +1,172 @@
+//! Begin a round, and make the most of what it found.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::time::Instant;
+
+use super::label::Glimpse;
+use super::watcher::{Done, Watcher};
+use super::{Looked, Running, Service, Source, chance};
+use crate::journal::{Noticed, What};
+use crate::model::endpoint::Handle;
+use crate::model::sight::{Happening, HappeningKind, Sight};
+use crate::notify::{Pulse, notices};
+use crate::reconcile::round::{ChangeOutcome, Outcome, Round};
+use crate::telemetry::snapshot::{Finished, Trigger};
+
+impl<S: Source> Service<S> {
+    /// Begins a round; none may be under way.
+    pub(super) fn begin(&mut self, trigger: Trigger) {
+        if let Some(setup) = self.coming.take() {
+            self.take_over(setup);
+        }
+        self.again = None;
+        self.active.desk.pulse(Pulse::Begun);
+        let watcher = Watcher::new(Arc::clone(&self.journal), Arc::clone(&self.clock));
+        let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watcher));
+        let future = async move {
+            let run = active.reconciler.run(&active.desired, None, watch.as_ref()).await;
+            match run {
+                Ok(round) => round,
+                // Only what was reviewed can differ, and nothing was.
+                Err(_) => active.reconciler.status(&active.desired, watch.as_ref()).await,
+            }
+        };
+        self.round = Some(Running { future: future.boxed_local(), watcher, trigger, began: Instant::now() });
+    }
+
+    /// Gives up the round that runs, if one does, and says what was in flight.
+    pub(super) fn abandon(&mut self, why: &str) -> Vec<String> {
+        let Some(Running { future, watcher, .. }) = self.round.take() else { return Vec::new() };
+        drop(future);
+        watcher.give_up(why);
+        let done = self.changed(&watcher, Instant::now());
+        let unsure = done.iter().filter(|done| done.report.outcome == ChangeOutcome::Unconfirmed);
+        unsure.map(|done| done.report.to_string()).collect()
+    }
+
+    /// Takes in what a round found and did.
+    pub(super) fn finish(&mut self, round: Round) {
+        let Some(Running { watcher, trigger, began, .. }) = self.round.take() else { return };
+        let now = Instant::now();
+        let at = (self.clock)();
+        *self.counts.rounds.entry(round.outcome).or_default() += 1;
+        let done = self.changed(&watcher, began);
+        let happened = self.seen(&round, trigger, began);
+        self.agree(&round.records, &round.chains, now);
+        let well = matches!(round.outcome, Outcome::InSync | Outcome::Changed);
+        if well {
+            self.converged = Some(at);
+        }
+        self.active.desk.tell(notices::of_round(&round, &self.active.desired.owner, at));
+        self.active.desk.pulse(if well {
+            Pulse::Well
+        } else {
+            Pulse::Ill(format!("{:?}", round.outcome))
+        });
+        let took = now.saturating_duration_since(began);
+        let changed = happened || done.iter().any(|done| done.report.outcome == ChangeOutcome::Applied);
+        self.calm = self.calm.after(changed);
+        self.next_round = now + self.active.pace.wait(self.calm, chance());
+        self.last = Some(Arc::new(Finished { round, at, took, trigger }));
+        self.fresh = true;
+        if self.agreement.is_awaited() {
+            self.next_look = self.next_look.min(now + super::CLOSE);
+        }
+        if !self.announced {
+            self.announce();
+        }
+        self.supervisor.status(&self.status_line());
+        if let Some(trigger) = self.again.take() {
+            self.begin(trigger);
+        }
+    }
+
+    /// Takes in what a look between two rounds found.
+    pub(super) fn looked(&mut self, looked: Looked) {
+        self.look = None;
+        let now = Instant::now();
+        if let Some((records, chains)) = looked.names.filter(|_| self.fresh) {
+            self.agree(&records, &chains, now);
+        }
+        let mut round = false;
+        for (endpoint, picture) in looked.pictures {
+            let Some(sight) = self.sights.get(&endpoint).cloned() else { continue };
+            let outside = self.outside.entry(endpoint.clone()).or_default();
+            let Glimpse { round: wanted, happening } = outside.take(picture, &sight);
+            round |= wanted;
+            if let Some(happening) = happening {
+                let address = happening.after.as_deref().and_then(|text| text.parse().ok());
+                self.remember(&endpoint, Sight { address, ..sight });
+                self.happened(&endpoint, happening, Noticed::Label, now);
+                self.fresh = false;
+            }
+        }
+        if round {
+            self.want(Trigger::Label);
+        }
+    }
+
+    /// What changed since the last certain look at each endpoint, and whether anything did.
+    fn seen(&mut self, round: &Round, trigger: Trigger, began: Instant) -> bool {
+        let noticed = match trigger {
+            Trigger::Start => Noticed::Start,
+            Trigger::Label => Noticed::Label,
+            Trigger::Timer | Trigger::Signal | Trigger::Reload | Trigger::Back => Noticed::Round,
+        };
+        let mut any = false;
+        for (endpoint, state) in &round.observed.endpoints {
+            let Some(sight) = Sight::of(state) else { continue };
+            let Some(earlier) = self.sights.get(endpoint) else {
+                self.remember(endpoint, sight);
+                continue;
+            };
+            let sight = sight.after(earlier);
+            if &sight == earlier {
+                continue;
+            }
+            for happening in sight.since(earlier) {
+                any = true;
+                self.happened(endpoint, happening, noticed, began);
+            }
+            self.remember(endpoint, sight);
+        }
+        any
+    }
+
+    /// Writes down what happened to an endpoint, tells it, and waits for everybody to say so.
+    fn happened(&mut self, endpoint: &Handle, happening: Happening, noticed: Noticed, since: Instant) {
+        tracing::warn!(%endpoint, %happening, ?noticed, "address");
+        let at = (self.clock)();
+        *self.counts.happenings.entry(happening.kind.as_str()).or_default() += 1;
+        let names = self.names_of(endpoint);
+        let notice =
+            notices::of_happening(endpoint, &happening, noticed, &names, &self.active.desired.owner, at);
+        self.active.desk.tell(vec![notice]);
+        let leads = happening.after.is_some() && happening.kind != HappeningKind::LabelTaken;
+        let what = What::Happening { endpoint: endpoint.clone(), happening, noticed };
+        let entry = self.write(|journal| journal.record(at, &what));
+        if let Some(entry) = entry.filter(|_| leads) {
+            self.agreement.expect_endpoint(entry, endpoint, &self.active.desired, since);
+        }
+    }
+
+    /// What a round has changed, counted and waited for.
+    fn changed(&mut self, watcher: &Watcher, since: Instant) -> Vec<Done> {
+        let (done, trouble) = watcher.take();
+        if trouble.is_some() {
+            self.troubles.journal = trouble;
+        }
+        for Done { entry, report, key } in &done {
+            self.counts.change(report);
+            if let (Some(entry), Some(key), ChangeOutcome::Applied) = (entry, key, report.outcome) {
+                self.agreement.expect_record(*entry, key, since);
+            }
+        }
+        if !done.is_empty() {
+            self.refresh_history();
+        }
+        done
+    }
+}

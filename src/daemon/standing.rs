@@ -1,0 +1,168 @@
+//! How the service stands: what it shows, what it remembers, what it says of itself.
+
+use std::sync::Arc;
+
+use time::{Duration as Span, OffsetDateTime};
+use tokio::time::Instant;
+
+use super::patient::Absence;
+use super::{Service, Source};
+use crate::journal::{Journal, JournalError};
+use crate::model::endpoint::Handle;
+use crate::model::sight::Sight;
+use crate::notify::{Notice, Topic};
+use crate::reconcile::round::{Chain, RecordReport};
+use crate::telemetry::snapshot::{Resting, Snapshot};
+
+impl<S: Source> Service<S> {
+    /// Takes up what an earlier life of the service has written down.
+    pub(super) fn recall(&mut self) {
+        let endpoints = &self.active.desired.endpoints;
+        match self.journal.sights() {
+            Ok(sights) => {
+                self.sights = sights.into_iter().filter(|(endpoint, _)| endpoints.contains_key(endpoint)).collect();
+            }
+            Err(error) => self.troubles.journal = Some(error.to_string()),
+        }
+        self.refresh_history();
+    }
+
+    pub(super) fn remember(&mut self, endpoint: &Handle, sight: Sight) {
+        self.write(|journal| journal.remember(endpoint, &sight));
+        self.sights.insert(endpoint.clone(), sight);
+    }
+
+    /// Who has come to agree, written down and counted.
+    pub(super) fn agree(&mut self, records: &[RecordReport], chains: &[Chain], now: Instant) {
+        let agreed = self.agreement.take(records, chains, now);
+        for (entry, agreed) in &agreed {
+            tracing::info!(who = agreed.who, after = ?agreed.after, "agreed");
+            self.counts.convergence.entry(agreed.who.clone()).or_default().observe(agreed.after.as_secs_f64());
+            self.write(|journal| journal.agreed(*entry, agreed));
+        }
+        if !agreed.is_empty() {
+            self.refresh_history();
+        }
+    }
+
+    /// Writes to the journal. That it cannot be written is a trouble, and no reason to stop the work.
+    pub(super) fn write<T>(&mut self, write: impl FnOnce(&Journal) -> Result<T, JournalError>) -> Option<T> {
+        match write(&self.journal) {
+            Ok(written) => {
+                if self.troubles.journal.take().is_some() {
+                    tracing::info!("the journal can be written again");
+                }
+                Some(written)
+            }
+            Err(error) => {
+                if self.troubles.journal.is_none() {
+                    tracing::error!(%error, "journal");
+                }
+                self.troubles.journal = Some(error.to_string());
+                None
+            }
+        }
+    }
+
+    pub(super) fn refresh_history(&mut self) {
+        if let Ok(latest) = self.journal.latest(SHOWN) {
+            self.history = latest;
+        }
+    }
+
+    /// The friendly names that follow `endpoint`.
+    pub(super) fn names_of(&self, endpoint: &Handle) -> Vec<String> {
+        let following = self.active.desired.records.iter().filter(|(_, it)| &it.endpoint == endpoint);
+        let mut names: Vec<String> = following.map(|(key, _)| key.name.to_string()).collect();
+        names.dedup();
+        names
+    }
+
+    /// How the service stands, in one line.
+    pub(super) fn status_line(&self) -> String {
+        let round = match &self.last {
+            Some(last) => format!("{:?}", last.round.outcome),
+            None => "the first round is under way".to_owned(),
+        };
+        match self.active.away.absences().as_slice() {
+            [] => round,
+            absences => {
+                let names: Vec<&str> = absences.iter().map(|absence| absence.account.as_str()).collect();
+                format!("{round}; left alone for a while: {}", names.join(", "))
+            }
+        }
+    }
+
+    /// Tells something of the service itself.
+    pub(super) fn service_notice(&self, title: &str, details: Vec<String>, next_step: Option<&str>) {
+        self.active.desk.tell(vec![Notice {
+            at: (self.clock)(),
+            topic: Topic::Service,
+            owner: self.active.desired.owner.to_string(),
+            subject: String::new(),
+            title: title.to_owned(),
+            before: None,
+            after: None,
+            details,
+            next_step: next_step.map(str::to_owned),
+            repeats: 0,
+        }]);
+    }
+
+    /// Shows how things stand to whoever looks.
+    pub(super) fn publish(&mut self) {
+        let (now, instant) = ((self.clock)(), Instant::now());
+        let at = |then: Instant| now + Span::try_from(then.saturating_duration_since(instant)).unwrap_or_default();
+        let resting = |Absence { account, until, reason, failures }| Resting {
+            account,
+            until: at(until),
+            reason,
+            failures,
+        };
+        self.source.count(&mut self.counts);
+        self.active.desk.count(&mut self.counts.notices);
+        let journal = self.troubles.journal.iter().map(|error| format!("the journal: {error}"));
+        let troubles = journal.chain(self.troubles.configuration.clone()).chain(self.active.desk.troubles());
+        let snapshot = Snapshot {
+            owner: self.active.desired.owner.to_string(),
+            program: env!("CARGO_PKG_VERSION"),
+            started: self.started,
+            beat: now,
+            last: self.last.clone(),
+            converged: self.converged,
+            // Two rounds may fail before anybody is woken.
+            patience: self.active.pace.interval * 3 + self.active.reconciler.verification.patience,
+            next: self.round.is_none().then(|| at(self.next_round)),
+            busy: self.round.is_some(),
+            resting: self.active.away.absences().into_iter().map(resting).collect(),
+            history: self.history.clone(),
+            troubles: troubles.collect(),
+            counts: self.counts.clone(),
+        };
+        self.snapshots.send_replace(Arc::new(snapshot));
+    }
+}
+
+impl Snapshot {
+    /// A service that has just begun.
+    pub(super) fn nothing(started: OffsetDateTime) -> Self {
+        Self {
+            owner: String::new(),
+            program: env!("CARGO_PKG_VERSION"),
+            started,
+            beat: started,
+            last: None,
+            converged: None,
+            patience: std::time::Duration::ZERO,
+            next: None,
+            busy: true,
+            resting: Vec::new(),
+            history: Vec::new(),
+            troubles: Vec::new(),
+            counts: crate::telemetry::snapshot::Counts::default(),
+        }
+    }
+}
+
+/// How many entries of the journal are shown.
+const SHOWN: usize = 50;

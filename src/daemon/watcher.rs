@@ -1,0 +1,114 @@
+//! What a round is doing at this moment, and the journal's hand while it does.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use time::OffsetDateTime;
+
+use super::Clock;
+use crate::journal::{Change, Journal, What};
+use crate::model::plan::Action;
+use crate::model::state::RecordKey;
+use crate::reconcile::round::{ChangeOutcome, ChangeReport};
+use crate::reconcile::{Event, Watch};
+
+/// Watches one round. Every change is in the journal before the round goes on.
+pub(super) struct Watcher {
+    journal: Arc<Journal>,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Writes that have begun and not ended.
+    in_flight: Vec<Action>,
+    /// Whether it has come to asking name servers: nothing more is written before it looks anew.
+    verifying: bool,
+    waits: usize,
+    done: Vec<Done>,
+    trouble: Option<String>,
+}
+
+/// A change that was made, or was begun.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    /// Its entry in the journal, where that could be written.
+    pub(super) entry: Option<i64>,
+    /// What it was.
+    pub(super) report: ChangeReport,
+    /// The record that it concerns, if it concerns one.
+    pub(super) key: Option<RecordKey>,
+}
+
+impl Watcher {
+    pub(super) fn new(journal: Arc<Journal>, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { journal, clock, state: Mutex::default() })
+    }
+
+    /// Whether the round only waits: giving it up leaves nothing half-done.
+    pub(super) fn only_waits(&self) -> bool {
+        let state = self.state();
+        state.in_flight.is_empty() && (state.verifying || state.waits > 0)
+    }
+
+    /// What the round has changed, and why the journal could not be written, if it could not.
+    pub(super) fn take(&self) -> (Vec<Done>, Option<String>) {
+        let mut state = self.state();
+        (std::mem::take(&mut state.done), state.trouble.take())
+    }
+
+    /// Ends with the round in the middle of what it does: each write under way is told as one that may have happened.
+    pub(super) fn give_up(&self, why: &str) {
+        let in_flight = std::mem::take(&mut self.state().in_flight);
+        for action in in_flight {
+            if let Some(mut report) = ChangeReport::begun(&action) {
+                report.outcome = ChangeOutcome::Unconfirmed;
+                report.error = Some(why.to_owned());
+                self.ended(&action, &report);
+            }
+        }
+    }
+
+    fn ended(&self, action: &Action, report: &ChangeReport) {
+        let key = match action {
+            Action::Record(change) => Some(change.key.clone()),
+            Action::Network(_) | Action::Gateway(_) | Action::Settle(_) => None,
+        };
+        let entry = self.keep(action, report);
+        let mut state = self.state();
+        state.in_flight.retain(|begun| begun != action);
+        state.done.push(Done { entry, report: report.clone(), key });
+    }
+
+    /// A change that was not begun is no change.
+    fn keep(&self, action: &Action, report: &ChangeReport) -> Option<i64> {
+        if matches!(report.outcome, ChangeOutcome::Skipped | ChangeOutcome::Planned) {
+            return None;
+        }
+        let now: OffsetDateTime = (self.clock)();
+        match self.journal.record(now, &What::Change(Change::of(action, report))) {
+            Ok(entry) => Some(entry),
+            Err(error) => {
+                self.state().trouble = Some(error.to_string());
+                None
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch for Watcher {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Observing => self.state().verifying = false,
+            Event::Begun(Action::Settle(_)) => self.state().waits += 1,
+            Event::Begun(action) => self.state().in_flight.push(action.clone()),
+            Event::Ended(action, report) => self.ended(action, report),
+            Event::Verifying(_) | Event::Probing(..) => self.state().verifying = true,
+            Event::Planned(_) | Event::Settling(..) => {}
+        }
+    }
+}

@@ -4,6 +4,11 @@
 //! said so. The journal is no source of truth for a round, which looks at the world itself; losing it loses the past
 //! and nothing else.
 
+mod error;
+mod file;
+mod lock;
+mod sqlite;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +17,11 @@ use time::OffsetDateTime;
 use crate::model::endpoint::Handle;
 use crate::model::plan::{RecordChange, Verb};
 use crate::model::sight::Happening;
+
+pub use error::{JournalError, Trouble};
+pub use file::Mended;
+pub use lock::{Lock, Locked};
+pub use sqlite::{Filter, Journal, LONGEST, MOST_ENTRIES};
 
 /// One thing that was done or that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +41,7 @@ pub struct Entry {
 /// See [`Entry`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "one at a time: most are changes, and few are kept")]
 pub enum What {
     /// Something was written, or may have been.
     Change(Change),

@@ -1,0 +1,115 @@
+//! Why the journal could not be read or written.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ffi::ErrorCode;
+
+/// What went wrong with the journal, and where.
+///
+/// `Display` says what was attempted; the cause stands in `source` alone, and the operator's next step ends the
+/// [`chain`](Self::chain).
+#[derive(Debug)]
+pub struct JournalError {
+    trouble: Trouble,
+    doing: &'static str,
+    path: PathBuf,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The kinds of trouble, by what the operator does about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no room on the file system, or the quota is used up.
+    Full,
+    /// It may not be read or written.
+    Denied,
+    /// It is damaged: [`super::Journal::open`] moves it aside and begins anew.
+    Damaged,
+    /// A later version of the program wrote it.
+    Newer,
+    /// Somebody else was writing for longer than is waited.
+    Busy,
+    /// Anything else: the disk, the file system, the program.
+    Other,
+}
+
+impl JournalError {
+    pub(super) fn new(trouble: Trouble, doing: &'static str, path: &Path) -> Self {
+        Self { trouble, doing, path: path.to_owned(), source: None }
+    }
+
+    pub(super) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(super) fn of_sqlite(doing: &'static str, path: &Path, error: rusqlite::Error) -> Self {
+        let trouble = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Trouble::Full,
+            Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Trouble::Denied,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Damaged,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy,
+            _ => Trouble::Other,
+        };
+        // SQLite says the same again in the next link of its chain.
+        Self::new(trouble, doing, path).because(error.to_string())
+    }
+
+    pub(super) fn of_io(doing: &'static str, path: &Path, error: io::Error) -> Self {
+        let trouble = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Trouble::Denied,
+            _ => Trouble::Other,
+        };
+        Self::new(trouble, doing, path).because(error)
+    }
+
+    /// The kind of trouble.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        self.trouble
+    }
+
+    /// The whole chain on one line, each link once, ending in the operator's next step.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut link = self.source();
+        while let Some(cause) = link {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            link = cause.source();
+        }
+        format!("{text}; {}", self.next_step())
+    }
+
+    fn next_step(&self) -> &'static str {
+        match self.trouble {
+            Trouble::Full => "make room there: what was written before is kept",
+            Trouble::Denied => {
+                "run as the user whose directory it is, or set [state] directory to one that you may write to"
+            }
+            Trouble::Damaged => {
+                "restart the service, or run `cnamed sync`: it is moved aside and a new one begun"
+            }
+            Trouble::Newer => "update this program, or set [state] directory to another one",
+            Trouble::Busy => "try again; if it stays so, see who else uses it",
+            Trouble::Other => "check the disk and the directory that [state] names",
+        }
+    }
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {} {}", self.doing, self.path.display())
+    }
+}
+
+impl Error for JournalError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,121 @@
+//! One service to a state directory.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+/// The right to run as a service on a state directory: held as long as the value, and let go of by the kernel at the
+/// holder's death, however that comes.
+///
+/// It guards services against each other. Commands that run once take none.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why there is no [`Lock`] to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Locked {
+    /// Somebody else holds it.
+    #[error(
+        "another service{} works on {}; stop it first, or give this one a [state] directory of its own",
+        .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), .directory.display()
+    )]
+    Held {
+        /// The directory.
+        directory: PathBuf,
+        /// The holder's process id, as far as it can be read.
+        pid: Option<u32>,
+    },
+    /// It could not be asked for.
+    #[error(
+        "could not lock {}; run as the user whose directory it is, or set [state] directory to one that you may write to",
+        .path.display()
+    )]
+    Unavailable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Lock {
+    /// Takes the lock of `directory`, which is made, for its owner alone, where it is missing.
+    ///
+    /// # Errors
+    /// When somebody else holds it, or it could not be asked for.
+    pub fn take(directory: &Path) -> Result<Self, Locked> {
+        let path = directory.join(FILE);
+        let unavailable = |source| Locked::Unavailable { path: path.clone(), source };
+        made(directory).map_err(unavailable)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(&path).map_err(unavailable)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(Locked::Held { directory: directory.to_owned(), pid: holder(&mut file) });
+            }
+            Err(errno) => return Err(unavailable(errno.into())),
+        }
+        // Only for whoever is refused to read. A full disk does not keep the lock from being one.
+        let _ = note(&mut file);
+        Ok(Self { _file: file })
+    }
+}
+
+/// Makes `directory` for its owner alone, where it is missing.
+pub(super) fn made(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+fn note(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(20).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+const FILE: &str = "lock";
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_and_the_other_is_told_who() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("a/state");
+        let lock = Lock::take(&directory).unwrap();
+        assert_eq!(directory.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        let refused = Lock::take(&directory).unwrap_err();
+        assert!(matches!(refused, Locked::Held { pid: Some(pid), .. } if pid == std::process::id()));
+        let text = refused.to_string();
+        assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+        drop(lock);
+        let again = Lock::take(&directory);
+        assert!(again.is_ok(), "{again:?}");
+    }
+
+    #[test]
+    fn where_no_directory_can_be_it_says_which() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let refused = Lock::take(&folder.path().join("file/state")).unwrap_err();
+        assert!(matches!(refused, Locked::Unavailable { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("file/state/lock"), "{refused}");
+    }
+}

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::patient::Absence;
 use super::{Service, Source};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Filter, Journal, JournalError};
 use crate::model::endpoint::Handle;
 use crate::model::sight::Sight;
 use crate::notify::{Notice, Topic};
@@ -22,7 +22,7 @@ impl<S: Source> Service<S> {
             Ok(sights) => {
                 self.sights = sights.into_iter().filter(|(endpoint, _)| endpoints.contains_key(endpoint)).collect();
             }
-            Err(error) => self.troubles.journal = Some(error.to_string()),
+            Err(error) => self.troubles.journal = Some(error.chain()),
         }
         self.refresh_history();
     }
@@ -56,16 +56,17 @@ impl<S: Source> Service<S> {
             }
             Err(error) => {
                 if self.troubles.journal.is_none() {
-                    tracing::error!(%error, "journal");
+                    tracing::error!(error = error.chain(), "journal");
                 }
-                self.troubles.journal = Some(error.to_string());
+                self.troubles.journal = Some(error.chain());
                 None
             }
         }
     }
 
     pub(super) fn refresh_history(&mut self) {
-        if let Ok(latest) = self.journal.latest(SHOWN) {
+        let latest = Filter { limit: Some(SHOWN), newest_first: true, ..Filter::default() };
+        if let Ok(latest) = self.journal.entries(&latest) {
             self.history = latest;
         }
     }

@@ -86,10 +86,10 @@ impl Watcher {
             return None;
         }
         let now: OffsetDateTime = (self.clock)();
-        match self.journal.record(now, &What::Change(Change::of(action, report))) {
+        match self.journal.record(now, &What::Change(change(action, report))) {
             Ok(entry) => Some(entry),
             Err(error) => {
-                self.state().trouble = Some(error.to_string());
+                self.state().trouble = Some(error.chain());
                 None
             }
         }
@@ -97,6 +97,29 @@ impl Watcher {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A change as the journal keeps it.
+fn change(action: &Action, report: &ChangeReport) -> Change {
+    let word = |value: serde_json::Result<serde_json::Value>| {
+        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    Change {
+        kind: word(serde_json::to_value(report.kind)),
+        name: report.name.clone(),
+        account: report.account.clone(),
+        verb: report.verb,
+        outcome: word(serde_json::to_value(report.outcome)),
+        before: report.before.clone(),
+        after: report.after.clone(),
+        reason: report.reason.clone(),
+        error: report.error.clone(),
+        requests: Vec::new(),
+        record: match action {
+            Action::Record(change) => Some(change.clone()),
+            Action::Network(_) | Action::Gateway(_) | Action::Settle(_) => None,
+        },
     }
 }
 

@@ -69,11 +69,16 @@ fn message(event: &Event<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::plan::Verb;
+    use crate::model::endpoint::Handle;
+    use crate::model::name::Fqdn;
+    use crate::model::plan::{Action, RecordChange, Verb};
+    use crate::model::state::RecordKey;
     use crate::reconcile::round::{ChangeOutcome, ChangeReport, SubjectKind};
 
     #[test]
     fn a_change_that_failed_is_not_called_done() {
+        let key = RecordKey { name: Fqdn::parse("jump.example.com").unwrap(), account: Handle::parse("cf").unwrap() };
+        let action = Action::Record(RecordChange { key, before: Vec::new(), after: None });
         let ended = |outcome| {
             let report = ChangeReport {
                 kind: SubjectKind::Record,
@@ -86,7 +91,7 @@ mod tests {
                 reason: String::new(),
                 error: None,
             };
-            message(&Event::Ended(&report))
+            message(&Event::Ended(&action, &report))
         };
         assert_eq!(ended(ChangeOutcome::Applied), "create jump.example.com: done");
         assert_eq!(ended(ChangeOutcome::Failed), "create jump.example.com: failed");

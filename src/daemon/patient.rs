@@ -34,7 +34,7 @@ pub(super) struct Away {
 /// See [`Away::absences`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Absence {
-    /// The account; `azure` is the endpoints' own.
+    /// The account; `endpoints` stands for the endpoints' own.
     pub(super) account: String,
     /// When it is tried next.
     pub(super) until: Instant,
@@ -199,10 +199,14 @@ async fn retry(patient: Weak<PatientDns>, read: Read, mut again: Duration) {
         sleep(again).await;
         let Some(patient) = patient.upgrade() else { return };
         let began = Instant::now();
-        let outcome = match &read {
-            Read::Zones => patient.inner.zones().await.map(drop),
-            Read::Zone(zone, look) => patient.inner.observe(zone, look).await.map(drop),
+        let answer = async {
+            match &read {
+                Read::Zones => patient.inner.zones().await.map(drop),
+                Read::Zone(zone, look) => patient.inner.observe(zone, look).await.map(drop),
+            }
         };
+        let outcome = timeout(MOST_LIMIT, answer).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(late(patient.inner.account(), MOST_LIMIT)));
         match outcome {
             Err(error) if is_outage(error.kind()) => {
                 let place = read.place();
@@ -293,7 +297,8 @@ async fn retry_endpoint(patient: Weak<PatientNetwork>, endpoint: Endpoint, mut a
         sleep(again).await;
         let Some(patient) = patient.upgrade() else { return };
         let began = Instant::now();
-        let state = patient.inner.observe(&endpoint).await;
+        let answer = timeout(MOST_LIMIT, patient.inner.observe(&endpoint)).await;
+        let state = answer.unwrap_or_else(|_| unread(&endpoint, late(&endpoint.name, MOST_LIMIT).chain()));
         let mut places = locked(&patient.places);
         let known = places.entry(endpoint.name.clone()).or_default();
         if let Seen::Unknown(reason) = &state.public_ip {
@@ -395,8 +400,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The endpoints' account, among the DNS accounts.
-const NETWORK: &str = "azure";
+/// The endpoints' account, among the DNS accounts, whose names the operator chooses.
+const NETWORK: &str = "endpoints";
 const AGAIN: &str = "it is asked again by itself, after a while";
 /// Before anything is known of how long it takes.
 const FIRST_LIMIT: Duration = Duration::from_secs(15);

@@ -38,7 +38,7 @@ pub struct Snapshot {
     pub next: Option<OffsetDateTime>,
     /// Whether a round is under way.
     pub busy: bool,
-    /// The accounts that are left alone for a while, and why; `azure` is the endpoints' own.
+    /// The accounts that are left alone for a while, and why; `endpoints` stands for the endpoints' own.
     pub resting: Vec<Resting>,
     /// The latest entries of the journal, newest first.
     pub history: Vec<Entry>,
@@ -102,7 +102,7 @@ pub struct Resting {
 pub struct Counts {
     /// Rounds by outcome.
     pub rounds: BTreeMap<Outcome, u64>,
-    /// Changes by verb, what came of them, and the account (`azure` for an endpoint's resources).
+    /// Changes by verb, what came of them, and the account (`endpoints` for an endpoint's resources).
     pub changes: BTreeMap<(&'static str, ChangeOutcome, String), u64>,
     /// What happened to endpoints, by kind.
     pub happenings: BTreeMap<&'static str, u64>,
@@ -166,7 +166,7 @@ impl Counts {
             Verb::Update => "update",
             Verb::Delete => "delete",
         };
-        let account = change.account.as_ref().map_or("azure", |account| account.as_str());
+        let account = change.account.as_ref().map_or("endpoints", |account| account.as_str());
         *self.changes.entry((verb, change.outcome, account.to_owned())).or_default() += 1;
     }
 }

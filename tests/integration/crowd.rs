@@ -93,6 +93,7 @@ async fn status_of_many_names_asks_few_questions_at_once() {
             recursive: false,
             label_servers: vec!["192.0.2.53".into()],
             patience: Duration::from_secs(1),
+            agreement: Duration::from_secs(1),
             way_in: false,
         },
     };

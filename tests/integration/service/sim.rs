@@ -1,0 +1,330 @@
+//! A small world in memory for the service to live in, on Tokio's paused clock: two DNS accounts, the endpoints'
+//! account, and name servers that say what those hold.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cnamed::daemon::{Pace, Setup, Source};
+use cnamed::model::endpoint::{Endpoint, Handle, Intent, PublicIp};
+use cnamed::model::name::Fqdn;
+use cnamed::model::plan::{GatewayChange, NetworkChange, RecordChange};
+use cnamed::model::record::{Data, Mode, Owner, Policy, RecordSet, RecordType};
+use cnamed::model::resource_id::ResourceId;
+use cnamed::model::state::{Consents, Desired, EndpointState, Seen, Wanted, Zone};
+use cnamed::model::verify::{Answer, Reply, Said};
+use cnamed::notify::desk::Desk;
+use cnamed::model::greeting::Service;
+use cnamed::probe::{Finding, Prober};
+use cnamed::provider::memory::{MemoryDns, MemoryNetwork};
+use cnamed::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
+use cnamed::reconcile::{Reconciler, Verification};
+use cnamed::resolver::{Question, Resolver, Via};
+use cnamed::telemetry::snapshot::Counts;
+
+use crate::laws::world::{self, AZURE, CLOUDFLARE, fqdn, handle, key, owner, ttl};
+
+/// How a provider does today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weather {
+    Fine,
+    /// Every call is answered with an error of this kind.
+    Refusing(Kind),
+    /// No call is answered.
+    Hanging,
+    /// Every call takes this long.
+    Slow(Duration),
+}
+
+/// The world. Whoever has it plays the providers, the portal and the stranger.
+#[derive(Clone, Debug)]
+pub(crate) struct Sim {
+    pub(crate) azure: Arc<MemoryDns>,
+    pub(crate) cf: Arc<MemoryDns>,
+    pub(crate) network: Arc<MemoryNetwork>,
+    weather: Arc<Mutex<BTreeMap<&'static str, Weather>>>,
+    calls: Arc<Mutex<BTreeMap<&'static str, u32>>>,
+}
+
+pub(crate) const ZONE: &str = "example.com";
+pub(crate) const NAME: &str = "jump.example.com";
+pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const LABEL_INTERVAL: Duration = Duration::from_secs(10);
+
+impl Sim {
+    pub(crate) fn new() -> Self {
+        let zone = |account: &str, rules| Zone {
+            name_servers: vec![format!("ns.{account}.test")],
+            ..world::zone(ZONE, &format!("z-{account}"), rules)
+        };
+        Self {
+            azure: Arc::new(MemoryDns::new(handle("azure"), vec![zone("azure", AZURE)])),
+            cf: Arc::new(MemoryDns::new(handle("cf"), vec![zone("cf", CLOUDFLARE)])),
+            network: Arc::default(),
+            weather: Arc::default(),
+            calls: Arc::default(),
+        }
+    }
+
+    /// Lets `account` (`azure`, `cf` or `network`) do so from now on.
+    pub(crate) fn weather(&self, account: &'static str, weather: Weather) {
+        self.weather.lock().unwrap().insert(account, weather);
+    }
+
+    /// How often `account` was called.
+    pub(crate) fn calls(&self, account: &'static str) -> u32 {
+        self.calls.lock().unwrap().get(account).copied().unwrap_or_default()
+    }
+
+    /// The public IP of the one endpoint, as it is.
+    pub(crate) fn public_ip(&self) -> Option<PublicIp> {
+        self.network.held("rg", "pip-0")
+    }
+
+    /// Changes it as the portal or the machine behind it would.
+    pub(crate) fn edit(&self, edit: impl FnOnce(PublicIp) -> PublicIp) {
+        let held = self.public_ip().expect("there is a public IP");
+        self.network.put("rg", "pip-0", edit(held));
+    }
+
+    pub(crate) fn address(&self, address: Option<&str>) {
+        self.edit(|ip| PublicIp { address: address.map(|text| text.parse().unwrap()), ..ip });
+    }
+
+    /// What a service over this world wants: one endpoint, and one name on it in both accounts.
+    pub(crate) fn desired(mode: Mode) -> Desired {
+        let endpoint = Endpoint {
+            name: handle("jump"),
+            public_ip: world::spec(0),
+            gateway: None,
+            intent: Intent::Hold,
+        };
+        let wanted = Wanted {
+            endpoint: handle("jump"),
+            mode,
+            ttl: ttl(60),
+            proxied: false,
+            policy: Policy::Sync,
+            withdraw: false,
+        };
+        Desired {
+            owner: owner("ops"),
+            endpoints: [(handle("jump"), endpoint)].into(),
+            records: [(key(NAME, "azure"), wanted.clone()), (key(NAME, "cf"), wanted)].into(),
+            prune: true,
+            deletes_per_round: 3,
+            consents: Consents::default(),
+        }
+    }
+
+    pub(crate) fn setup(&self, desired: Desired) -> Setup {
+        let dns = |name: &'static str, inner: &Arc<MemoryDns>| -> Arc<dyn DnsProvider> {
+            Arc::new(Under { sim: self.clone(), name, inner: Arc::clone(inner) })
+        };
+        let accounts = [(handle("azure"), dns("azure", &self.azure)), (handle("cf"), dns("cf", &self.cf))];
+        Setup {
+            desired,
+            reconciler: Reconciler {
+                accounts: accounts.into(),
+                network: Arc::new(Under {
+                    sim: self.clone(),
+                    name: "network",
+                    inner: Arc::clone(&self.network),
+                }),
+                resolver: Arc::new(self.clone()),
+                prober: Arc::new(self.clone()),
+                verification: Verification {
+                    authoritative: true,
+                    recursive: true,
+                    label_servers: Vec::new(),
+                    patience: Duration::from_secs(90),
+                    agreement: Duration::from_secs(90),
+                    way_in: false,
+                },
+            },
+            pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
+            desk: Desk::default(),
+        }
+    }
+
+    /// What holds `name` in `account`.
+    pub(crate) fn data(&self, account: &str, name: &str) -> Option<Data> {
+        let provider = if account == "cf" { &self.cf } else { &self.azure };
+        let zone = Zone { id: format!("z-{account}"), ..world::zone(ZONE, "", AZURE) };
+        [RecordType::Cname, RecordType::A, RecordType::Aaaa]
+            .iter()
+            .find_map(|rtype| provider.held(&zone, &fqdn(name), rtype))
+            .map(|held| held.content.data)
+    }
+
+    async fn pass(&self, account: &'static str) -> Result<(), Error> {
+        *self.calls.lock().unwrap().entry(account).or_default() += 1;
+        let weather = self.weather.lock().unwrap().get(account).copied();
+        match weather.unwrap_or(Weather::Fine) {
+            Weather::Fine => Ok(()),
+            Weather::Refusing(kind) => Err(Error::new(kind, "ask", account)),
+            Weather::Hanging => pending().await,
+            Weather::Slow(delay) => {
+                tokio::time::sleep(delay).await;
+                Ok(())
+            }
+        }
+    }
+
+    fn addresses(&self, label: &Fqdn, rtype: &RecordType) -> Option<Vec<IpAddr>> {
+        let ip = self.public_ip().filter(|ip| ip.fqdn.as_ref() == Some(label))?;
+        let of_type = |address: &IpAddr| address.is_ipv6() == (*rtype == RecordType::Aaaa);
+        Some(ip.address.into_iter().filter(of_type).collect())
+    }
+
+    fn said(&self, question: &Question, server: &str) -> Said {
+        let nothing = Said::Nothing { negative_ttl: Some(60) };
+        let account = if server.contains("cf") { "cf" } else { "azure" };
+        if let Some(addresses) = self.addresses(&question.name, &question.rtype) {
+            return match addresses.is_empty() {
+                true => nothing,
+                false => Said::Records(Reply { chain: Vec::new(), addresses, ttl: 10 }),
+            };
+        }
+        match self.data(account, question.name.as_str()) {
+            Some(Data::Cname(target)) => {
+                let follow = question.rtype != RecordType::Cname && server == "resolver";
+                let addresses = if follow { self.addresses(&target, &question.rtype) } else { None };
+                let reply = Reply {
+                    chain: vec![(target, 60)],
+                    addresses: addresses.unwrap_or_default(),
+                    ttl: 60,
+                };
+                Said::Records(reply)
+            }
+            Some(Data::A(held)) if question.rtype == RecordType::A => Said::Records(Reply {
+                chain: Vec::new(),
+                addresses: held.into_iter().map(IpAddr::V4).collect(),
+                ttl: 60,
+            }),
+            _ => nothing,
+        }
+    }
+}
+
+#[async_trait]
+impl Resolver for Sim {
+    async fn lookup(&self, question: &Question, via: &Via) -> Vec<Answer> {
+        let servers = match via {
+            Via::Servers(servers) => servers.clone(),
+            Via::Authority => vec!["ns.label.test".to_owned()],
+            Via::Recursive => vec!["resolver".to_owned()],
+        };
+        let answer = |server: String| Answer { said: self.said(question, &server), server };
+        servers.into_iter().map(answer).collect()
+    }
+}
+
+#[async_trait]
+impl Prober for Sim {
+    async fn greet(&self, _: SocketAddr, _: Service) -> Finding {
+        Finding::Refused
+    }
+}
+
+/// A provider under the weather.
+#[derive(Debug)]
+struct Under<P> {
+    sim: Sim,
+    name: &'static str,
+    inner: Arc<P>,
+}
+
+#[async_trait]
+impl DnsProvider for Under<MemoryDns> {
+    fn account(&self) -> &Handle {
+        self.inner.account()
+    }
+
+    async fn zones(&self) -> Result<Vec<Zone>, Error> {
+        self.sim.pass(self.name).await?;
+        self.inner.zones().await
+    }
+
+    async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
+        self.sim.pass(self.name).await?;
+        self.inner.observe(zone, look).await
+    }
+
+    async fn apply(
+        &self,
+        zone: &Zone,
+        owner: &Owner,
+        changes: &[RecordChange],
+    ) -> Vec<Result<Vec<RecordSet>, Error>> {
+        let mut answers = Vec::new();
+        for change in changes {
+            match self.sim.pass(self.name).await {
+                Ok(()) => answers.extend(self.inner.apply(zone, owner, std::slice::from_ref(change)).await),
+                Err(error) => answers.push(Err(error)),
+            }
+        }
+        answers
+    }
+}
+
+#[async_trait]
+impl NetworkProvider for Under<MemoryNetwork> {
+    async fn observe(&self, endpoint: &Endpoint) -> EndpointState {
+        match self.sim.pass(self.name).await {
+            Ok(()) => self.inner.observe(endpoint).await,
+            Err(error) => EndpointState {
+                public_ip: Seen::Unknown(error.chain()),
+                label: Seen::Unknown(error.chain()),
+                gateway: None,
+            },
+        }
+    }
+
+    async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
+        self.sim.pass(self.name).await?;
+        self.inner.apply(owner, change).await
+    }
+
+    async fn build(&self, owner: &Owner, change: &GatewayChange) -> Result<(), Error> {
+        self.sim.pass(self.name).await?;
+        self.inner.build(owner, change).await
+    }
+
+    async fn mapping(
+        &self,
+        pool: &ResourceId,
+        machine: &ResourceId,
+        rule: &str,
+    ) -> Result<Option<Mapping>, Error> {
+        self.inner.mapping(pool, machine, rule).await
+    }
+}
+
+/// A configuration that can be exchanged.
+#[derive(Clone, Debug)]
+pub(crate) struct Configuration {
+    sim: Sim,
+    desired: Arc<Mutex<Result<Desired, String>>>,
+}
+
+impl Configuration {
+    pub(crate) fn new(sim: &Sim, desired: Desired) -> Self {
+        Self { sim: sim.clone(), desired: Arc::new(Mutex::new(Ok(desired))) }
+    }
+
+    pub(crate) fn exchange(&self, desired: Result<Desired, String>) {
+        *self.desired.lock().unwrap() = desired;
+    }
+}
+
+impl Source for Configuration {
+    fn load(&mut self) -> Result<Setup, String> {
+        self.desired.lock().unwrap().clone().map(|desired| self.sim.setup(desired))
+    }
+
+    fn count(&self, _: &mut Counts) {}
+}

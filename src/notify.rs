@@ -3,8 +3,6 @@
 //! Contract of every notifier: safe to call concurrently, cancel-safe, bounded in time, and never a reason to stop
 //! the work: one that fails is told of like any other trouble.
 
-pub mod desk;
-pub mod notices;
 
 use std::fmt;
 

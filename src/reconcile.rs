@@ -8,6 +8,7 @@ mod apply;
 mod chain;
 mod observe;
 pub mod round;
+mod undo;
 mod verify;
 mod way_in;
 
@@ -68,13 +69,24 @@ pub enum Event<'e> {
     /// A step begins.
     Begun(&'e Action),
     /// A step ended, well or not.
-    Ended(&'e ChangeReport),
+    Ended(&'e Action, &'e ChangeReport),
     /// A withdrawn name is gone from the authoritative servers, and caches have this long to forget it.
     Settling(&'e RecordKey, Duration),
     /// Name servers are being asked.
     Verifying(&'e RecordKey),
+    /// What was changed in this round is what they serve now.
+    Agreed(&'e RecordKey, Agreement),
     /// A service is being waited for to greet.
     Probing(&'e Endpoint, &'e NatRule),
+}
+
+/// Who serves it: see [`Event::Agreed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Agreement {
+    /// Every authoritative server of the account.
+    Account,
+    /// The configured resolvers.
+    Resolvers,
 }
 
 /// Whoever watches a round.

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::Output;
 use crate::model::plan::Action;
-use crate::reconcile::{Event, Watch};
+use crate::reconcile::{Agreement, Event, Watch};
 
 /// Draws what a round is doing, when somebody watches.
 #[derive(Debug)]
@@ -57,23 +57,31 @@ fn message(event: &Event<'_>) -> String {
         }
         Event::Begun(Action::Record(change)) => format!("{} {}", change.verb(), change.key),
         Event::Begun(Action::Settle(settle)) => format!("waiting until nobody gives {}", settle.key),
-        Event::Ended(report) => format!("{} {}: {}", report.verb, report.name, report.outcome),
+        Event::Ended(_, report) => format!("{} {}: {}", report.verb, report.name, report.outcome),
         Event::Settling(key, left) => format!("caches may give {key} for {}s more", left.as_secs()),
         Event::Probing(endpoint, rule) => {
             format!("knocking at port {} of {}", rule.frontend_port, endpoint.name)
         }
         Event::Verifying(key) => format!("asking every name server for {key}"),
+        Event::Agreed(key, Agreement::Account) => format!("every name server agrees on {key}"),
+        Event::Agreed(key, Agreement::Resolvers) => format!("resolvers agree on {key}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::plan::Verb;
+    use crate::model::endpoint::Handle;
+    use crate::model::name::Fqdn;
+    use crate::model::plan::{RecordChange, Verb};
+    use crate::model::state::RecordKey;
     use crate::reconcile::round::{ChangeOutcome, ChangeReport, SubjectKind};
 
     #[test]
     fn a_change_that_failed_is_not_called_done() {
+        let name = Fqdn::parse("jump.example.com").unwrap();
+        let key = RecordKey { name, account: Handle::parse("cf").unwrap() };
+        let action = Action::Record(RecordChange { key, before: Vec::new(), after: None });
         let ended = |outcome| {
             let report = ChangeReport {
                 kind: SubjectKind::Record,
@@ -85,8 +93,9 @@ mod tests {
                 after: None,
                 reason: String::new(),
                 error: None,
+                requests: Vec::new(),
             };
-            message(&Event::Ended(&report))
+            message(&Event::Ended(&action, &report))
         };
         assert_eq!(ended(ChangeOutcome::Applied), "create jump.example.com: done");
         assert_eq!(ended(ChangeOutcome::Failed), "create jump.example.com: failed");

@@ -7,6 +7,7 @@ mod compose;
 mod confirm;
 mod exit;
 mod fold;
+mod journal;
 mod output;
 mod progress;
 mod render;
@@ -16,6 +17,7 @@ mod adopt;
 mod config;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod history;
 mod plan;
 mod remove;
 #[cfg(feature = "sandbox")]
@@ -24,6 +26,7 @@ mod status;
 mod sync;
 mod teardown;
 mod threats;
+mod undo;
 
 use clap::{CommandFactory, Parser};
 
@@ -64,6 +67,8 @@ async fn run(cli: Cli, output: &Output) -> Exit {
         Command::Adopt(args) => adopt::run(global, &args, output).await,
         Command::Remove(args) => remove::run(global, &args, output).await,
         Command::Teardown(args) => teardown::run(global, &args, output).await,
+        Command::History(args) => history::run(global, &args, output),
+        Command::Undo(args) => undo::run(global, &args, output).await,
         Command::Threats(args) => threats::run(global, &args, output).await,
         Command::Config { command } => config::run(global, command, output),
         #[cfg(feature = "sandbox")]

@@ -69,6 +69,18 @@ pub enum Noticed {
     Round,
 }
 
+impl Noticed {
+    /// By what, in a phrase.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Start => "the first look after the service began",
+            Self::Label => "looking its label up",
+            Self::Round => "a full round",
+        }
+    }
+}
+
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {

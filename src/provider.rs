@@ -16,6 +16,8 @@ pub mod cloudflare;
 pub mod http;
 pub mod memory;
 
+mod trail;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,6 +32,7 @@ use crate::model::record::{Owner, RecordSet};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, Seen, Zone};
 use crate::model::threats::{Platform, Reading, Spans};
+pub use trail::{Footprint, Trail};
 
 /// What to look for in a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]

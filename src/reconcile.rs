@@ -8,6 +8,7 @@ mod apply;
 mod chain;
 mod observe;
 pub mod round;
+mod undo;
 mod verify;
 mod way_in;
 
@@ -75,8 +76,19 @@ pub enum Event<'e> {
     Settling(&'e RecordKey, Duration),
     /// Name servers are being asked.
     Verifying(&'e RecordKey),
+    /// What was changed in this round is what they serve now.
+    Agreed(&'e RecordKey, Agreement),
     /// A service is being waited for to greet.
     Probing(&'e Endpoint, &'e NatRule),
+}
+
+/// Who serves it: see [`Event::Agreed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Agreement {
+    /// Every authoritative server of the account.
+    Account,
+    /// The configured resolvers.
+    Resolvers,
 }
 
 /// Whoever watches a round.

@@ -1,5 +1,6 @@
-//! Logs, to stderr.
+//! Logs, to stderr; and what the service shows and writes of itself.
 
+pub mod scribe;
 pub mod snapshot;
 
 use tracing::level_filters::LevelFilter;

@@ -103,6 +103,10 @@ pub(crate) enum Command {
     Remove(RemoveArgs),
     /// Withdraws every name, waits until it is forgotten, then takes down what we made.
     Teardown(TeardownArgs),
+    /// Shows what was changed and what happened, when and why, and how long name servers took to say so.
+    History(HistoryArgs),
+    /// Puts the last write to a record back, under the same rules as any other change.
+    Undo(UndoArgs),
     /// Shows failed logons before and after the gateway went up: by account, and from where.
     Threats(ThreatsArgs),
     /// Looks at the configuration itself.
@@ -205,6 +209,63 @@ pub(crate) struct TeardownArgs {
     /// Only this endpoint.
     #[arg(value_name = "ENDPOINT")]
     pub(crate) only: Option<String>,
+    /// Does not ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// `cnamed history`
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Only what is not older: a span such as 7d, or a time such as 2026-11-22T10:00:00Z.
+    #[arg(long, value_name = "SPAN|TIME", value_parser = since)]
+    pub(crate) since: Option<Since>,
+    /// Only of this record, this endpoint or this resource.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// How many entries at most: the newest.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = many)]
+    pub(crate) limit: usize,
+}
+
+/// From when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// That moment.
+    At(OffsetDateTime),
+}
+
+impl Since {
+    /// The moment, as of `now`.
+    #[must_use]
+    pub(crate) fn moment(self, now: OffsetDateTime) -> OffsetDateTime {
+        match self {
+            // What began before time did has no beginning.
+            Self::Ago(span) => now.checked_sub(span.try_into().unwrap_or(time::Duration::MAX)),
+            Self::At(at) => Some(at),
+        }
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(Since::At(at));
+    }
+    let span = humantime::parse_duration(text);
+    span.map(Since::Ago).map_err(|_| "write a span, as in 7d, or a time, as in 2026-11-22T10:00:00Z".into())
+}
+
+fn many(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "it is a number from 1 on".into())
+}
+
+/// `cnamed undo`
+#[derive(Debug, Args)]
+pub(crate) struct UndoArgs {
     /// Does not ask.
     #[arg(long, short)]
     pub(crate) yes: bool,

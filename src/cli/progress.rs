@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::Output;
 use crate::model::plan::Action;
-use crate::reconcile::{Event, Watch};
+use crate::reconcile::{Agreement, Event, Watch};
 
 /// Draws what a round is doing, when somebody watches.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ fn message(event: &Event<'_>) -> String {
             format!("knocking at port {} of {}", rule.frontend_port, endpoint.name)
         }
         Event::Verifying(key) => format!("asking every name server for {key}"),
+        Event::Agreed(key, Agreement::Account) => format!("every name server agrees on {key}"),
+        Event::Agreed(key, Agreement::Resolvers) => format!("resolvers agree on {key}"),
     }
 }
 
@@ -71,13 +73,14 @@ mod tests {
     use super::*;
     use crate::model::endpoint::Handle;
     use crate::model::name::Fqdn;
-    use crate::model::plan::{Action, RecordChange, Verb};
+    use crate::model::plan::{RecordChange, Verb};
     use crate::model::state::RecordKey;
     use crate::reconcile::round::{ChangeOutcome, ChangeReport, SubjectKind};
 
     #[test]
     fn a_change_that_failed_is_not_called_done() {
-        let key = RecordKey { name: Fqdn::parse("jump.example.com").unwrap(), account: Handle::parse("cf").unwrap() };
+        let name = Fqdn::parse("jump.example.com").unwrap();
+        let key = RecordKey { name, account: Handle::parse("cf").unwrap() };
         let action = Action::Record(RecordChange { key, before: Vec::new(), after: None });
         let ended = |outcome| {
             let report = ChangeReport {
@@ -90,6 +93,7 @@ mod tests {
                 after: None,
                 reason: String::new(),
                 error: None,
+                requests: Vec::new(),
             };
             message(&Event::Ended(&action, &report))
         };

@@ -285,7 +285,8 @@ fn holder(kind: SubjectKind, account: Option<&str>) -> String {
     }
 }
 
-fn place(kind: SubjectKind, name: &str, account: Option<&str>) -> String {
+/// What is meant, by its name and where it is.
+pub(crate) fn place(kind: SubjectKind, name: &str, account: Option<&str>) -> String {
     match (kind, account) {
         (SubjectKind::Record, Some(account)) => format!("{name} in {account}"),
         (SubjectKind::Record, None) => name.to_owned(),

@@ -8,10 +8,11 @@ use super::exit::Exit;
 use super::output::Output;
 use super::plan::{Kept, consents, narrowed};
 use super::progress::Progress;
-use super::render;
+use super::{journal, render};
 use crate::model::guard::Reviewed;
 use crate::model::state::Desired;
 use crate::reconcile::round::{Round, VERSION};
+use crate::telemetry::scribe::Scribe;
 
 pub(crate) async fn run(global: &Global, args: &SyncArgs, output: &Output) -> Exit {
     match once(global, args, output).await {
@@ -54,8 +55,11 @@ async fn round(
     output: &Output,
 ) -> Result<Round, Exit> {
     let progress = Progress::new(output);
-    let result = composition.reconciler.run(desired, reviewed, &progress).await;
+    let scribe = Scribe::at(&composition.config.state.directory, &progress);
+    let result = composition.reconciler.run(desired, reviewed, &scribe).await;
+    let written = scribe.finish();
     drop(progress);
+    journal::tell(&written, output);
     result.map_err(|differs| {
         let text = format!("{differs}; nothing was done. Plan again, and look at it again");
         output.failure(&text, Exit::Refused)

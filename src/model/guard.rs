@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Handle;
-use super::plan::{Blocked, Plan, Step, Subject};
+use super::plan::{Blocked, Plan, Step, Subject, Undo};
 use super::state::{Desired, Observed};
 
 mod chain;
@@ -14,6 +14,7 @@ mod gateway;
 mod network;
 mod record;
 mod steps;
+mod undo;
 
 /// The rule that a refused change would break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +66,10 @@ pub enum Rule {
     Family,
     /// What the gateway shall lead to does not exist.
     Missing,
+    /// What stands there is not what the change left that shall be put back.
+    Differs,
+    /// No endpoint holds what the name would lead to.
+    Dangling,
 }
 
 /// One change that will not be made, why, and what would allow it.
@@ -170,6 +175,17 @@ pub fn check(desired: &Desired, observed: &Observed, plan: Plan) -> Cleared {
     Cleared { plan, refusals: refusals.into_iter().collect() }
 }
 
+/// The way back that `undo` is, held against every rule and those of its own; `desired` is [`Undo::desired`].
+#[must_use]
+pub fn check_undo(desired: &Desired, observed: &Observed, undo: &Undo) -> Cleared {
+    let plan = undo.plan(desired, observed);
+    let mut refusals = BTreeSet::new();
+    undo::check(desired, observed, undo, &plan, &mut refusals);
+    let Cleared { plan, refusals: others } = check(desired, observed, plan);
+    refusals.extend(others);
+    Cleared { plan: without(desired, plan, &refusals), refusals: refusals.into_iter().collect() }
+}
+
 /// `plan` less every change of a refused endpoint, and of any endpoint that waits for one of those.
 fn without(desired: &Desired, plan: Plan, refusals: &BTreeSet<Refusal>) -> Plan {
     if refusals.is_empty() {
@@ -260,6 +276,8 @@ impl fmt::Display for Rule {
             Self::Internet => "internet",
             Self::Family => "family",
             Self::Missing => "missing",
+            Self::Differs => "differs",
+            Self::Dangling => "dangling",
         })
     }
 }

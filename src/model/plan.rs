@@ -21,15 +21,18 @@ mod dismantle;
 mod gateway;
 mod release;
 mod text;
+mod undo;
 
 pub use change::{
     GatewayChange, GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Part, Piece,
     SecurityGroupChange, SecurityRuleChange,
 };
 pub use derive::{content, mode, plan};
-pub(super) use derive::{displaced, points_at_label};
+pub(super) use derive::{displaced, points_at_label, same};
 pub(super) use gateway::grouping;
 pub use text::counted;
+pub use undo::Undo;
+pub(super) use undo::standing;
 
 /// What a step, a refusal or a blocked piece of work concerns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

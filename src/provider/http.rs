@@ -20,6 +20,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Url, redirect};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::provider::Trail;
 pub use budget::{Budget, Window};
 pub use message::{Effect, Request, Response};
 
@@ -198,6 +199,9 @@ impl Http {
         };
         let id = seen.as_ref().and_then(Seen::request_id);
         let outcome = outcome.map_err(|broken| broken.identified(id));
+        if let (Effect::Write, Some(id)) = (request.effect, id) {
+            Trail::note(id);
+        }
         tracing::debug!(
             method = %request.method,
             host = request.url.host_str().unwrap_or_default(),

@@ -23,13 +23,14 @@ use crate::model::record::{Content, Data, RecordType};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Observed, RecordKey, Seen, Zone};
 use crate::model::verify::{Expected, judge};
-use crate::provider::{Error, Kind};
+use crate::provider::{Error, Footprint, Kind, Trail};
 use crate::resolver::{Question, Via};
 
 /// How often authoritative servers are asked while something is waited for.
 pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 type Ended = Vec<(usize, Result<Held, Error>)>;
+type Work<'a> = BoxFuture<'a, (Ended, Vec<Footprint>)>;
 
 /// What a finished step left behind, where that is a public IP.
 enum Held {
@@ -56,13 +57,16 @@ impl Reconciler {
     pub(super) async fn apply(&self, observed: &Observed, cleared: &Cleared, watch: &dyn Watch) -> Applied {
         let plan = cleared.plan();
         let mut progress = Progress::default();
-        let mut running: FuturesUnordered<BoxFuture<'_, Ended>> = FuturesUnordered::new();
+        let mut running: FuturesUnordered<Work<'_>> = FuturesUnordered::new();
         loop {
             for work in self.begin(plan, observed, &mut progress, watch) {
-                running.push(work);
+                running.push(Trail::follow(work).boxed());
             }
-            let Some(ended) = running.next().await else { break };
-            for (step, result) in ended {
+            let Some((ended, trail)) = running.next().await else { break };
+            for (position, (step, result)) in ended.into_iter().enumerate() {
+                let of_it = |print: &&Footprint| print.change.is_none_or(|change| change == position);
+                let requests = trail.iter().filter(of_it).map(|print| print.id.clone()).collect();
+                progress.requests.insert(step, requests);
                 progress.end(plan, step, result, watch);
             }
         }
@@ -188,7 +192,7 @@ impl Reconciler {
 /// `None` where the answer does not tell the two apart.
 ///
 /// `led_to` is the address that the name led to before.
-fn instead(
+pub(super) fn instead(
     content: &Content,
     rtype: &RecordType,
     led_to: Option<IpAddr>,
@@ -238,6 +242,7 @@ fn lost_zone(key: &RecordKey) -> Error {
 struct Progress {
     begun: BTreeSet<usize>,
     ended: BTreeMap<usize, Result<(), Error>>,
+    requests: BTreeMap<usize, Vec<String>>,
     public_ips: BTreeMap<Handle, Seen<PublicIp>>,
     stopped: BTreeSet<Handle>,
 }
@@ -291,6 +296,7 @@ impl Progress {
         };
         let mut report = ChangeReport::of(&step.action, &step.reason, outcome)?;
         report.error = error;
+        report.requests = self.requests.get(&index).cloned().unwrap_or_default();
         Some(report)
     }
 

@@ -2,9 +2,9 @@
 
 mod link;
 mod standing;
+mod words;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -149,6 +149,9 @@ pub struct ChangeReport {
     pub reason: String,
     /// What went wrong, as a whole chain, ending in the next step.
     pub error: Option<String>,
+    /// What the services call the requests that were to write it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<String>,
 }
 
 /// What came of a change.
@@ -385,18 +388,6 @@ fn named(subject: &Subject) -> (SubjectKind, String, Option<Handle>) {
     }
 }
 
-impl fmt::Display for ChangeOutcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Planned => "planned",
-            Self::Applied => "done",
-            Self::Failed => "failed",
-            Self::Skipped => "not begun",
-            Self::Unconfirmed => "could not confirm",
-        })
-    }
-}
-
 impl From<&Blocked> for BlockedReport {
     fn from(blocked: &Blocked) -> Self {
         let (kind, name, account) = named(&blocked.subject);
@@ -450,18 +441,20 @@ impl ChangeReport {
     /// The report of a step, or `None` for a wait, which changes nothing.
     #[must_use]
     pub(super) fn of(action: &Action, reason: &str, outcome: ChangeOutcome) -> Option<Self> {
-        let reason = reason.to_owned();
+        let (reason, error, requests) = (reason.to_owned(), None, Vec::new());
         match action {
             Action::Network(change) => {
                 let (before, after) = public_ip(change);
                 let (kind, name) = (SubjectKind::PublicIp, change.endpoint.to_string());
                 let verb = change.verb();
-                Some(Self { kind, name, account: None, verb, outcome, before, after, reason, error: None })
+                let account = None;
+                Some(Self { kind, name, account, verb, outcome, before, after, reason, error, requests })
             }
             Action::Gateway(change) => {
                 let (kind, name) = piece_named(&change.piece());
                 let (verb, before, after) = (change.verb(), change.before(), change.after());
-                Some(Self { kind, name, account: None, verb, outcome, before, after, reason, error: None })
+                let account = None;
+                Some(Self { kind, name, account, verb, outcome, before, after, reason, error, requests })
             }
             Action::Record(RecordChange { key, before, after }) => Some(Self {
                 kind: SubjectKind::Record,
@@ -472,7 +465,8 @@ impl ChangeReport {
                 before: shown(before),
                 after: after.as_ref().map(ToString::to_string),
                 reason,
-                error: None,
+                error,
+                requests,
             }),
             Action::Settle(_) => None,
         }

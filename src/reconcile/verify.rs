@@ -7,9 +7,10 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use tokio::time::{Instant, sleep};
 
-use super::apply::ASK_AGAIN;
+use super::apply::{ASK_AGAIN, instead};
 use super::round::RecordReport;
-use super::{Event, Reconciler, Watch};
+use super::{Agreement, Event, Reconciler, Watch};
+use crate::model::name::Fqdn;
 use crate::model::plan;
 use crate::model::record::{Content, Data, Policy, RecordSet, RecordType, Ttl};
 use crate::model::state::{Desired, Observed, RecordKey, Wanted, Zone};
@@ -58,7 +59,7 @@ impl Reconciler {
         let mut reports: Vec<RecordReport> = stream::iter(promises)
             .map(|promise| async move {
                 watch.event(Event::Verifying(promise.key));
-                self.hold(&promise).await
+                self.hold(&promise, watch).await
             })
             .buffer_unordered(NAMES_AT_ONCE)
             .collect()
@@ -67,7 +68,24 @@ impl Reconciler {
         reports
     }
 
-    async fn hold(&self, promise: &Promise<'_>) -> RecordReport {
+    /// What every authoritative server says of `key`, where `standing` was just put in place of what `observed` has.
+    pub(super) async fn verify_standing(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+        key: &RecordKey,
+        standing: &[&Content],
+        watch: &dyn Watch,
+    ) -> Option<RecordReport> {
+        if !self.verification.authoritative {
+            return None;
+        }
+        let promise = written(desired, observed, key, standing)?;
+        watch.event(Event::Verifying(key));
+        Some(self.hold(&promise, watch).await)
+    }
+
+    async fn hold(&self, promise: &Promise<'_>, watch: &dyn Watch) -> RecordReport {
         let deadline = Instant::now() + self.verification.agreement;
         let servers = Via::Servers(promise.zone.name_servers.clone());
         let (asked, finding) = loop {
@@ -78,10 +96,19 @@ impl Reconciler {
             }
             sleep(ASK_AGAIN).await;
         };
+        let agreed = |finding: &Finding, who| {
+            if promise.changed && finding.verdict.is_verified() {
+                watch.event(Event::Agreed(promise.key, who));
+            }
+        };
+        agreed(&finding, Agreement::Account);
         // Only once the authority has it: a resolver that is asked too early remembers that there is nothing
         // (RFC 2308, 5).
         let recursive = finding.verdict.is_verified() && self.verification.recursive;
         let resolvers = if recursive { Some(self.recursive(promise, &asked).await) } else { None };
+        if let Some(finding) = &resolvers {
+            agreed(finding, Agreement::Resolvers);
+        }
         RecordReport {
             name: promise.key.name.clone(),
             account: promise.key.account.clone(),
@@ -198,6 +225,47 @@ fn promise<'p>(
     let authoritative_ttl = matches!(expected, Expected::Cname { flattened: false, .. }).then_some(ttl);
     let ttl = authoritative_ttl.filter(|ttl| *ttl != Ttl::AUTOMATIC || !zone.rules.automatic_ttl);
     Some(Promise { key, zone, asked: vec![Asked { rtype, expected }], ttl, changed })
+}
+
+/// What shall be served at `key` once `standing` is all of ours there; `None` where the answer would not tell.
+fn written<'p>(
+    desired: &Desired,
+    observed: &'p Observed,
+    key: &'p RecordKey,
+    standing: &[&Content],
+) -> Option<Promise<'p>> {
+    let zone = observed.zone(key).ok()?;
+    if standing.is_empty() {
+        return gone(desired, observed, key, zone);
+    }
+    let apex = zone.name.apex() == &key.name;
+    let asked: Vec<Asked> = (standing.iter())
+        .filter_map(|content| {
+            let (rtype, expected) = match (&content.data, content.proxied) {
+                (Data::Cname(target), false) => {
+                    let flattened = apex && zone.rules.flattens_apex;
+                    let address = leads_to(observed, target);
+                    let rtype = if flattened { address_type(address) } else { RecordType::Cname };
+                    (rtype, Expected::Cname { target: target.clone(), flattened, address })
+                }
+                (_, true) => (RecordType::A, instead(content, &RecordType::A, None, zone, observed)?),
+                (data, false) => (data.rtype(), instead(content, &data.rtype(), None, zone, observed)?),
+            };
+            Some(Asked { rtype, expected })
+        })
+        .collect();
+    let ttl = match (standing, asked.as_slice()) {
+        ([content], [Asked { expected: Expected::Cname { flattened: false, .. }, .. }]) => Some(content.ttl),
+        _ => None,
+    };
+    let ttl = ttl.filter(|ttl| *ttl != Ttl::AUTOMATIC || !zone.rules.automatic_ttl);
+    (!asked.is_empty()).then_some(Promise { key, zone, asked, ttl, changed: true })
+}
+
+/// The address of the endpoint that `target` is the label of.
+fn leads_to(observed: &Observed, target: &Fqdn) -> Option<IpAddr> {
+    let mut ips = observed.endpoints.values().filter_map(|state| state.public_ip.present());
+    ips.find(|ip| ip.fqdn.as_ref() == Some(target))?.address
 }
 
 /// What shall be served where a record was withdrawn that the configuration does not name: nothing.

@@ -452,13 +452,13 @@ fn unasked(endpoint: &Endpoint, state: &EndpointState) -> Option<String> {
 }
 
 /// In an order of their own, so that a provider's does not show.
-fn sorted<'s>(sets: impl Iterator<Item = &'s RecordSet>) -> Vec<RecordSet> {
+pub(super) fn sorted<'s>(sets: impl Iterator<Item = &'s RecordSet>) -> Vec<RecordSet> {
     let mut sets: Vec<RecordSet> = sets.cloned().collect();
     sets.sort_by(|a, b| (a.content.data.rtype(), &a.version).cmp(&(b.content.data.rtype(), &b.version)));
     sets
 }
 
-fn same(held: &Content, wanted: &Content) -> bool {
+pub(in crate::model) fn same(held: &Content, wanted: &Content) -> bool {
     held.data.same(&wanted.data) && held.ttl == wanted.ttl && held.proxied == wanted.proxied
 }
 

@@ -25,7 +25,7 @@ use crate::model::plan::RecordChange;
 use crate::model::record::{Owner, RecordSet, RecordType};
 use crate::model::state::{Seen, Zone, ZoneRules};
 use crate::provider::http::{Budget, Window};
-use crate::provider::{DnsProvider, Error, Found, Kind, Look};
+use crate::provider::{DnsProvider, Error, Found, Kind, Look, Trail};
 
 /// The zones of one resource group, in the endpoints' subscription or another that the same credential reaches.
 pub struct AzureDns {
@@ -256,7 +256,8 @@ impl DnsProvider for AzureDns {
         let work = names.into_iter().map(|indices| async move {
             let mut done = Vec::new();
             for index in indices {
-                done.push((index, self.change(zone, owner, &changes[index]).await));
+                let change = self.change(zone, owner, &changes[index]);
+                done.push((index, Trail::within(index, change).await));
             }
             done
         });

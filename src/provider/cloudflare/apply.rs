@@ -10,7 +10,7 @@ use crate::model::name::Fqdn;
 use crate::model::plan::RecordChange;
 use crate::model::record::{Owner, RecordSet};
 use crate::model::state::Zone;
-use crate::provider::{Error, Kind};
+use crate::provider::{Error, Kind, Trail};
 
 /// What became of one change.
 type Outcome = Result<Vec<RecordSet>, Error>;
@@ -96,7 +96,12 @@ impl<'a> Apply<'a> {
                 self.refuse(&chunk, cause);
                 continue;
             }
-            match self.transact(&chunk).await {
+            let sent = self.transact(&chunk);
+            let sent = match chunk.as_slice() {
+                [alone] => Trail::within(alone.task.place, sent).await,
+                _ => sent.await,
+            };
+            match sent {
                 Ok(written) => {
                     for unit in &chunk {
                         self.settle(&unit.task, unit.conclude(&written));

@@ -1,0 +1,156 @@
+//! `cnamed undo`: puts the last write to a record back.
+
+use super::args::{Global, UndoArgs};
+use super::compose::Composition;
+use super::confirm::confirm;
+use super::exit::Exit;
+use super::history::when;
+use super::output::Output;
+use super::progress::Progress;
+use super::{journal, render};
+use crate::journal::{Change, Entry, What};
+use crate::model::guard::Reviewed;
+use crate::model::plan::{Action, RecordChange, Undo};
+use crate::model::state::{Consents, Desired, RecordKey};
+use crate::reconcile::round::{ChangeOutcome, Round};
+use crate::telemetry::scribe::Scribe;
+
+pub(crate) async fn run(global: &Global, args: &UndoArgs, output: &Output) -> Exit {
+    let composition = match Composition::load(global, output) {
+        Ok(composition) => composition,
+        Err(exit) => return exit,
+    };
+    match last(&composition, output) {
+        Ok(last) => put_back(&composition, &last, args, output).await,
+        Err(exit) => exit,
+    }
+}
+
+/// The write to put back.
+struct Last {
+    entry: Entry,
+    undo: Undo,
+    /// What it is held against.
+    desired: Desired,
+}
+
+impl Last {
+    fn key(&self) -> &RecordKey {
+        &self.undo.change.key
+    }
+}
+
+fn last(composition: &Composition, output: &Output) -> Result<Last, Exit> {
+    let directory = &composition.config.state.directory;
+    let journal = journal::look(directory, output)?;
+    let entry = match journal.map(|journal| journal.last_undoable()) {
+        Some(Ok(entry)) => entry,
+        Some(Err(error)) => return Err(output.failure(&error.chain(), Exit::Failed)),
+        None => None,
+    };
+    let change = entry.as_ref().and_then(|entry| match &entry.what {
+        What::Change(Change { record, .. }) => record.clone(),
+        What::Happening { .. } => None,
+    });
+    let (Some(entry), Some(change)) = (entry, change) else {
+        let text = format!(
+            "there is nothing to put back: the journal in {} has no write to a record that was not put back already; \
+             see `cnamed history`",
+            directory.display()
+        );
+        return Err(output.failure(&text, Exit::Failed));
+    };
+    let account = &change.key.account;
+    if !composition.reconciler.accounts.contains_key(account) {
+        let text = format!(
+            "the last write was to {}, and the configuration names no account {account}; put it there again",
+            change.key
+        );
+        return Err(output.failure(&text, Exit::Usage));
+    }
+    let reason = format!("puts back what stood there before change {}", entry.id);
+    let undo = Undo { change, reason };
+    let Some(desired) = undo.desired(composition.desired(Consents::default())) else {
+        return Err(output.failure("the configuration names no endpoint", Exit::Usage));
+    };
+    Ok(Last { entry, undo, desired })
+}
+
+/// Shows the way back, asks, and goes exactly that way.
+async fn put_back(composition: &Composition, last: &Last, args: &UndoArgs, output: &Output) -> Exit {
+    let reconciler = &composition.reconciler;
+    let progress = Progress::new(output);
+    let (cleared, round) = reconciler.preview_undo(&last.desired, &last.undo, &progress).await;
+    drop(progress);
+    if cleared.plan().steps.is_empty() {
+        return render::tell(&round, output);
+    }
+    output.aside(&format!("{}\n\n", summary(&last.entry)));
+    output.aside(&render::preview(&cleared, &round));
+    output.aside("\n");
+    if let Err(exit) = confirm(output, args.yes, &format!("Put {} back?", last.key())) {
+        return exit;
+    }
+    let progress = Progress::new(output);
+    let scribe = Scribe::at(&composition.config.state.directory, &progress).undoing(last.entry.id);
+    let agreed = Reviewed::from(&cleared);
+    let result = reconciler.undo(&last.desired, &last.undo, &agreed, &scribe).await;
+    let written = scribe.finish();
+    drop(progress);
+    journal::tell(&written, output);
+    match result {
+        Ok(round) => {
+            let exit = render::tell(&round, output);
+            if is_done(&round)
+                && let Some(next) = afterwards(composition, last).await
+            {
+                output.aside(&format!("\n{next}\n"));
+            }
+            exit
+        }
+        Err(differs) => {
+            let text = format!("{differs}; nothing was done. Run it again, and look at it again");
+            output.failure(&text, Exit::Refused)
+        }
+    }
+}
+
+fn is_done(round: &Round) -> bool {
+    round.changes.iter().any(|change| change.outcome == ChangeOutcome::Applied)
+}
+
+/// The write, in a line.
+fn summary(entry: &Entry) -> String {
+    let (id, at) = (entry.id, when(entry.at));
+    match &entry.what {
+        What::Change(Change { verb, name, account, reason, .. }) => {
+            let place =
+                account.as_ref().map_or_else(|| name.clone(), |account| format!("{name} in {account}"));
+            format!("The last write to a record is change {id}, of {at}: {verb} {place}, since: {reason}.")
+        }
+        What::Happening { .. } => format!("Entry {id}, of {at}."),
+    }
+}
+
+/// What the next sync makes of it, where that is something else.
+async fn afterwards(composition: &Composition, last: &Last) -> Option<String> {
+    let key = last.key();
+    let name = &key.name;
+    let desired = composition.desired(Consents::default());
+    if !desired.records.contains_key(key) {
+        let stands = !last.undo.change.before.is_empty();
+        return (stands && desired.prune).then(|| {
+            format!(
+                "The configuration does not name {key}, and it carries our mark: the next sync withdraws it. Name it \
+                 there, or take the mark off."
+            )
+        });
+    }
+    let (cleared, _) = composition.reconciler.preview(&desired.only(name.as_str())?, &()).await;
+    let concerns =
+        |action: &Action| matches!(action, Action::Record(RecordChange { key: other, .. }) if other == key);
+    let again = cleared.plan().steps.iter().any(|step| concerns(&step.action));
+    again.then(|| {
+        format!("The configuration still wants it otherwise: the next sync does it again. Take {name} out of it, or change it there.")
+    })
+}

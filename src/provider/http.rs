@@ -153,7 +153,7 @@ impl Http {
     pub async fn send(&self, budget: &Budget, request: Request) -> Result<Response, Failure> {
         let reach = Reach::of(&request.url);
         if request.url.scheme() != "https" && reach == Reach::Anywhere {
-            return Err(Failure::not_done("plain http is for loopback addresses only"));
+            return Err(Failure::not_done(PLAIN));
         }
         let request = request.with_client_request_id();
         let mut deadline = Instant::now() + self.settings.deadline;
@@ -164,7 +164,7 @@ impl Http {
             let turn = turn.map_err(|delay| Failure::Throttled { delay, answer: None })?;
             deadline += asked.elapsed().saturating_sub(turn.asked_to_wait());
             tries += 1;
-            let outcome = self.attempt(reach, &request).await;
+            let outcome = self.attempt(reach, &request, self.settings.attempt).await;
             if let Ok(response) = &outcome {
                 budget.learn(&request.method, &response.headers);
             }
@@ -189,8 +189,21 @@ impl Http {
         }
     }
 
-    async fn attempt(&self, reach: Reach, request: &Request) -> Result<Response, Broken> {
-        let limit = self.settings.attempt;
+    /// Sends `request` once, for whoever has a patience of their own. `limit` is how long the answer may take;
+    /// connecting has its own time besides, so that a service which cannot be reached is known for one.
+    ///
+    /// # Errors
+    /// [`Failure`] tells whether the service may have acted.
+    pub async fn once(&self, request: &Request, limit: Duration) -> Result<Response, Failure> {
+        let reach = Reach::of(&request.url);
+        if request.url.scheme() != "https" && reach != Reach::Loopback {
+            return Err(Failure::not_done(PLAIN));
+        }
+        let limit = limit.saturating_add(self.settings.attempt.min(CONNECT));
+        self.attempt(reach, request, limit).await.map_err(|broken| broken.into_failure(1))
+    }
+
+    async fn attempt(&self, reach: Reach, request: &Request, limit: Duration) -> Result<Response, Broken> {
         let started = Instant::now();
         let mut seen = None;
         let outcome = match timeout(limit, self.exchange(reach, request, &mut seen)).await {
@@ -205,7 +218,7 @@ impl Http {
         tracing::debug!(
             method = %request.method,
             host = request.url.host_str().unwrap_or_default(),
-            path = request.url.path(),
+            path = request.path(),
             status = seen.as_ref().map(|seen| seen.status.as_u16()),
             ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             client_request_id = request.client_request_id(),
@@ -347,6 +360,7 @@ impl Broken {
     }
 }
 
+const PLAIN: &str = "plain http is for loopback addresses only";
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("cnamed/", env!("CARGO_PKG_VERSION")));
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 /// The instance metadata service of Azure: link-local, plain http, and never behind a proxy.

@@ -74,10 +74,14 @@ fn may(module: &str, import: &str) -> bool {
         ("resolver", _) => within("model") || within("resolver/hickory") || ports,
         ("probe", _) => within("model") || within("probe"),
         ("reconcile", _) => within("model") || within("reconcile") || ports,
-        ("config", _) => within("model") || within("config"),
+        ("config", _) => within("model") || within("config") || import == "notify/Topic",
         ("journal", _) => within("model") || within("journal"),
         // Its adapters reach the world through the one transport policy.
         ("notify", "notify") => within("model"),
+        // What is told is what a round found, and what the journal says of it.
+        ("notify", "notify/words") => {
+            ["model", "notify", "reconcile", "journal"].iter().any(|layer| within(layer))
+        }
         ("notify", _) => within("model") || within("notify") || within("provider/http"),
         ("telemetry", _) => ["telemetry", "reconcile", "journal", "model"].iter().any(|layer| within(layer)),
         ("sandbox", _) => within("sandbox") || within("model/name"),

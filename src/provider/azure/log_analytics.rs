@@ -90,7 +90,8 @@ impl LogAnalytics {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = json!({ "query": query }).to_string().into();
         // A query changes nothing, whatever its method is called.
-        let request = Request { method: Method::POST, url, headers, body, effect: Effect::Read };
+        let request =
+            Request { method: Method::POST, url, headers, body, effect: Effect::Read, private: false };
         let sent = self.transport.send(self.transport.budget(), request).await;
         let response = sent.map_err(|trouble| trouble.into_error(READ, table))?;
         if !response.status.is_success() {

@@ -226,6 +226,7 @@ impl azure_core::http::HttpClient for IdentityTransport {
             body: body.clone(),
             // Asking for a token twice does no harm.
             effect: Effect::Read,
+            private: false,
         };
         let metadata = request.url.host_str() == Some(METADATA_SERVICE);
         let sent = self.http.send(&self.budget, request);

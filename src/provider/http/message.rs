@@ -32,19 +32,40 @@ pub struct Request {
     pub body: Bytes,
     /// Whether it may change anything.
     pub effect: Effect,
+    /// Whether the address is a secret as a whole, as a webhook's is: its path then stays out of every log.
+    pub private: bool,
 }
 
 impl Request {
     /// A GET.
     #[must_use]
     pub fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new(), effect: Effect::Read }
+        Self {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            effect: Effect::Read,
+            private: false,
+        }
     }
 
     /// A request that may change something.
     #[must_use]
     pub fn write(method: Method, url: Url, body: impl Into<Bytes>) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: body.into(), effect: Effect::Write }
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: body.into(),
+            effect: Effect::Write,
+            private: false,
+        }
+    }
+
+    /// What may be said of the path.
+    pub(super) fn path(&self) -> &str {
+        if self.private { "/…" } else { self.url.path() }
     }
 
     /// With an id of its own for the service's log, the same in every attempt, unless the adapter chose one.
@@ -65,7 +86,7 @@ impl Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { method, url, effect, .. } = self;
-        write!(f, "{method} {}{} ({effect:?})", url.host_str().unwrap_or_default(), url.path())
+        write!(f, "{method} {}{} ({effect:?})", url.host_str().unwrap_or_default(), self.path())
     }
 }
 

@@ -1,0 +1,277 @@
+//! From what the service has seen to what it tells, in words for somebody who reads them on a telephone at night.
+//!
+//! Titles of troubles say nothing that changes from round to round: by them the same trouble is known again.
+
+use std::collections::BTreeMap;
+
+use time::OffsetDateTime;
+
+use super::digest::{FEW, few};
+use super::{Notice, Topic};
+use crate::journal::Noticed;
+use crate::model::endpoint::Handle;
+use crate::model::plan::{Verb, counted};
+use crate::model::record::Owner;
+use crate::model::sight::{Happening, HappeningKind};
+use crate::model::verify::Verdict;
+use crate::reconcile::round::{ChangeOutcome, ChangeReport, LinkState, Round, SubjectKind};
+
+/// Everything that a finished round has to tell: each trouble that it found, and what it changed.
+#[must_use]
+pub fn notices_of(round: &Round, owner: &Owner, at: OffsetDateTime) -> Vec<Notice> {
+    let teller = Teller { owner, at };
+    let mut notices = teller.unread(round);
+    notices.extend(teller.failed(round));
+    notices.extend(round.refused.iter().map(|refusal| {
+        let place = place(refusal.kind, &refusal.name, refusal.account.as_ref());
+        Notice {
+            details: vec![refusal.reason.clone()],
+            next_step: Some(refusal.allow.clone()),
+            ..teller.notice(Topic::Refusal, &refusal.name, format!("{place}: refused ({})", refusal.rule))
+        }
+    }));
+    notices.extend(teller.unverified(round));
+    notices.extend(teller.changed(round));
+    notices
+}
+
+/// What happened to an endpoint's address or label.
+#[must_use]
+pub fn notice_of_happening(
+    endpoint: &Handle,
+    happening: &Happening,
+    noticed: Noticed,
+    owner: &Owner,
+    at: OffsetDateTime,
+) -> Notice {
+    let how = match noticed {
+        Noticed::Start => "it happened while nobody watched: the service was not running",
+        Noticed::Label => "noticed in DNS: the label's own servers gave another answer",
+        Noticed::Round => "noticed by a round: Azure said so",
+    };
+    let next_step = match happening.kind {
+        HappeningKind::LabelTaken => {
+            Some("take another label for it, and see which names still lead there with: cnamed status")
+        }
+        HappeningKind::Deleted => {
+            Some("find out who deleted it, and what is done about it with: cnamed plan")
+        }
+        HappeningKind::Released => {
+            Some("start what the address belongs to; until then the names lead nowhere")
+        }
+        _ => None,
+    };
+    Notice {
+        before: happening.before.clone(),
+        after: happening.after.clone(),
+        details: vec![how.to_owned()],
+        next_step: next_step.map(str::to_owned),
+        ..Teller { owner, at }.notice(Topic::Address, endpoint.as_str(), format!("{endpoint}: {happening}"))
+    }
+}
+
+/// Something about the service itself; `title` without a full stop.
+#[must_use]
+pub fn notice_of_service(owner: &Owner, at: OffsetDateTime, title: &str, details: Vec<String>) -> Notice {
+    Notice { details, ..Teller { owner, at }.notice(Topic::Service, "", title.to_owned()) }
+}
+
+/// What `cnamed notify test` sends.
+#[must_use]
+pub fn notice_of_test(owner: &Owner, at: OffsetDateTime) -> Notice {
+    Notice {
+        details: vec!["it was sent by `cnamed notify test`, and nothing is wrong".to_owned()],
+        ..Teller { owner, at }.notice(Topic::Test, "", "this is a test".to_owned())
+    }
+}
+
+struct Teller<'t> {
+    owner: &'t Owner,
+    at: OffsetDateTime,
+}
+
+impl Teller<'_> {
+    fn notice(&self, topic: Topic, subject: &str, title: String) -> Notice {
+        Notice {
+            at: self.at,
+            topic,
+            owner: self.owner.to_string(),
+            subject: subject.to_owned(),
+            title,
+            before: None,
+            after: None,
+            details: Vec::new(),
+            next_step: None,
+            repeats: 0,
+        }
+    }
+
+    /// What could not be read, by account or endpoint.
+    fn unread(&self, round: &Round) -> Vec<Notice> {
+        let mut by_whom: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+        for unknown in &round.unknown {
+            by_whom.entry(whose(&unknown.what)).or_default().push((&unknown.what, &unknown.reason));
+        }
+        let tell = |(whose, problems): (&str, Vec<(&str, &str)>)| {
+            let step = problems.first().and_then(|(_, reason)| next_step(reason));
+            Notice {
+                details: few(problems
+                    .iter()
+                    .map(|(what, reason)| format!("{what}: {}", without_step(reason)))),
+                next_step: step.map(str::to_owned),
+                ..self.notice(Topic::Failure, whose, format!("{whose} cannot be read"))
+            }
+        };
+        by_whom.into_iter().map(tell).collect()
+    }
+
+    /// What was tried and failed, or could not be confirmed, by account.
+    fn failed(&self, round: &Round) -> Vec<Notice> {
+        let mut by_account: BTreeMap<&str, Vec<&ChangeReport>> = BTreeMap::new();
+        for change in &round.changes {
+            if matches!(change.outcome, ChangeOutcome::Failed | ChangeOutcome::Unconfirmed) {
+                by_account.entry(account(change)).or_default().push(change);
+            }
+        }
+        let tell = |(account, changes): (&str, Vec<&ChangeReport>)| {
+            let skipped =
+                round.changes.iter().filter(|change| change.outcome == ChangeOutcome::Skipped).count();
+            let error = |change: &ChangeReport| change.error.clone().unwrap_or_default();
+            let mut details = few(changes.iter().map(|change| {
+                let error = error(change);
+                format!("{}, {}: {}", attempt(change), change.outcome, without_step(&error))
+            }));
+            if skipped > 0 {
+                details.push(format!("{} not begun because of it", counted(skipped, "more change")));
+            }
+            let first = changes.first().map(|change| error(change)).unwrap_or_default();
+            Notice {
+                details,
+                next_step: next_step(&first).map(str::to_owned),
+                ..self.notice(Topic::Failure, account, format!("changes in {account} failed"))
+            }
+        };
+        by_account.into_iter().map(tell).collect()
+    }
+
+    /// What name servers say otherwise, and the ports where the right one does not answer; unless something else that
+    /// is told is the reason.
+    fn unverified(&self, round: &Round) -> Vec<Notice> {
+        let told = |name: &str, of: &Handle| {
+            let is_it = |kind: SubjectKind, its: &str, account: Option<&Handle>| {
+                kind == SubjectKind::Record && its == name && account == Some(of)
+            };
+            round.refused.iter().any(|it| is_it(it.kind, &it.name, it.account.as_ref()))
+                || round.changes.iter().any(|it| {
+                    it.outcome != ChangeOutcome::Applied && is_it(it.kind, &it.name, it.account.as_ref())
+                })
+                || round.unknown.iter().any(|it| whose(&it.what) == of.as_str())
+        };
+        let mut notices = Vec::new();
+        for record in round.records.iter().filter(|record| !told(record.name.as_str(), &record.account)) {
+            let (name, account) = (&record.name, &record.account);
+            let title = match record.verdict {
+                Verdict::Contradicted => format!("{name} in {account}: name servers say something else"),
+                Verdict::Unanswered => format!("{name} in {account}: name servers do not answer"),
+                // An old TTL runs out by itself.
+                Verdict::Agreed | Verdict::Masked | Verdict::Pending => continue,
+            };
+            notices.push(Notice {
+                details: vec![record.detail.clone()],
+                next_step: Some(format!("cnamed status {name}")),
+                ..self.notice(Topic::Unverified, name.as_str(), title)
+            });
+        }
+        for way in round.ways_in.iter().filter(|way| way.port.state == LinkState::Broken) {
+            let title = format!("port {} of {} leads to nobody", way.frontend_port, way.endpoint);
+            notices.push(Notice {
+                details: vec![way.port.detail.clone()],
+                next_step: Some(format!("cnamed status {}", way.endpoint)),
+                ..self.notice(Topic::Unverified, way.endpoint.as_str(), title)
+            });
+        }
+        notices
+    }
+
+    /// What was written: one by one while it is little.
+    fn changed(&self, round: &Round) -> Vec<Notice> {
+        let applied: Vec<&ChangeReport> =
+            round.changes.iter().filter(|change| change.outcome == ChangeOutcome::Applied).collect();
+        if applied.len() <= FEW {
+            return applied.into_iter().map(|change| self.change(change)).collect();
+        }
+        let named = |change: &&ChangeReport| place(change.kind, &change.name, change.account.as_ref());
+        let first: Vec<String> = applied.iter().take(2).map(named).collect();
+        let title = format!(
+            "{} made: {} and {} more",
+            counted(applied.len(), "change"),
+            first.join(", "),
+            applied.len() - first.len()
+        );
+        let line = |change: &&ChangeReport| match (&change.before, &change.after) {
+            (Some(before), Some(after)) => format!("{}: {before} → {after}", did(change)),
+            _ => did(change),
+        };
+        vec![Notice { details: few(applied.iter().map(line)), ..self.notice(Topic::Change, "", title) }]
+    }
+
+    fn change(&self, change: &ChangeReport) -> Notice {
+        Notice {
+            before: change.before.clone(),
+            after: change.after.clone(),
+            details: vec![change.reason.clone()],
+            ..self.notice(Topic::Change, &change.name, did(change))
+        }
+    }
+}
+
+fn did(change: &ChangeReport) -> String {
+    let verb = match change.verb {
+        Verb::Create => "created",
+        Verb::Update => "updated",
+        Verb::Delete => "withdrew",
+    };
+    format!("{verb} {}", place(change.kind, &change.name, change.account.as_ref()))
+}
+
+fn attempt(change: &ChangeReport) -> String {
+    let verb = match change.verb {
+        Verb::Create => "create",
+        Verb::Update => "update",
+        Verb::Delete => "withdraw",
+    };
+    format!("{verb} {}", place(change.kind, &change.name, change.account.as_ref()))
+}
+
+/// The account of a change; the endpoints' own is called as in the metrics.
+fn account(change: &ChangeReport) -> &str {
+    change.account.as_ref().map_or("azure", Handle::as_str)
+}
+
+/// As rounds are told elsewhere.
+fn place(kind: SubjectKind, name: &str, account: Option<&Handle>) -> String {
+    match (kind, account) {
+        (SubjectKind::Record, Some(account)) => format!("{name} in {account}"),
+        (SubjectKind::Record, None) => name.to_owned(),
+        (SubjectKind::PublicIp, _) => format!("public IP of {name}"),
+        (SubjectKind::LoadBalancer, _) => format!("load balancer {name}"),
+        (SubjectKind::NatRule, _) => format!("NAT rule {name}"),
+        (SubjectKind::NetworkSecurityGroup, _) => format!("security group {name}"),
+        (SubjectKind::NsgRule, _) => format!("security rule {name}"),
+        (SubjectKind::NetworkInterface, _) => format!("network interface {name}"),
+    }
+}
+
+/// The account or the endpoint of what could not be read: what it is called ends in one or the other.
+fn whose(what: &str) -> &str {
+    what.rsplit(' ').next().unwrap_or(what)
+}
+
+/// A reason ends in the operator's next step.
+fn next_step(reason: &str) -> Option<&str> {
+    reason.split_once("; ").map(|(_, step)| step)
+}
+
+fn without_step(reason: &str) -> &str {
+    reason.split_once("; ").map_or(reason, |(cause, _)| cause)
+}

@@ -1,5 +1,9 @@
-//! Logs, to stderr.
+//! Logs, to stderr; and the last round for whoever looks: a page, metrics, probes.
 
+pub mod beat;
+pub mod metrics;
+pub mod page;
+pub mod server;
 pub mod snapshot;
 
 use tracing::level_filters::LevelFilter;

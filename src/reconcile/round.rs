@@ -1,6 +1,7 @@
 //! One round as one value: text, JSON, logs and the exit code are renderings of it.
 
 mod link;
+mod place;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -201,6 +202,8 @@ pub struct RecordReport {
     pub name: Fqdn,
     /// The account.
     pub account: Handle,
+    /// The endpoint that it follows; none for one that was withdrawn and that the configuration does not name.
+    pub endpoint: Option<Handle>,
     /// How far what was promised is what is served, by every authoritative server.
     pub verdict: Verdict,
     /// The evidence.
@@ -232,13 +235,13 @@ pub struct NoteReport {
 }
 
 impl Round {
-    /// A round with nothing in it yet but what was seen.
+    /// A round that saw nothing and did nothing, for whoever fills it in.
     #[must_use]
-    pub(super) fn of(desired: &Desired, observed: &Observed) -> Self {
+    pub fn empty(outcome: Outcome) -> Self {
         Self {
             version: VERSION,
-            outcome: Outcome::InSync,
-            endpoints: endpoints(desired, observed),
+            outcome,
+            endpoints: Vec::new(),
             changes: Vec::new(),
             blocked: Vec::new(),
             refused: Vec::new(),
@@ -246,9 +249,20 @@ impl Round {
             records: Vec::new(),
             chains: Vec::new(),
             ways_in: Vec::new(),
-            unknown: unknown(observed),
+            unknown: Vec::new(),
             notes: Vec::new(),
+            standing: Standing::default(),
+        }
+    }
+
+    /// A round with nothing in it yet but what was seen.
+    #[must_use]
+    pub(super) fn of(desired: &Desired, observed: &Observed) -> Self {
+        Self {
+            endpoints: endpoints(desired, observed),
+            unknown: unknown(observed),
             standing: Standing::of(desired, observed),
+            ..Self::empty(Outcome::InSync)
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::apply::ASK_AGAIN;
 use super::round::RecordReport;
 use super::{Event, Reconciler, Watch};
+use crate::model::endpoint::Handle;
 use crate::model::plan;
 use crate::model::record::{Content, Data, Policy, RecordSet, RecordType, Ttl};
 use crate::model::state::{Desired, Observed, RecordKey, Wanted, Zone};
@@ -58,7 +59,8 @@ impl Reconciler {
         let mut reports: Vec<RecordReport> = stream::iter(promises)
             .map(|promise| async move {
                 watch.event(Event::Verifying(promise.key));
-                self.hold(&promise).await
+                let wanted = desired.records.get(promise.key);
+                self.hold(&promise, wanted.map(|wanted| &wanted.endpoint)).await
             })
             .buffer_unordered(NAMES_AT_ONCE)
             .collect()
@@ -67,7 +69,7 @@ impl Reconciler {
         reports
     }
 
-    async fn hold(&self, promise: &Promise<'_>) -> RecordReport {
+    async fn hold(&self, promise: &Promise<'_>, endpoint: Option<&Handle>) -> RecordReport {
         let deadline = Instant::now() + self.verification.patience;
         let servers = Via::Servers(promise.zone.name_servers.clone());
         let (asked, finding) = loop {
@@ -85,6 +87,7 @@ impl Reconciler {
         RecordReport {
             name: promise.key.name.clone(),
             account: promise.key.account.clone(),
+            endpoint: endpoint.cloned(),
             verdict: finding.verdict,
             detail: finding.detail,
             resolvers,

@@ -33,6 +33,7 @@ mod sandbox_cloudflare;
 mod sandbox_dns;
 mod sandbox_internet;
 mod scene;
+mod status_page;
 mod story;
 mod support;
 mod threats;

@@ -47,7 +47,7 @@ pub fn render(snapshot: &Snapshot, now: OffsetDateTime) -> String {
         "<p id=\"gone\" role=\"alert\" hidden></p>\n<p id=\"told\" class=\"unseen\" role=\"status\"></p>\n"
         "<main data-told=\"" (headline.word) ". " (headline.sentence) "\">\n"
         {headline.html(snapshot, now)} {attention::section(snapshot, now)}
-        {picture::section(snapshot, &rows)} {history::section(snapshot, now)}
+        {picture::section(snapshot, &rows)} {attention::notes(snapshot)} {history::section(snapshot, now)}
         "</main>\n"
         "<footer><p>cnamed " (snapshot.program) ", running since "
         "<time datetime=\"" (words::machine(snapshot.started)) "\">" (words::moment(snapshot.started, now))

@@ -25,7 +25,7 @@ pub(super) fn section(snapshot: &Snapshot, now: OffsetDateTime) -> Html {
     let mut items = Vec::new();
     service(&mut items, snapshot, now);
     if let Some(last) = snapshot.last.as_deref() {
-        round(&mut items, &last.round);
+        round(&mut items, &last.round, snapshot);
     }
     let mut out = Html::default();
     if !items.is_empty() {
@@ -83,7 +83,7 @@ fn service(items: &mut Vec<Item>, snapshot: &Snapshot, now: OffsetDateTime) {
     }
 }
 
-fn round(items: &mut Vec<Item>, round: &Round) {
+fn round(items: &mut Vec<Item>, round: &Round, snapshot: &Snapshot) {
     for refusal in &round.refused {
         items.push(Item {
             state: LinkState::Broken,
@@ -113,7 +113,9 @@ fn round(items: &mut Vec<Item>, round: &Round) {
             next: None,
         });
     }
-    for unknown in &round.unknown {
+    // Why an account rests is why it could not be read.
+    let told = |reason: &str| snapshot.resting.iter().any(|resting| resting.reason == reason);
+    for unknown in round.unknown.iter().filter(|unknown| !told(&unknown.reason)) {
         items.push(Item {
             state: LinkState::Unknown,
             tag: "could not read".to_owned(),
@@ -142,15 +144,29 @@ fn round(items: &mut Vec<Item>, round: &Round) {
             next: None,
         });
     }
-    for note in &round.notes {
-        items.push(Item {
-            state: LinkState::Unknown,
-            tag: "left as it is".to_owned(),
-            place: note.kind.place(&note.name, note.account.as_ref()),
-            why: note.text.clone(),
-            next: None,
-        });
+}
+
+/// What differs and is left as it is: worth knowing, and nobody's to do.
+pub(super) fn notes(snapshot: &Snapshot) -> Html {
+    let mut out = Html::default();
+    let notes = snapshot.last.iter().flat_map(|last| &last.round.notes);
+    let mut notes = notes.peekable();
+    if notes.peek().is_some() {
+        out.markup("<section class=\"notes\" aria-labelledby=\"notes\">\n");
+        put!(out, "<h2 id=\"notes\">Left as it is</h2>\n<ul>\n");
+        for note in notes {
+            let place = note.kind.place(&note.name, note.account.as_ref());
+            put!(out, "<li><b>" (place) ":</b> " (note.text) "</li>\n");
+        }
+        out.markup("</ul>\n</section>\n");
     }
+    out
+}
+
+/// Whether `reason` stands in this section, so that it need not be told again for each name.
+pub(super) fn tells(snapshot: &Snapshot, reason: &str) -> bool {
+    let unknown = snapshot.last.iter().flat_map(|last| &last.round.unknown).map(|unknown| &unknown.reason);
+    unknown.chain(snapshot.resting.iter().map(|resting| &resting.reason)).any(|told| told == reason)
 }
 
 fn text(text: &str) -> Html {

@@ -75,8 +75,14 @@ impl Headline {
             let rest = if next > now { format!("in {}", span(between(now, next))) } else { "due".to_owned() };
             fact("Next round", Some(next), rest);
         }
-        if let Err(reason) = snapshot.readiness(now) {
-            fact("Not ready", None, reason);
+        match snapshot.converged {
+            Some(at) if self.state != LinkState::Whole => {
+                fact("Last in sync", Some(at), format!("{} ago", span(between(at, now))));
+            }
+            None if snapshot.last.is_some() => {
+                fact("Last in sync", None, "never since the service began".to_owned());
+            }
+            _ => {}
         }
         out.markup("</dl>\n</section>\n");
         out

@@ -50,7 +50,7 @@ fn line(entry: &Entry) -> Html {
     match &entry.what {
         What::Change(it) => out.append(&change(it)),
         What::Happening { endpoint, happening, noticed } => {
-            put!(out, "<p><b>" (endpoint) "</b> " (event(happening.kind)) "</p>");
+            put!(out, "<p><b>" (endpoint) "</b>: " (event(happening.kind)) "</p>");
             out.append(&step(happening));
             put!(out, "<p class=\"why\">noticed " (by(*noticed)) "</p>");
         }
@@ -73,16 +73,20 @@ fn change(change: &Change) -> Html {
         Verb::Update => "updated",
         Verb::Delete => "deleted",
     };
-    put!(out, "<p><b>" (change.name) "</b> ");
-    if let Some(account) = &change.account {
-        put!(out, "in " (account) " ");
-    } else {
-        put!(out, "(" (change.kind.replace('-', " ")) ") ");
-    }
+    let what =
+        if change.account.is_some() { String::new() } else { format!("{} ", change.kind.replace('-', " ")) };
+    put!(out, "<p>" (what) "<b>" (change.name) "</b> ");
     match change.outcome.as_str() {
         "applied" => put!(out, (done)),
-        "unconfirmed" => put!(out, (done) "? could not confirm"),
-        outcome => put!(out, "not " (done) ": " (outcome)),
+        "unconfirmed" => put!(out, "may have been "(done)),
+        _ => put!(out, "not "(done)),
+    }
+    if let Some(account) = &change.account {
+        put!(out, " in "(account));
+    }
+    if change.outcome != "applied" {
+        let words = if change.outcome == "unconfirmed" { "could not confirm" } else { &change.outcome };
+        put!(out, ": "(words));
     }
     out.markup("</p>");
     out.append(&arrow(change.before.as_deref(), change.after.as_deref()));

@@ -1,5 +1,6 @@
 //! Every name as a picture: name → label → address → port, one row of linked boxes for each.
 
+use super::attention;
 use super::html::{Html, put};
 use super::row::Row;
 use super::{class, symbol};
@@ -15,7 +16,7 @@ pub(super) fn section(snapshot: &Snapshot, rows: &[Row<'_>]) -> Html {
         let troubled = rows.iter().take_while(|row| row.state() != LinkState::Whole).count();
         let (open, rest) = rows.split_at(rows.len().min(MOST).min(troubled.max(FOLD)));
         for row in open {
-            out.append(&picture(row));
+            out.append(&picture(row, snapshot));
         }
         let (whole, left) = rest.split_at(rest.len().min(MOST - open.len()));
         if !whole.is_empty() {
@@ -23,7 +24,7 @@ pub(super) fn section(snapshot: &Snapshot, rows: &[Row<'_>]) -> Html {
                 "<details class=\"more\" id=\"more\"><summary>" (whole.len()) " more</summary>\n"
             );
             for row in whole {
-                out.append(&picture(row));
+                out.append(&picture(row, snapshot));
             }
             out.markup("</details>\n");
         }
@@ -43,7 +44,7 @@ pub(super) fn section(snapshot: &Snapshot, rows: &[Row<'_>]) -> Html {
     out
 }
 
-fn picture(row: &Row<'_>) -> Html {
+fn picture(row: &Row<'_>, snapshot: &Snapshot) -> Html {
     let mut out = Html::default();
     put!(out,
         "<article class=\"" (class(row.state())) "\">\n<ol class=\"chain\">\n"
@@ -72,8 +73,10 @@ fn picture(row: &Row<'_>) -> Html {
     out.markup("</ol>\n");
     if let Some(trouble) = row.trouble() {
         let word = join(row.state());
+        let why =
+            if attention::tells(snapshot, trouble.detail) { "why is told above" } else { trouble.detail };
         put!(out,
-            "<p class=\"trouble\"><b>" (capital(word)) " at the " (trouble.what) ":</b> " (trouble.detail) "</p>\n"
+            "<p class=\"trouble\"><b>" (capital(word)) " at the " (trouble.what) ":</b> " (why) "</p>\n"
         );
     }
     let connect = row.connect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::endpoint::Handle;
 use crate::model::verify::Verdict;
 use crate::reconcile::round::{
     Chain, EndpointReport, EndpointStatus, LinkState, RecordReport, Round, SubjectKind, WayIn,
@@ -106,7 +107,7 @@ impl<'r> Parts<'r> {
         let report = round.endpoints.iter().find(|report| Some(report.name.as_str()) == endpoint);
         let ports: Vec<&WayIn> =
             round.ways_in.iter().filter(|way| Some(way.endpoint.as_str()) == endpoint).collect();
-        let evidence = self.evidence(&ports);
+        let evidence = self.evidence(round, name, &ports);
         let holders = self.holders(round, name);
         let of = |wanted: fn(&str) -> bool| {
             evidence.iter().filter(move |it| wanted(&it.what)).map(|it| it.state).collect::<Vec<_>>()
@@ -127,7 +128,7 @@ impl<'r> Parts<'r> {
     }
 
     /// The links of the chains where they were walked, what is known without else.
-    fn evidence(&self, ports: &[&'r WayIn]) -> Vec<Evidence<'r>> {
+    fn evidence(&self, round: &'r Round, name: &str, ports: &[&'r WayIn]) -> Vec<Evidence<'r>> {
         let mut evidence = Vec::new();
         let mut push = |what, state, detail| evidence.push(Evidence { what, state, detail });
         for chain in &self.chains {
@@ -145,6 +146,22 @@ impl<'r> Parts<'r> {
             }
             for way in ports {
                 push(way.port.from.to_string(), way.port.state, &way.port.detail);
+            }
+        }
+        // Where no server was asked, what stands in the way is all that is known.
+        let asked = |account: &Handle| {
+            let recorded = self.records.iter().map(|record| &record.account);
+            recorded.chain(self.chains.iter().map(|chain| &chain.account)).any(|other| other == account)
+        };
+        let concerns = |kind, other: &str| kind == SubjectKind::Record && other == name;
+        for refusal in round.refused.iter().filter(|it| concerns(it.kind, &it.name)) {
+            if let Some(account) = refusal.account.as_ref().filter(|it| !asked(it)) {
+                push(format!("name in {account}"), LinkState::Broken, refusal.reason.as_str());
+            }
+        }
+        for blocked in round.blocked.iter().filter(|it| concerns(it.kind, &it.name)) {
+            if let Some(account) = blocked.account.as_ref().filter(|it| !asked(it)) {
+                push(format!("name in {account}"), LinkState::Pending, blocked.waits_for.as_str());
             }
         }
         for record in &self.records {
@@ -181,7 +198,7 @@ impl<'r> Parts<'r> {
                     _ if waits => (LinkState::Pending, "waits"),
                     (None, Some(state @ LinkState::Broken)) => (state, "broken"),
                     (None, Some(state @ LinkState::Pending)) => (state, "waits"),
-                    (None, _) => (LinkState::Unknown, "not asked"),
+                    (None, _) => (LinkState::Unknown, "unknown"),
                 };
                 Holder { account, state, word }
             };

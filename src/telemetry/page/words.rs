@@ -20,9 +20,13 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
-/// A short span, to the tenth of a second while that matters: `0.4 s`, `12 s`, `3 min`.
+/// How long something took, as exactly as matters: `0.4 s`, `12 s`, `4 min 47 s`.
 pub(super) fn brief(took: Duration) -> String {
-    if took < Duration::from_secs(10) { format!("{:.1} s", took.as_secs_f64()) } else { span(took) }
+    match (took.as_secs(), took.as_secs() % 60) {
+        (..10, _) => format!("{:.1} s", took.as_secs_f64()),
+        (60..3600, rest) if rest > 0 => format!("{} {rest} s", span(took)),
+        _ => span(took),
+    }
 }
 
 /// From `earlier` to `later`; nothing where the clock was set back between them.
@@ -72,7 +76,7 @@ mod tests {
             assert_eq!(span(Duration::from_secs(seconds)), text);
         }
         assert_eq!(brief(Duration::from_millis(430)), "0.4 s");
-        assert_eq!(brief(Duration::from_secs(200)), "3 min");
+        assert_eq!(brief(Duration::from_secs(200)), "3 min 20 s");
     }
 
     #[test]

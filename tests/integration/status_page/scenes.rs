@@ -406,9 +406,7 @@ pub(crate) fn hostile() -> Snapshot {
             link.detail = evil.to_owned();
         }
     }
-    for way in &mut round.ways_in {
-        way.rule = evil.to_owned();
-    }
+    round.ways_in[0].rule = evil.to_owned();
     round.unknown.push(UnknownReport { what: evil.to_owned(), reason: evil.to_owned() });
     round.refused.push(RefusalReport {
         kind: SubjectKind::Record,

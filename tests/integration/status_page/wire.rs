@@ -23,8 +23,9 @@ pub(super) struct Served {
 }
 
 impl Served {
-    pub(super) async fn with(snapshot: Snapshot, clock: Clock) -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    /// On `listen`.
+    pub(super) async fn at(listen: SocketAddr, snapshot: Snapshot) -> Self {
+        let clock: Clock = Arc::new(scenes::now);
         let (server, address) = Server::bind(listen).await.unwrap();
         let server = server.known_as(["status.example.com".to_owned()]);
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
@@ -36,7 +37,7 @@ impl Served {
     }
 
     pub(super) async fn of(snapshot: Snapshot) -> Self {
-        Self::with(snapshot, Arc::new(scenes::now)).await
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), snapshot).await
     }
 
     /// Sends `request` as it is and reads until the server ends the connection.

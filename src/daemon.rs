@@ -30,9 +30,11 @@ use crate::journal::{Entry, Journal};
 use crate::model::endpoint::Handle;
 use crate::model::sight::Sight;
 use crate::model::state::Desired;
-use crate::notify::desk::Desk;
+use crate::notify::Topic;
+use crate::notify::desk::{Desk, Subscriber};
 use crate::reconcile::Reconciler;
 use crate::reconcile::round::{Chain, RecordReport, Round};
+use crate::telemetry::beat::Beat;
 use crate::telemetry::snapshot::{Counts, Finished, Snapshot, Trigger};
 use agreement::Agreement;
 use label::{Outside, Picture};
@@ -54,7 +56,7 @@ pub struct Setup {
     /// How often to look.
     pub pace: Pace,
     /// Who is told.
-    pub desk: Desk,
+    pub subscribers: Vec<Subscriber>,
 }
 
 /// Where a [`Setup`] comes from.
@@ -78,6 +80,8 @@ pub struct Service<S> {
     journal: Arc<Journal>,
     clock: Clock,
     supervisor: Supervisor,
+    desk: Desk,
+    beat: Beat,
     snapshots: watch::Sender<Arc<Snapshot>>,
 
     round: Option<Running>,
@@ -97,10 +101,13 @@ pub struct Service<S> {
 
     started: OffsetDateTime,
     converged: Option<OffsetDateTime>,
+    since: Option<OffsetDateTime>,
     counts: Counts,
     history: Vec<Entry>,
     troubles: Troubles,
     announced: bool,
+    /// Whether there is something to show that is not shown yet.
+    unseen: bool,
 }
 
 /// A configuration at work.
@@ -108,7 +115,6 @@ struct Active {
     desired: Desired,
     reconciler: Reconciler,
     pace: Pace,
-    desk: Desk,
     away: Arc<Away>,
 }
 
@@ -143,10 +149,12 @@ impl<S: Source> Service<S> {
         journal: Arc<Journal>,
         clock: Clock,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), String> {
-        let setup = source.load()?;
+        let mut setup = source.load()?;
+        let desk = Desk::new(setup.desired.owner.as_str(), std::mem::take(&mut setup.subscribers));
+        let beat = Beat::default();
         let started = clock();
         let now = Instant::now();
-        let (snapshots, receiver) = watch::channel(Arc::new(Snapshot::nothing(started)));
+        let (snapshots, receiver) = watch::channel(Arc::new(standing::nothing(started, beat.clone())));
         let mut service = Self {
             source,
             active: Arc::new(Active::of(setup)),
@@ -154,6 +162,8 @@ impl<S: Source> Service<S> {
             journal,
             clock,
             supervisor: Supervisor,
+            desk,
+            beat,
             snapshots,
             round: None,
             look: None,
@@ -168,10 +178,12 @@ impl<S: Source> Service<S> {
             fresh: false,
             started,
             converged: None,
+            since: None,
             counts: Counts::default(),
             history: Vec::new(),
             troubles: Troubles::default(),
             announced: false,
+            unseen: true,
         };
         service.recall();
         Ok((service, receiver))
@@ -182,11 +194,13 @@ impl<S: Source> Service<S> {
     /// Returns what was in flight then, in words.
     pub async fn run(mut self, orders: &mut mpsc::Receiver<Order>) -> Vec<String> {
         let announce_by = Instant::now() + ANNOUNCE_BY;
-        let beat = self.supervisor.watchdog();
+        let every = self.supervisor.watchdog().map_or(Beat::EVERY, |limit| limit.min(Beat::EVERY));
         let mut next_beat = Instant::now();
         self.begin(Trigger::Start);
         loop {
-            self.publish();
+            if std::mem::take(&mut self.unseen) {
+                self.publish();
+            }
             let away = Arc::clone(&self.active.away);
             tokio::select! {
                 biased;
@@ -195,9 +209,11 @@ impl<S: Source> Service<S> {
                     Some(Order::Reload) => self.reload(),
                     Some(Order::Round) => self.want(Trigger::Signal),
                 },
-                () = sleep_until(next_beat), if beat.is_some() => {
+                () = sleep_until(next_beat) => {
+                    self.beat.beat();
                     self.supervisor.alive();
-                    next_beat = Instant::now() + beat.unwrap_or(ANNOUNCE_BY);
+                    next_beat = Instant::now() + every;
+                    continue;
                 }
                 round = ended(&mut self.round) => self.finish(round),
                 looked = found(&mut self.look) => self.looked(looked),
@@ -206,6 +222,7 @@ impl<S: Source> Service<S> {
                 () = sleep_until(self.next_look), if self.look.is_none() => self.glance(),
                 () = sleep_until(announce_by), if !self.announced => self.announce(),
             }
+            self.unseen = true;
         }
         self.close().await
     }
@@ -228,7 +245,9 @@ impl<S: Source> Service<S> {
         self.supervisor.reloading();
         match self.source.load() {
             Ok(setup) => {
-                self.troubles.configuration = None;
+                if self.troubles.configuration.take().is_some() {
+                    self.desk.over((self.clock)(), Topic::Service, "", NOT_TAKEN);
+                }
                 self.coming = Some(setup);
                 match &self.round {
                     Some(round) if !round.watcher.only_waits() => self.again = Some(Trigger::Reload),
@@ -240,11 +259,7 @@ impl<S: Source> Service<S> {
             }
             Err(mistakes) => {
                 tracing::error!(%mistakes, "the configuration was not taken; the old one stays at work");
-                self.service_notice(
-                    "the new configuration was not taken; the old one stays at work",
-                    vec![mistakes.clone()],
-                    Some("correct it, look with `cnamed config check`, and reload again"),
-                );
+                self.desk.trouble(&self.notice(NOT_TAKEN, vec![mistakes.clone()]));
                 self.troubles.configuration =
                     Some(format!("the new configuration was not taken: {mistakes}"));
                 self.supervisor.ready(&self.status_line());
@@ -253,7 +268,8 @@ impl<S: Source> Service<S> {
     }
 
     /// Puts a configuration that was read to work.
-    fn take_over(&mut self, setup: Setup) {
+    fn take_over(&mut self, mut setup: Setup) {
+        self.desk.replace(std::mem::take(&mut setup.subscribers));
         self.active = Arc::new(Active::of(setup));
         let known = &self.active.desired.endpoints;
         self.sights.retain(|endpoint, _| known.contains_key(endpoint));
@@ -280,7 +296,8 @@ impl<S: Source> Service<S> {
         let sights = self.sights.clone();
         let last = self.last.clone().filter(|_| self.fresh && self.agreement.is_awaited());
         self.counts.label_lookups += 1;
-        let pause = if last.is_some() { active.pace.label_interval.min(CLOSE) } else { active.pace.label_interval };
+        let pause =
+            if last.is_some() { active.pace.label_interval.min(CLOSE) } else { active.pace.label_interval };
         self.next_look = Instant::now() + pause;
         self.look = Some(
             async move {
@@ -302,17 +319,21 @@ impl<S: Source> Service<S> {
     /// Ends: what is under way is given up where it is, and told.
     async fn close(mut self) -> Vec<String> {
         self.supervisor.stopping("stopping");
-        let in_flight = self.abandon("the service ended while this was under way; the next round looks first");
+        let in_flight =
+            self.abandon("the service ended while this was under way; the next round looks first");
         self.look = None;
-        self.active.desk.shutdown(FAREWELL).await;
         self.publish();
+        let undelivered = self.desk.shutdown(Instant::now() + FAREWELL).await;
+        if undelivered > 0 {
+            tracing::warn!(undelivered, "notices that nobody was told of");
+        }
         in_flight
     }
 }
 
 impl Active {
     fn of(setup: Setup) -> Self {
-        let Setup { desired, mut reconciler, pace, desk } = setup;
+        let Setup { desired, mut reconciler, pace, .. } = setup;
         let away = Arc::new(Away::default());
         let network = PatientNetwork::new(Arc::clone(&reconciler.network), Arc::clone(&away));
         reconciler.network = network;
@@ -322,7 +343,7 @@ impl Active {
         // The next rounds see whether name servers have come to agree; none waits for it.
         reconciler.verification.agreement = reconciler.verification.agreement.min(CLOSE);
         reconciler.verification.way_in = true;
-        Self { desired, reconciler, pace, desk, away }
+        Self { desired, reconciler, pace, away }
     }
 }
 
@@ -355,5 +376,7 @@ impl<S> fmt::Debug for Service<S> {
 const CLOSE: Duration = Duration::from_secs(1);
 /// A service manager waits for 90 s (systemd-system.conf(5)), and is not to wait for a provider that hangs.
 const ANNOUNCE_BY: Duration = Duration::from_secs(20);
+/// The trouble with a configuration, as it is told and known again.
+const NOT_TAKEN: &str = "the new configuration was not taken; the old one stays at work";
 /// What notifiers get to be told of the end.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,6 +1,10 @@
-//! Logs, to stderr; and what the service shows and writes of itself.
+//! Logs, to stderr; and what the service shows and writes of itself: a page, metrics, probes, the journal.
 
+pub mod beat;
+pub mod metrics;
+pub mod page;
 pub mod scribe;
+pub mod server;
 pub mod snapshot;
 
 use tracing::level_filters::LevelFilter;

@@ -9,11 +9,10 @@ use time::{OffsetDateTime, UtcOffset};
 use super::args::{Global, HistoryArgs};
 use super::compose::load_config;
 use super::exit::Exit;
+use super::journal;
 use super::output::{Output, Tone};
 use super::table::Table;
-use super::{journal, render};
 use crate::journal::{Agreed, Change, Entry, Filter, What};
-use crate::model::endpoint::Handle;
 use crate::reconcile::round::{SubjectKind, VERSION};
 
 /// The entries, as a script reads them.
@@ -129,12 +128,11 @@ fn table(entries: &[Entry]) -> Table {
 }
 
 fn place(change: &Change) -> String {
-    let account = change.account.as_ref().map(Handle::as_str);
     let kind = SubjectKind::ALL.into_iter().find(|kind| kind.as_str() == change.kind);
     // A later version may have written of others.
     kind.map_or_else(
         || format!("{} {}", change.kind, change.name),
-        |kind| render::place(kind, &change.name, account),
+        |kind| kind.place(&change.name, change.account.as_ref()),
     )
 }
 

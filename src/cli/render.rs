@@ -5,6 +5,7 @@ mod chains;
 use super::exit::Exit;
 use super::output::{Output, Tone};
 use super::table::Table;
+use crate::model::endpoint::Handle;
 use crate::model::guard::Cleared;
 use crate::model::plan::{Verb, counted};
 use crate::model::verify::Verdict;
@@ -57,11 +58,7 @@ pub(crate) fn round(round: &Round) -> String {
             ChangeOutcome::Skipped => "not begun",
             _ => "failed",
         };
-        out.push_str(&problem(
-            what,
-            &place(change.kind, &change.name, change.account.as_ref().map(|a| a.as_str())),
-            error,
-        ));
+        out.push_str(&problem(what, &change.kind.place(&change.name, change.account.as_ref()), error));
     }
     for unknown in &round.unknown {
         out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
@@ -75,7 +72,7 @@ pub(crate) fn round(round: &Round) -> String {
         out.push_str(&format!("\n{} make it so with: cnamed sync\n", Tone::Faint.paint("next:")));
     }
     for refusal in &round.refused {
-        let place = place(refusal.kind, &refusal.name, refusal.account.as_ref().map(|a| a.as_str()));
+        let place = refusal.kind.place(&refusal.name, refusal.account.as_ref());
         out.push_str(&problem(&format!("refused ({})", refusal.rule), &place, &refusal.reason));
         out.push_str(&format!("    {} {}\n", Tone::Faint.paint("next:"), refusal.allow));
     }
@@ -199,7 +196,7 @@ fn changes(round: &Round) -> Table {
             ChangeOutcome::Skipped => ("not begun", Tone::Warn),
             ChangeOutcome::Unconfirmed => ("could not confirm", Tone::Bad),
         };
-        let place = place(change.kind, &change.name, change.account.as_ref().map(|a| a.as_str()));
+        let place = change.kind.place(&change.name, change.account.as_ref());
         let standing = change.after.as_ref().or(change.before.as_ref()).cloned().unwrap_or_default();
         table.row([
             (outcome.to_owned(), tone),
@@ -253,7 +250,7 @@ fn waiting(round: &Round) -> Table {
     for blocked in &round.blocked {
         table.row([
             (blocked.name.clone(), Tone::Strong),
-            (holder(blocked.kind, blocked.account.as_ref().map(|a| a.as_str())), Tone::Plain),
+            (holder(blocked.kind, blocked.account.as_ref()), Tone::Plain),
             (format!("waits for {}", blocked.waits_for), Tone::Plain),
         ]);
     }
@@ -265,37 +262,17 @@ fn notes(round: &Round) -> Table {
     for note in &round.notes {
         table.row([
             (note.name.clone(), Tone::Strong),
-            (holder(note.kind, note.account.as_ref().map(|a| a.as_str())), Tone::Plain),
+            (holder(note.kind, note.account.as_ref()), Tone::Plain),
             (note.text.clone(), Tone::Plain),
         ]);
     }
     table
 }
 
-fn holder(kind: SubjectKind, account: Option<&str>) -> String {
-    match (kind, account) {
-        (SubjectKind::Record, Some(account)) => account.to_owned(),
-        (SubjectKind::Record, None) => String::new(),
-        (SubjectKind::PublicIp, _) => "public IP".to_owned(),
-        (SubjectKind::LoadBalancer, _) => "load balancer".to_owned(),
-        (SubjectKind::NatRule, _) => "NAT rule".to_owned(),
-        (SubjectKind::NetworkSecurityGroup, _) => "security group".to_owned(),
-        (SubjectKind::NsgRule, _) => "security rule".to_owned(),
-        (SubjectKind::NetworkInterface, _) => "network interface".to_owned(),
-    }
-}
-
-/// What is meant, by its name and where it is.
-pub(crate) fn place(kind: SubjectKind, name: &str, account: Option<&str>) -> String {
-    match (kind, account) {
-        (SubjectKind::Record, Some(account)) => format!("{name} in {account}"),
-        (SubjectKind::Record, None) => name.to_owned(),
-        (SubjectKind::PublicIp, _) => format!("public IP of {name}"),
-        (SubjectKind::LoadBalancer, _) => format!("load balancer {name}"),
-        (SubjectKind::NatRule, _) => format!("NAT rule {name}"),
-        (SubjectKind::NetworkSecurityGroup, _) => format!("security group {name}"),
-        (SubjectKind::NsgRule, _) => format!("security rule {name}"),
-        (SubjectKind::NetworkInterface, _) => format!("network interface {name}"),
+fn holder(kind: SubjectKind, account: Option<&Handle>) -> String {
+    match kind {
+        SubjectKind::Record => account.map(ToString::to_string).unwrap_or_default(),
+        kind => kind.words().to_owned(),
     }
 }
 

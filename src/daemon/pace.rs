@@ -62,8 +62,7 @@ const LONGEST_REST: Duration = Duration::from_secs(300);
 mod tests {
     use super::*;
 
-    const PACE: Pace =
-        Pace { interval: Duration::from_secs(64), label_interval: Duration::from_secs(10) };
+    const PACE: Pace = Pace { interval: Duration::from_secs(64), label_interval: Duration::from_secs(10) };
 
     #[test]
     fn rounds_come_fast_after_a_change_and_then_settle() {

@@ -127,11 +127,7 @@ impl PatientDns {
         Arc::new_cyclic(|me| Self { inner, away, places: Mutex::default(), me: me.clone() })
     }
 
-    async fn read<T>(
-        &self,
-        read: &Read,
-        answer: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn read<T>(&self, read: &Read, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let place = read.place();
         let limit = {
             let mut places = locked(&self.places);

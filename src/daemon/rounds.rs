@@ -11,7 +11,8 @@ use super::{Looked, Running, Service, Source, chance};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, HappeningKind, Sight};
-use crate::notify::{Pulse, notices};
+use crate::notify::Pulse;
+use crate::notify::words::{notice_of_happening, notices_of};
 use crate::reconcile::round::{ChangeOutcome, Outcome, Round};
 use crate::telemetry::snapshot::{Finished, Trigger};
 
@@ -22,7 +23,7 @@ impl<S: Source> Service<S> {
             self.take_over(setup);
         }
         self.again = None;
-        self.active.desk.pulse(Pulse::Begun);
+        self.desk.pulse(&Pulse::Begun);
         let watcher = Watcher::new(Arc::clone(&self.journal), Arc::clone(&self.clock));
         let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watcher));
         let future = async move {
@@ -55,16 +56,16 @@ impl<S: Source> Service<S> {
         let done = self.changed(&watcher, began);
         let happened = self.seen(&round, trigger, began);
         self.agree(&round.records, &round.chains, now);
-        let well = matches!(round.outcome, Outcome::InSync | Outcome::Changed);
+        let well = is_well(round.outcome);
+        let was_well = self.last.as_ref().map(|last| is_well(last.round.outcome));
+        if was_well != Some(well) {
+            self.since = Some(at);
+        }
         if well {
             self.converged = Some(at);
         }
-        self.active.desk.tell(notices::of_round(&round, &self.active.desired.owner, at));
-        self.active.desk.pulse(if well {
-            Pulse::Well
-        } else {
-            Pulse::Ill(format!("{:?}", round.outcome))
-        });
+        self.desk.round(at, &notices_of(&round, &self.active.desired.owner, at));
+        self.desk.pulse(&if well { Pulse::Well } else { Pulse::Ill(format!("{:?}", round.outcome)) });
         let took = now.saturating_duration_since(began);
         let changed = happened || done.iter().any(|done| done.report.outcome == ChangeOutcome::Applied);
         self.calm = self.calm.after(changed);
@@ -140,10 +141,7 @@ impl<S: Source> Service<S> {
         tracing::warn!(%endpoint, %happening, ?noticed, "address");
         let at = (self.clock)();
         *self.counts.happenings.entry(happening.kind.as_str()).or_default() += 1;
-        let names = self.names_of(endpoint);
-        let notice =
-            notices::of_happening(endpoint, &happening, noticed, &names, &self.active.desired.owner, at);
-        self.active.desk.tell(vec![notice]);
+        self.desk.tell(&notice_of_happening(endpoint, &happening, noticed, &self.active.desired.owner, at));
         let leads = happening.after.is_some() && happening.kind != HappeningKind::LabelTaken;
         let what = What::Happening { endpoint: endpoint.clone(), happening, noticed };
         let entry = self.write(|journal| journal.record(at, &what));
@@ -155,8 +153,8 @@ impl<S: Source> Service<S> {
     /// What a round has changed, counted and waited for.
     fn changed(&mut self, watcher: &Watcher, since: Instant) -> Vec<Done> {
         let (done, trouble) = watcher.take();
-        if trouble.is_some() {
-            self.troubles.journal = trouble;
+        if let Some(error) = trouble {
+            self.unwritten(error);
         }
         for Done { entry, report, key } in &done {
             self.counts.change(report);
@@ -169,4 +167,9 @@ impl<S: Source> Service<S> {
         }
         done
     }
+}
+
+/// Whether everything is as it should be, and was seen to be.
+fn is_well(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::InSync | Outcome::Changed)
 }

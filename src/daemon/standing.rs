@@ -10,9 +10,11 @@ use super::{Service, Source};
 use crate::journal::{Filter, Journal, JournalError};
 use crate::model::endpoint::Handle;
 use crate::model::sight::Sight;
+use crate::notify::words::notice_of_service;
 use crate::notify::{Notice, Topic};
 use crate::reconcile::round::{Chain, RecordReport};
-use crate::telemetry::snapshot::{Resting, Snapshot};
+use crate::telemetry::beat::Beat;
+use crate::telemetry::snapshot::{Counts, Resting, Snapshot};
 
 impl<S: Source> Service<S> {
     /// Takes up what an earlier life of the service has written down.
@@ -20,7 +22,8 @@ impl<S: Source> Service<S> {
         let endpoints = &self.active.desired.endpoints;
         match self.journal.sights() {
             Ok(sights) => {
-                self.sights = sights.into_iter().filter(|(endpoint, _)| endpoints.contains_key(endpoint)).collect();
+                self.sights =
+                    sights.into_iter().filter(|(endpoint, _)| endpoints.contains_key(endpoint)).collect();
             }
             Err(error) => self.troubles.journal = Some(error.chain()),
         }
@@ -37,7 +40,11 @@ impl<S: Source> Service<S> {
         let agreed = self.agreement.take(records, chains, now);
         for (entry, agreed) in &agreed {
             tracing::info!(who = agreed.who, after = ?agreed.after, "agreed");
-            self.counts.convergence.entry(agreed.who.clone()).or_default().observe(agreed.after.as_secs_f64());
+            self.counts
+                .convergence
+                .entry(agreed.who.clone())
+                .or_default()
+                .observe(agreed.after.as_secs_f64());
             self.write(|journal| journal.agreed(*entry, agreed));
         }
         if !agreed.is_empty() {
@@ -51,17 +58,24 @@ impl<S: Source> Service<S> {
             Ok(written) => {
                 if self.troubles.journal.take().is_some() {
                     tracing::info!("the journal can be written again");
+                    self.desk.over((self.clock)(), Topic::Service, "", UNWRITTEN);
                 }
                 Some(written)
             }
             Err(error) => {
-                if self.troubles.journal.is_none() {
-                    tracing::error!(error = error.chain(), "journal");
-                }
-                self.troubles.journal = Some(error.chain());
+                self.unwritten(error.chain());
                 None
             }
         }
+    }
+
+    /// The journal could not be written.
+    pub(super) fn unwritten(&mut self, error: String) {
+        if self.troubles.journal.is_none() {
+            tracing::error!(error, "journal");
+        }
+        self.desk.trouble(&self.notice(UNWRITTEN, vec![error.clone()]));
+        self.troubles.journal = Some(error);
     }
 
     pub(super) fn refresh_history(&mut self) {
@@ -69,14 +83,6 @@ impl<S: Source> Service<S> {
         if let Ok(latest) = self.journal.entries(&latest) {
             self.history = latest;
         }
-    }
-
-    /// The friendly names that follow `endpoint`.
-    pub(super) fn names_of(&self, endpoint: &Handle) -> Vec<String> {
-        let following = self.active.desired.records.iter().filter(|(_, it)| &it.endpoint == endpoint);
-        let mut names: Vec<String> = following.map(|(key, _)| key.name.to_string()).collect();
-        names.dedup();
-        names
     }
 
     /// How the service stands, in one line.
@@ -94,26 +100,16 @@ impl<S: Source> Service<S> {
         }
     }
 
-    /// Tells something of the service itself.
-    pub(super) fn service_notice(&self, title: &str, details: Vec<String>, next_step: Option<&str>) {
-        self.active.desk.tell(vec![Notice {
-            at: (self.clock)(),
-            topic: Topic::Service,
-            owner: self.active.desired.owner.to_string(),
-            subject: String::new(),
-            title: title.to_owned(),
-            before: None,
-            after: None,
-            details,
-            next_step: next_step.map(str::to_owned),
-            repeats: 0,
-        }]);
+    /// Something of the service itself, for whoever is told.
+    pub(super) fn notice(&self, title: &str, details: Vec<String>) -> Notice {
+        notice_of_service(&self.active.desired.owner, (self.clock)(), title, details)
     }
 
     /// Shows how things stand to whoever looks.
     pub(super) fn publish(&mut self) {
         let (now, instant) = ((self.clock)(), Instant::now());
-        let at = |then: Instant| now + Span::try_from(then.saturating_duration_since(instant)).unwrap_or_default();
+        let at =
+            |then: Instant| now + Span::try_from(then.saturating_duration_since(instant)).unwrap_or_default();
         let resting = |Absence { account, until, reason, failures }| Resting {
             account,
             until: at(until),
@@ -121,16 +117,16 @@ impl<S: Source> Service<S> {
             failures,
         };
         self.source.count(&mut self.counts);
-        self.active.desk.count(&mut self.counts.notices);
+        self.counts.notices = self.desk.counts();
         let journal = self.troubles.journal.iter().map(|error| format!("the journal: {error}"));
-        let troubles = journal.chain(self.troubles.configuration.clone()).chain(self.active.desk.troubles());
+        let troubles = journal.chain(self.troubles.configuration.clone()).chain(self.desk.troubles());
         let snapshot = Snapshot {
             owner: self.active.desired.owner.to_string(),
             program: env!("CARGO_PKG_VERSION"),
             started: self.started,
-            beat: now,
             last: self.last.clone(),
             converged: self.converged,
+            since: self.since,
             // Two rounds may fail before anybody is woken.
             patience: self.active.pace.interval * 3 + self.active.reconciler.verification.patience,
             next: self.round.is_none().then(|| at(self.next_round)),
@@ -139,31 +135,33 @@ impl<S: Source> Service<S> {
             history: self.history.clone(),
             troubles: troubles.collect(),
             counts: self.counts.clone(),
+            beat: self.beat.clone(),
         };
         self.snapshots.send_replace(Arc::new(snapshot));
     }
 }
 
-impl Snapshot {
-    /// A service that has just begun.
-    pub(super) fn nothing(started: OffsetDateTime) -> Self {
-        Self {
-            owner: String::new(),
-            program: env!("CARGO_PKG_VERSION"),
-            started,
-            beat: started,
-            last: None,
-            converged: None,
-            patience: std::time::Duration::ZERO,
-            next: None,
-            busy: true,
-            resting: Vec::new(),
-            history: Vec::new(),
-            troubles: Vec::new(),
-            counts: crate::telemetry::snapshot::Counts::default(),
-        }
+/// What a service shows that has just begun.
+pub(super) fn nothing(started: OffsetDateTime, beat: Beat) -> Snapshot {
+    Snapshot {
+        owner: String::new(),
+        program: env!("CARGO_PKG_VERSION"),
+        started,
+        last: None,
+        converged: None,
+        since: None,
+        patience: std::time::Duration::ZERO,
+        next: None,
+        busy: true,
+        resting: Vec::new(),
+        history: Vec::new(),
+        troubles: Vec::new(),
+        counts: Counts::default(),
+        beat,
     }
 }
 
+/// The trouble with the journal, as it is told and known again.
+const UNWRITTEN: &str = "the journal could not be written; the work goes on without it";
 /// How many entries of the journal are shown.
 const SHOWN: usize = 50;

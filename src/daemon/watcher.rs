@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 
 use super::Clock;
-use crate::journal::{Change, Journal, What};
+use crate::journal::{Journal, What};
 use crate::model::plan::Action;
 use crate::model::state::RecordKey;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport};
 use crate::reconcile::{Event, Watch};
+use crate::telemetry::scribe;
 
 /// Watches one round. Every change is in the journal before the round goes on.
 pub(super) struct Watcher {
@@ -86,7 +87,7 @@ impl Watcher {
             return None;
         }
         let now: OffsetDateTime = (self.clock)();
-        match self.journal.record(now, &What::Change(change(action, report))) {
+        match self.journal.record(now, &What::Change(scribe::change(action, report))) {
             Ok(entry) => Some(entry),
             Err(error) => {
                 self.state().trouble = Some(error.chain());
@@ -100,29 +101,6 @@ impl Watcher {
     }
 }
 
-/// A change as the journal keeps it.
-fn change(action: &Action, report: &ChangeReport) -> Change {
-    let word = |value: serde_json::Result<serde_json::Value>| {
-        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    };
-    Change {
-        kind: word(serde_json::to_value(report.kind)),
-        name: report.name.clone(),
-        account: report.account.clone(),
-        verb: report.verb,
-        outcome: word(serde_json::to_value(report.outcome)),
-        before: report.before.clone(),
-        after: report.after.clone(),
-        reason: report.reason.clone(),
-        error: report.error.clone(),
-        requests: Vec::new(),
-        record: match action {
-            Action::Record(change) => Some(change.clone()),
-            Action::Network(_) | Action::Gateway(_) | Action::Settle(_) => None,
-        },
-    }
-}
-
 impl Watch for Watcher {
     fn event(&self, event: Event<'_>) {
         match event {
@@ -131,7 +109,8 @@ impl Watch for Watcher {
             Event::Begun(action) => self.state().in_flight.push(action.clone()),
             Event::Ended(action, report) => self.ended(action, report),
             Event::Verifying(_) | Event::Probing(..) => self.state().verifying = true,
-            Event::Planned(_) | Event::Settling(..) => {}
+            // Who has come to agree is asked from round to round, not only in this one.
+            Event::Planned(_) | Event::Settling(..) | Event::Agreed(..) => {}
         }
     }
 }

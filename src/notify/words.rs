@@ -23,7 +23,7 @@ pub fn notices_of(round: &Round, owner: &Owner, at: OffsetDateTime) -> Vec<Notic
     let mut notices = teller.unread(round);
     notices.extend(teller.failed(round));
     notices.extend(round.refused.iter().map(|refusal| {
-        let place = place(refusal.kind, &refusal.name, refusal.account.as_ref());
+        let place = refusal.kind.place(&refusal.name, refusal.account.as_ref());
         Notice {
             details: vec![refusal.reason.clone()],
             next_step: Some(refusal.allow.clone()),
@@ -200,7 +200,7 @@ impl Teller<'_> {
         if applied.len() <= FEW {
             return applied.into_iter().map(|change| self.change(change)).collect();
         }
-        let named = |change: &&ChangeReport| place(change.kind, &change.name, change.account.as_ref());
+        let named = |change: &&ChangeReport| change.kind.place(&change.name, change.account.as_ref());
         let first: Vec<String> = applied.iter().take(2).map(named).collect();
         let title = format!(
             "{} made: {} and {} more",
@@ -231,7 +231,7 @@ fn did(change: &ChangeReport) -> String {
         Verb::Update => "updated",
         Verb::Delete => "withdrew",
     };
-    format!("{verb} {}", place(change.kind, &change.name, change.account.as_ref()))
+    format!("{verb} {}", change.kind.place(&change.name, change.account.as_ref()))
 }
 
 fn attempt(change: &ChangeReport) -> String {
@@ -240,26 +240,12 @@ fn attempt(change: &ChangeReport) -> String {
         Verb::Update => "update",
         Verb::Delete => "withdraw",
     };
-    format!("{verb} {}", place(change.kind, &change.name, change.account.as_ref()))
+    format!("{verb} {}", change.kind.place(&change.name, change.account.as_ref()))
 }
 
 /// The account of a change; the endpoints' own is called as in the metrics.
 fn account(change: &ChangeReport) -> &str {
-    change.account.as_ref().map_or("azure", Handle::as_str)
-}
-
-/// As rounds are told elsewhere.
-fn place(kind: SubjectKind, name: &str, account: Option<&Handle>) -> String {
-    match (kind, account) {
-        (SubjectKind::Record, Some(account)) => format!("{name} in {account}"),
-        (SubjectKind::Record, None) => name.to_owned(),
-        (SubjectKind::PublicIp, _) => format!("public IP of {name}"),
-        (SubjectKind::LoadBalancer, _) => format!("load balancer {name}"),
-        (SubjectKind::NatRule, _) => format!("NAT rule {name}"),
-        (SubjectKind::NetworkSecurityGroup, _) => format!("security group {name}"),
-        (SubjectKind::NsgRule, _) => format!("security rule {name}"),
-        (SubjectKind::NetworkInterface, _) => format!("network interface {name}"),
-    }
+    change.account.as_ref().map_or("endpoints", Handle::as_str)
 }
 
 /// The account or the endpoint of what could not be read: what it is called ends in one or the other.

@@ -8,6 +8,7 @@
 
 mod budget;
 mod message;
+mod meter;
 mod quota;
 mod retry;
 
@@ -23,6 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::provider::Trail;
 pub use budget::{Budget, Window};
 pub use message::{Effect, Request, Response};
+pub use meter::{Ended, Metered};
 
 /// What every connection has in common.
 #[derive(Clone, Debug)]
@@ -145,6 +147,12 @@ impl Http {
         self.budgets.of(name, credential, windows)
     }
 
+    /// What every budget was used for so far, by name.
+    #[must_use]
+    pub fn metered(&self) -> Vec<Metered> {
+        self.budgets.metered()
+    }
+
     /// Sends `request` when `budget` allows it, and again as far as the policy allows, until an answer has come
     /// or the deadline has passed. Any complete answer is a [`Response`], whatever its status, except 429.
     ///
@@ -165,6 +173,7 @@ impl Http {
             deadline += asked.elapsed().saturating_sub(turn.asked_to_wait());
             tries += 1;
             let outcome = self.attempt(reach, &request, self.settings.attempt).await;
+            budget.meter.count(Ended::with(outcome.as_ref().ok().map(|response| response.status.as_u16())));
             if let Ok(response) = &outcome {
                 budget.learn(&request.method, &response.headers);
             }

@@ -48,7 +48,13 @@ impl Reconciler {
             let mut links = vec![self.name(report, desired, observed, key, wanted)];
             links.extend(label(&wanted.endpoint).into_iter().flatten().cloned());
             links.extend(seen.iter().find(|(name, _)| **name == key.name).map(|(_, link)| link.clone()));
-            Chain { name: key.name.clone(), account: key.account.clone(), links, connect: Vec::new() }
+            Chain {
+                name: key.name.clone(),
+                account: key.account.clone(),
+                endpoint: wanted.endpoint.clone(),
+                links,
+                connect: Vec::new(),
+            }
         };
         desired.records.iter().filter(|(_, wanted)| !wanted.withdraw).map(chain).collect()
     }

@@ -207,6 +207,8 @@ pub struct RecordReport {
     pub name: Fqdn,
     /// The account.
     pub account: Handle,
+    /// The endpoint that it follows; none for one that was withdrawn and that the configuration does not name.
+    pub endpoint: Option<Handle>,
     /// How far what was promised is what is served, by every authoritative server.
     pub verdict: Verdict,
     /// The evidence.
@@ -238,13 +240,13 @@ pub struct NoteReport {
 }
 
 impl Round {
-    /// A round with nothing in it yet but what was seen.
+    /// A round that saw nothing and did nothing, for whoever fills it in.
     #[must_use]
-    pub(super) fn of(desired: &Desired, observed: &Observed) -> Self {
+    pub fn empty(outcome: Outcome) -> Self {
         Self {
             version: VERSION,
-            outcome: Outcome::InSync,
-            endpoints: endpoints(desired, observed),
+            outcome,
+            endpoints: Vec::new(),
             changes: Vec::new(),
             blocked: Vec::new(),
             refused: Vec::new(),
@@ -252,10 +254,22 @@ impl Round {
             records: Vec::new(),
             chains: Vec::new(),
             ways_in: Vec::new(),
-            unknown: unknown(observed),
+            unknown: Vec::new(),
             notes: Vec::new(),
+            standing: Standing::default(),
+            observed: Observed::default(),
+        }
+    }
+
+    /// A round with nothing in it yet but what was seen.
+    #[must_use]
+    pub(super) fn of(desired: &Desired, observed: &Observed) -> Self {
+        Self {
+            endpoints: endpoints(desired, observed),
+            unknown: unknown(observed),
             standing: Standing::of(desired, observed),
             observed: observed.clone(),
+            ..Self::empty(Outcome::InSync)
         }
     }
 
@@ -407,16 +421,6 @@ impl From<&Refusal> for RefusalReport {
         let (kind, name, account) = named(&refusal.subject);
         let Refusal { rule, reason, allow, .. } = refusal;
         Self { kind, name, account, rule: *rule, reason: reason.clone(), allow: allow.clone() }
-    }
-}
-
-impl fmt::Display for ChangeReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verb, name, account, .. } = self;
-        match account {
-            Some(account) => write!(f, "{verb} {name} in {account}"),
-            None => write!(f, "{verb} {name}"),
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::apply::{ASK_AGAIN, instead};
 use super::round::RecordReport;
 use super::{Agreement, Event, Reconciler, Watch};
+use crate::model::endpoint::Handle;
 use crate::model::name::Fqdn;
 use crate::model::plan;
 use crate::model::record::{Content, Data, Policy, RecordSet, RecordType, Ttl};
@@ -59,7 +60,8 @@ impl Reconciler {
         let mut reports: Vec<RecordReport> = stream::iter(promises)
             .map(|promise| async move {
                 watch.event(Event::Verifying(promise.key));
-                self.hold(&promise, watch).await
+                let wanted = desired.records.get(promise.key);
+                self.hold(&promise, wanted.map(|wanted| &wanted.endpoint), watch).await
             })
             .buffer_unordered(NAMES_AT_ONCE)
             .collect()
@@ -82,10 +84,16 @@ impl Reconciler {
         }
         let promise = written(desired, observed, key, standing)?;
         watch.event(Event::Verifying(key));
-        Some(self.hold(&promise, watch).await)
+        let endpoint = desired.records.get(key).map(|wanted| &wanted.endpoint);
+        Some(self.hold(&promise, endpoint, watch).await)
     }
 
-    async fn hold(&self, promise: &Promise<'_>, watch: &dyn Watch) -> RecordReport {
+    async fn hold(
+        &self,
+        promise: &Promise<'_>,
+        endpoint: Option<&Handle>,
+        watch: &dyn Watch,
+    ) -> RecordReport {
         let deadline = Instant::now() + self.verification.agreement;
         let servers = Via::Servers(promise.zone.name_servers.clone());
         let (asked, finding) = loop {
@@ -112,6 +120,7 @@ impl Reconciler {
         RecordReport {
             name: promise.key.name.clone(),
             account: promise.key.account.clone(),
+            endpoint: endpoint.cloned(),
             verdict: finding.verdict,
             detail: finding.detail,
             resolvers,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
+use super::beat::Beat;
 use crate::journal::Entry;
 use crate::model::plan::Verb;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, Round};
@@ -21,15 +22,15 @@ pub struct Snapshot {
     /// When the service began.
     #[serde(with = "time::serde::rfc3339")]
     pub started: OffsetDateTime,
-    /// When the loop last turned.
-    #[serde(with = "time::serde::rfc3339")]
-    pub beat: OffsetDateTime,
     /// The last round that was finished.
     #[serde(serialize_with = "finished")]
     pub last: Option<Arc<Finished>>,
     /// When a round last ended in sync, or changed something and saw it hold.
     #[serde(with = "time::serde::rfc3339::option")]
     pub converged: Option<OffsetDateTime>,
+    /// Since when it has stood as it does: well, or not. None before the first round.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
     /// For how long a service that has converged counts as ready.
     #[serde(rename = "patience_s", serialize_with = "seconds")]
     pub patience: Duration,
@@ -47,6 +48,9 @@ pub struct Snapshot {
     /// What was counted since the service began.
     #[serde(skip)]
     pub counts: Counts,
+    /// The sign that the loop turns. It is not published anew each time: all snapshots share one.
+    #[serde(skip)]
+    pub beat: Beat,
 }
 
 /// A finished round.
@@ -142,6 +146,38 @@ pub struct Histogram {
     pub count: u64,
     /// Their sum.
     pub sum: f64,
+}
+
+impl Trigger {
+    /// As JSON writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Timer => "timer",
+            Self::Label => "label",
+            Self::Signal => "signal",
+            Self::Reload => "reload",
+            Self::Back => "back",
+        }
+    }
+}
+
+impl RequestOutcome {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ok, Self::Refused, Self::Throttled, Self::Failed, Self::Broken];
+
+    /// As metrics write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Throttled => "throttled",
+            Self::Failed => "failed",
+            Self::Broken => "broken",
+        }
+    }
 }
 
 impl Histogram {

@@ -34,6 +34,7 @@ mod sandbox_dns;
 mod sandbox_internet;
 mod scene;
 mod service;
+mod status_page;
 mod story;
 mod support;
 mod threats;

@@ -38,8 +38,7 @@ impl Life {
     fn with(sim: &Sim, desired: Desired, journal: Arc<Journal>) -> Self {
         let configuration = Configuration::new(sim, desired);
         let clock = Arc::new(OffsetDateTime::now_utc);
-        let (service, snapshots) =
-            Service::new(configuration.clone(), Arc::clone(&journal), clock).unwrap();
+        let (service, snapshots) = Service::new(configuration.clone(), Arc::clone(&journal), clock).unwrap();
         let (orders, mut receiver) = mpsc::channel(8);
         let task = spawn_local(async move { service.run(&mut receiver).await });
         Self { sim: sim.clone(), configuration, journal, orders, snapshots, task }
@@ -150,9 +149,10 @@ async fn an_address_that_changes_is_an_event_within_one_look_and_the_records_fol
         }
         assert_eq!(life.happenings(), [(HappeningKind::Changed, Noticed::Label)]);
         life.until("agreement", |shown| {
-            shown.history.iter().any(|entry| {
-                matches!(entry.what, What::Happening { .. }) && entry.agreed.len() == 3
-            })
+            shown
+                .history
+                .iter()
+                .any(|entry| matches!(entry.what, What::Happening { .. }) && entry.agreed.len() == 3)
         })
         .await;
         assert!(changed.elapsed() <= INTERVAL, "{:?}", changed.elapsed());

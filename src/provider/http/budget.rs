@@ -12,6 +12,7 @@ use reqwest::header::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::meter::{Meter, Metered};
 use super::quota::{self, Class, Quota};
 
 /// So many requests in any stretch of so long.
@@ -34,6 +35,8 @@ pub struct Budget {
     credential: Arc<Lane>,
     /// What this part of it is held to besides.
     parts: Vec<Arc<Lane>>,
+    /// What the whole credential was used for.
+    pub(super) meter: Arc<Meter>,
     within: Mutex<BTreeMap<String, Arc<Budget>>>,
 }
 
@@ -41,8 +44,9 @@ impl Budget {
     /// The budget of one credential; `name` is for logs.
     #[must_use]
     pub fn new(name: impl Into<String>, windows: &[Window]) -> Arc<Self> {
-        let credential = Lane::new(windows);
-        Arc::new(Self { name: name.into(), credential, parts: Vec::new(), within: Mutex::default() })
+        let (name, credential) = (name.into(), Lane::new(windows));
+        let meter = Arc::new(Meter::named(&name));
+        Arc::new(Self { name, credential, parts: Vec::new(), meter, within: Mutex::default() })
     }
 
     /// The part of this budget that `key` (a zone, a kind of call) is held to besides; the same for the same key.
@@ -52,7 +56,13 @@ impl Budget {
         let make = || {
             let parts = std::iter::once(Lane::new(windows)).chain(self.parts.iter().cloned()).collect();
             let (name, credential) = (format!("{}/{key}", self.name), Arc::clone(&self.credential));
-            Arc::new(Self { name, credential, parts, within: Mutex::default() })
+            Arc::new(Self {
+                name,
+                credential,
+                parts,
+                meter: Arc::clone(&self.meter),
+                within: Mutex::default(),
+            })
         };
         Arc::clone(within.entry(key.to_owned()).or_insert_with(make))
     }
@@ -96,7 +106,11 @@ impl Budget {
     pub(super) fn learn(&self, method: &Method, headers: &HeaderMap) {
         let mut state = self.credential.state();
         let others = state.in_flight.saturating_sub(1);
-        for (class, quota) in quota::stated(headers, Instant::now()) {
+        let stated = quota::stated(headers, Instant::now());
+        if let Some(left) = stated.iter().map(|(_, quota)| quota.left).min() {
+            self.meter.left(left as u64);
+        }
+        for (class, quota) in stated {
             if class.is_none_or(|class| class == Class::of(method)) {
                 let left = quota.left.saturating_sub(others);
                 state.quotas.insert(class, Quota { left, ..quota });
@@ -144,6 +158,20 @@ pub(super) struct Registry {
 }
 
 impl Registry {
+    /// What each was used for, by name.
+    pub(super) fn metered(&self) -> Vec<Metered> {
+        let mut by_name: BTreeMap<String, Metered> = BTreeMap::new();
+        for budget in lock(&self.budgets).values() {
+            let read = budget.meter.read();
+            let sum = match by_name.remove(&read.budget) {
+                Some(sum) => sum.and(&read),
+                None => read,
+            };
+            by_name.insert(sum.budget.clone(), sum);
+        }
+        by_name.into_values().collect()
+    }
+
     pub(super) fn of(&self, name: &str, credential: &str, windows: &[Window]) -> Arc<Budget> {
         let key = (name.to_owned(), self.seed.hash_one(credential));
         Arc::clone(lock(&self.budgets).entry(key).or_insert_with(|| Budget::new(name, windows)))
@@ -245,7 +273,7 @@ impl Lane {
 }
 
 /// A poisoned lock guards counters that are valid after any interruption.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

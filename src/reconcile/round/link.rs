@@ -15,6 +15,8 @@ pub struct Chain {
     pub name: Fqdn,
     /// The account.
     pub account: Handle,
+    /// The endpoint that it follows.
+    pub endpoint: Handle,
     /// Its links, in order.
     pub links: Vec<Link>,
     /// What to type to connect by this name, a line for each port that something is known of.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{ChangeOutcome, SubjectKind};
+use super::{ChangeOutcome, ChangeReport, SubjectKind};
+use crate::model::endpoint::Handle;
 
 impl SubjectKind {
     /// Every kind.
@@ -27,6 +28,31 @@ impl SubjectKind {
             Self::NsgRule => "nsg-rule",
             Self::NetworkInterface => "network-interface",
             Self::Record => "record",
+        }
+    }
+
+    /// The kind in words: `load balancer`.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::PublicIp => "public IP",
+            Self::LoadBalancer => "load balancer",
+            Self::NatRule => "NAT rule",
+            Self::NetworkSecurityGroup => "security group",
+            Self::NsgRule => "security rule",
+            Self::NetworkInterface => "network interface",
+        }
+    }
+
+    /// What is meant by `name`, which is an endpoint's for a public IP, and a resource's or a record's else.
+    #[must_use]
+    pub fn place(self, name: &str, account: Option<&Handle>) -> String {
+        match (self, account) {
+            (Self::Record, Some(account)) => format!("{name} in {account}"),
+            (Self::Record, None) => name.to_owned(),
+            (Self::PublicIp, _) => format!("public IP of {name}"),
+            _ => format!("{} {name}", self.words()),
         }
     }
 }
@@ -54,6 +80,13 @@ impl fmt::Display for ChangeOutcome {
             Self::Skipped => "not begun",
             Self::Unconfirmed => "could not confirm",
         })
+    }
+}
+
+/// What is done to what: `create jump.example.com in cf`.
+impl fmt::Display for ChangeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.kind.place(&self.name, self.account.as_ref()))
     }
 }
 

@@ -10,14 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cnamed::daemon::{Pace, Setup, Source};
 use cnamed::model::endpoint::{Endpoint, Handle, Intent, PublicIp};
+use cnamed::model::greeting::Service;
 use cnamed::model::name::Fqdn;
 use cnamed::model::plan::{GatewayChange, NetworkChange, RecordChange};
 use cnamed::model::record::{Data, Mode, Owner, Policy, RecordSet, RecordType};
 use cnamed::model::resource_id::ResourceId;
 use cnamed::model::state::{Consents, Desired, EndpointState, Seen, Wanted, Zone};
 use cnamed::model::verify::{Answer, Reply, Said};
-use cnamed::notify::desk::Desk;
-use cnamed::model::greeting::Service;
 use cnamed::probe::{Finding, Prober};
 use cnamed::provider::memory::{MemoryDns, MemoryNetwork};
 use cnamed::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
@@ -96,12 +95,8 @@ impl Sim {
 
     /// What a service over this world wants: one endpoint, and one name on it in both accounts.
     pub(crate) fn desired(mode: Mode) -> Desired {
-        let endpoint = Endpoint {
-            name: handle("jump"),
-            public_ip: world::spec(0),
-            gateway: None,
-            intent: Intent::Hold,
-        };
+        let endpoint =
+            Endpoint { name: handle("jump"), public_ip: world::spec(0), gateway: None, intent: Intent::Hold };
         let wanted = Wanted {
             endpoint: handle("jump"),
             mode,
@@ -146,7 +141,7 @@ impl Sim {
                 },
             },
             pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
-            desk: Desk::default(),
+            subscribers: Vec::new(),
         }
     }
 
@@ -193,11 +188,8 @@ impl Sim {
             Some(Data::Cname(target)) => {
                 let follow = question.rtype != RecordType::Cname && server == "resolver";
                 let addresses = if follow { self.addresses(&target, &question.rtype) } else { None };
-                let reply = Reply {
-                    chain: vec![(target, 60)],
-                    addresses: addresses.unwrap_or_default(),
-                    ttl: 60,
-                };
+                let reply =
+                    Reply { chain: vec![(target, 60)], addresses: addresses.unwrap_or_default(), ttl: 60 };
                 Said::Records(reply)
             }
             Some(Data::A(held)) if question.rtype == RecordType::A => Said::Records(Reply {

@@ -232,13 +232,13 @@ pub struct NoteReport {
 }
 
 impl Round {
-    /// A round with nothing in it yet but what was seen.
+    /// A round that saw nothing and did nothing, for whoever fills it in.
     #[must_use]
-    pub(super) fn of(desired: &Desired, observed: &Observed) -> Self {
+    pub fn empty(outcome: Outcome) -> Self {
         Self {
             version: VERSION,
-            outcome: Outcome::InSync,
-            endpoints: endpoints(desired, observed),
+            outcome,
+            endpoints: Vec::new(),
             changes: Vec::new(),
             blocked: Vec::new(),
             refused: Vec::new(),
@@ -246,9 +246,20 @@ impl Round {
             records: Vec::new(),
             chains: Vec::new(),
             ways_in: Vec::new(),
-            unknown: unknown(observed),
+            unknown: Vec::new(),
             notes: Vec::new(),
+            standing: Standing::default(),
+        }
+    }
+
+    /// A round with nothing in it yet but what was seen.
+    #[must_use]
+    pub(super) fn of(desired: &Desired, observed: &Observed) -> Self {
+        Self {
+            endpoints: endpoints(desired, observed),
+            unknown: unknown(observed),
             standing: Standing::of(desired, observed),
+            ..Self::empty(Outcome::InSync)
         }
     }
 

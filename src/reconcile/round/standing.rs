@@ -5,7 +5,7 @@ use crate::model::endpoint::Handle;
 use crate::model::state::{Desired, Observed, RecordKey};
 
 /// What was read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
     /// Whether anything that is wanted was read and stands, as it should or not.
     pub(super) anything: bool,

@@ -18,6 +18,7 @@ mod config;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod history;
+mod notify;
 mod plan;
 mod remove;
 #[cfg(feature = "sandbox")]
@@ -70,6 +71,7 @@ async fn run(cli: Cli, output: &Output) -> Exit {
         Command::History(args) => history::run(global, &args, output),
         Command::Undo(args) => undo::run(global, &args, output).await,
         Command::Threats(args) => threats::run(global, &args, output).await,
+        Command::Notify { command } => notify::run(global, &command, output).await,
         Command::Config { command } => config::run(global, command, output),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(global, &args, output).await,

@@ -15,6 +15,7 @@ mod build;
 pub mod defaults;
 mod diagnostic;
 mod file;
+mod notify;
 mod schema;
 mod secret;
 mod shape;
@@ -31,6 +32,7 @@ use url::Url;
 
 pub use address::{NameServer, NameServerHost, ResolverConfig, SocksProxy};
 pub use diagnostic::{Diagnostic, Mistakes, Place, WIDTH};
+pub use notify::{Channel, NotifierKind, NotifyConfig};
 pub use schema::schema;
 pub use secret::{Environment, SecretError, SecretRef, Setting};
 
@@ -68,6 +70,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Where failed logons are collected; `None` where nobody asks for them.
     pub threats: Option<ThreatsConfig>,
+    /// Who wants to be told, in the order of the file.
+    pub notifiers: Vec<NotifyConfig>,
     /// What is legal and probably not meant.
     pub warnings: Vec<Diagnostic>,
 }
@@ -161,7 +165,9 @@ impl Config {
             AccountKind::Cloudflare { token, .. } => Some(token),
             AccountKind::AzureDns { .. } => None,
         });
-        azure.into_iter().chain(accounts)
+        let channels = self.notifiers.iter().map(|notifier| &notifier.channel);
+        let told = channels.flat_map(|channel| channel.url().into_iter().chain(channel.secret()));
+        azure.into_iter().chain(accounts).chain(told)
     }
 }
 

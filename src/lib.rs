@@ -27,6 +27,8 @@
 //!   [`model::greeting`] reads; below it TCP, directly or through a SOCKS5 proxy.
 //! - [`reconcile`]: one round through the ports: observe, plan, guard, apply, verify, and where it is asked for the walk
 //!   from each name to its port. One value describes it whole.
+//! - [`notify`]: the port to whoever wants to be told; below it Slack, Teams, webhooks, commands and dead man's
+//!   switches, the ledger of what each was told, and the desk that delivers behind everybody's back.
 //! - [`config`]: the file as written, and the configuration as used; every mistake at once.
 //! - [`cli`]: the commands, one file each, and the composition root.
 //! - [`telemetry`] writes the logs, and lets no library below us write any.

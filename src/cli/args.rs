@@ -109,6 +109,12 @@ pub(crate) enum Command {
     Undo(UndoArgs),
     /// Shows failed logons before and after the gateway went up: by account, and from where.
     Threats(ThreatsArgs),
+    /// Looks after those who are told what happens.
+    Notify {
+        /// What to do.
+        #[command(subcommand)]
+        command: NotifyCommand,
+    },
     /// Looks at the configuration itself.
     Config {
         /// What to look at.
@@ -297,6 +303,17 @@ fn moment(text: &str) -> Result<OffsetDateTime, String> {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+/// `cnamed notify`
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotifyCommand {
+    /// Sends a test to every notifier, or to one, and shows whether it arrived.
+    Test {
+        /// Only this notifier.
+        #[arg(value_name = "NAME")]
+        only: Option<String>,
+    },
+}
 
 /// `cnamed config`
 #[derive(Debug, Subcommand)]

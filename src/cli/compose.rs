@@ -1,5 +1,7 @@
 //! The composition root: from a configuration to what a round runs on. A new DNS provider is one line here.
 
+mod telling;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ use crate::provider::cloudflare::{self, Cloudflare};
 use crate::provider::http::{self, Http};
 use crate::reconcile::{Reconciler, Verification};
 use crate::resolver::hickory::{self, Hickory};
+
+pub(crate) use telling::subscribers;
 
 /// After how long a request is not tried again.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -113,7 +117,7 @@ impl Watchtower {
 }
 
 /// The one client of the process.
-fn http(config: &Config) -> Result<Arc<Http>, String> {
+pub(crate) fn http(config: &Config) -> Result<Arc<Http>, String> {
     let extra_ca = match &config.tls.extra_ca {
         Some(file) => {
             let read = std::fs::read(file);

@@ -7,6 +7,7 @@ mod account;
 mod azure;
 mod endpoint;
 mod gateway;
+mod notify;
 mod record;
 mod threats;
 mod value;
@@ -137,6 +138,7 @@ impl Build<'_> {
             Some(threats) => self.threats(threats, azure.as_ref()).map(Some),
             None => Some(None),
         };
+        let notifiers = self.notifiers(&file.notify);
         if file.endpoint.is_empty() {
             self.report.warning(&(0..0), "there is no [[endpoint]], so there is nothing to do", "add one");
         }
@@ -154,6 +156,7 @@ impl Build<'_> {
             http: http?,
             tls,
             threats: threats?,
+            notifiers: notifiers?,
             warnings: Vec::new(),
         })
     }

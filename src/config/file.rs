@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::at::At;
 use super::defaults;
-use super::{Cloud, CredentialKind, ProviderKind};
+use super::{Cloud, CredentialKind, NotifierKind, ProviderKind};
 use crate::model::endpoint::{Allocation, LabelScope};
 use crate::model::gateway::Protocol;
 use crate::model::record::{Mode, Policy};
+use crate::notify::Topic;
 
 /// Configuration of cnamed, which keeps friendly names pointed at Azure.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -53,6 +54,9 @@ pub(super) struct ConfigFile {
     pub(super) tls: Option<TlsFile>,
     /// Where failed logons are collected, for `cnamed threats`.
     pub(super) threats: Option<At<ThreatsFile>>,
+    /// Who is told what happens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) notify: Vec<At<NotifyFile>>,
 }
 
 /// Where Azure is, and who we are there.
@@ -359,6 +363,38 @@ pub(super) struct ThreatsFile {
     /// What tokens for it are issued for; absent means what `azure.cloud` says, and a custom cloud needs it.
     #[schemars(example = &"https://api.loganalytics.io")]
     pub(super) audience: Option<At<String>>,
+}
+
+/// Somebody who is told what happens.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(super) struct NotifyFile {
+    /// Your name for it.
+    #[schemars(required, example = &"ops")]
+    pub(super) name: Option<At<String>>,
+    /// How it is told.
+    #[schemars(required, example = &"slack")]
+    pub(super) kind: Option<At<NotifierKind>>,
+    /// Where it is told, but for commands: https, or http on loopback. A secret: whoever knows it may post.
+    pub(super) url: Option<At<SecretFile>>,
+    /// For commands: the program's absolute path and its arguments; never through a shell.
+    #[schemars(example = ["/usr/local/bin/on-notice"])]
+    pub(super) command: Option<At<Vec<At<String>>>>,
+    /// For webhooks: signs each body, in the header X-Cnamed-Signature (HMAC-SHA256).
+    pub(super) secret: Option<At<SecretFile>>,
+    /// What it is told of; not for heartbeats, which hear of rounds.
+    #[schemars(
+        with = "Option<Vec<String>>",
+        extend("items" = {"type": "string", "enum": defaults::EVERY_EVENT}, "default" = defaults::EVENTS)
+    )]
+    pub(super) events: Option<At<Vec<At<Topic>>>>,
+    /// The same trouble is told again after this long.
+    #[schemars(extend("default" = defaults::text(defaults::REPEAT)))]
+    pub(super) repeat: Option<At<String>>,
+    /// How long an answer may take, or a command.
+    #[schemars(extend("default" = defaults::text(defaults::NOTIFY_TIMEOUT)))]
+    pub(super) timeout: Option<At<String>>,
 }
 
 impl<'de> Deserialize<'de> for ZonesFile {

@@ -5,11 +5,11 @@ use super::build::INTERNET;
 use super::defaults;
 use super::file::{
     AccountFile, AzureFile, ConfigFile, EndpointFile, HttpFile, LimitsFile, LoadBalancerFile, NatRuleFile,
-    RecordFile, SecretFile, StateFile, ThreatsFile, TlsFile, VerifyFile, WatchFile, ZonesFile,
+    NotifyFile, RecordFile, SecretFile, StateFile, ThreatsFile, TlsFile, VerifyFile, WatchFile, ZonesFile,
 };
 use super::{
-    AccountConfig, AccountKind, AzureConfig, Cloud, Config, CredentialConfig, CredentialKind, ProviderKind,
-    RecordConfig, SecretRef,
+    AccountConfig, AccountKind, AzureConfig, Channel, Cloud, Config, CredentialConfig, CredentialKind,
+    NotifyConfig, ProviderKind, RecordConfig, SecretRef,
 };
 use crate::model::endpoint::{Endpoint, Intent};
 use crate::model::gateway::{AllowFrom, Gateway, NatRule};
@@ -55,6 +55,7 @@ fn file(config: &Config) -> ConfigFile {
             };
             file.into()
         }),
+        notify: config.notifiers.iter().map(|one| notifier(one).into()).collect(),
     }
 }
 
@@ -189,6 +190,24 @@ fn record(record: &RecordConfig) -> RecordFile {
         mode: some(record.mode),
         policy: some(record.policy),
         proxied: some(record.proxied),
+    }
+}
+
+fn notifier(config: &NotifyConfig) -> NotifyFile {
+    let channel = &config.channel;
+    let events: Vec<_> = config.events.iter().copied().map(At::from).collect();
+    NotifyFile {
+        name: some(config.name.to_string()),
+        kind: some(channel.kind()),
+        url: channel.url().map(|url| secret(url).into()),
+        command: match channel {
+            Channel::Command { command } => list(command),
+            _ => None,
+        },
+        secret: channel.secret().map(|reference| secret(reference).into()),
+        events: (!events.is_empty()).then(|| events.into()),
+        repeat: some(defaults::text(config.repeat)),
+        timeout: some(defaults::text(config.timeout)),
     }
 }
 

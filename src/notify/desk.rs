@@ -256,27 +256,25 @@ impl Post {
     }
 
     /// Delivers one after the other, until it is closed and nothing is left.
-    fn work(self: Arc<Self>, desk: Weak<Shared>) -> impl Future<Output = ()> + Send + 'static {
-        async move {
-            loop {
-                let Some(letter) = self.inside().next() else {
-                    if self.inside().closing {
-                        return;
-                    }
-                    self.bell.notified().await;
-                    continue;
-                };
-                let outcome = match &letter {
-                    Letter::Notice(_, notice) => self.notifier.tell(notice).await,
-                    Letter::Pulse(pulse) => self.notifier.pulse(pulse).await,
-                };
-                let pause = match outcome {
-                    Ok(()) => self.arrived(&desk),
-                    Err(undelivered) => self.failed(&desk, letter, &undelivered),
-                };
-                if let Some(pause) = pause {
-                    self.rest(pause).await;
+    async fn work(self: Arc<Self>, desk: Weak<Shared>) {
+        loop {
+            let Some(letter) = self.inside().next() else {
+                if self.inside().closing {
+                    return;
                 }
+                self.bell.notified().await;
+                continue;
+            };
+            let outcome = match &letter {
+                Letter::Notice(_, notice) => self.notifier.tell(notice).await,
+                Letter::Pulse(pulse) => self.notifier.pulse(pulse).await,
+            };
+            let pause = match outcome {
+                Ok(()) => self.arrived(&desk),
+                Err(undelivered) => self.failed(&desk, letter, &undelivered),
+            };
+            if let Some(pause) = pause {
+                self.rest(pause).await;
             }
         }
     }

@@ -53,7 +53,7 @@ impl Notifier for Teams {
 /// The message, with as many details as it has room for.
 #[must_use]
 pub fn message(notice: &Notice) -> Value {
-    let mut shown = notice.details.len();
+    let mut shown = notice.details.len().min(MOST);
     loop {
         let message = with_details(notice, shown);
         if shown == 0 || message.to_string().len() <= LARGEST {
@@ -117,5 +117,7 @@ fn colour(topic: Topic) -> &'static str {
 
 /// The most bytes of a message. Teams names 28 KB, and has been seen to refuse what is above 21.
 const LARGEST: usize = 20_000;
+/// The most details of a card.
+const MOST: usize = 20;
 /// The most characters of one line.
 const LINE: usize = 1000;

@@ -118,7 +118,7 @@ impl Teller<'_> {
                 details: few(problems
                     .iter()
                     .map(|(what, reason)| format!("{what}: {}", without_step(reason)))),
-                next_step: step.map(str::to_owned),
+                next_step: step,
                 ..self.notice(Topic::Failure, whose, format!("{whose} cannot be read"))
             }
         };
@@ -134,24 +134,23 @@ impl Teller<'_> {
             }
         }
         let tell = |(account, changes): (&str, Vec<&ChangeReport>)| {
-            let skipped =
-                round.changes.iter().filter(|change| change.outcome == ChangeOutcome::Skipped).count();
-            let error = |change: &ChangeReport| change.error.clone().unwrap_or_default();
-            let mut details = few(changes.iter().map(|change| {
-                let error = error(change);
-                format!("{}, {}: {}", attempt(change), change.outcome, without_step(&error))
-            }));
-            if skipped > 0 {
-                details.push(format!("{} not begun because of it", counted(skipped, "more change")));
-            }
+            let error =
+                |change: &ChangeReport| change.error.clone().unwrap_or_else(|| change.outcome.to_string());
             let first = changes.first().map(|change| error(change)).unwrap_or_default();
+            let line =
+                |change: &&ChangeReport| format!("{}: {}", attempt(change), without_step(&error(change)));
             Notice {
-                details,
-                next_step: next_step(&first).map(str::to_owned),
+                details: few(changes.iter().map(line)),
+                next_step: next_step(&first),
                 ..self.notice(Topic::Failure, account, format!("changes in {account} failed"))
             }
         };
-        by_account.into_iter().map(tell).collect()
+        let mut notices: Vec<Notice> = by_account.into_iter().map(tell).collect();
+        let skipped = round.changes.iter().filter(|change| change.outcome == ChangeOutcome::Skipped).count();
+        if let (Some(first), true) = (notices.first_mut(), skipped > 0) {
+            first.details.push(format!("{} not begun because of it", counted(skipped, "more change")));
+        }
+        notices
     }
 
     /// What name servers say otherwise, and the ports where the right one does not answer; unless something else that
@@ -253,9 +252,13 @@ fn whose(what: &str) -> &str {
     what.rsplit(' ').next().unwrap_or(what)
 }
 
-/// A reason ends in the operator's next step.
-fn next_step(reason: &str) -> Option<&str> {
-    reason.split_once("; ").map(|(_, step)| step)
+/// A reason ends in the operator's next step. To run again is what the service does by itself.
+fn next_step(reason: &str) -> Option<String> {
+    let (_, step) = reason.split_once("; ")?;
+    match step.strip_prefix("run again") {
+        Some(rest) => rest.split_once("; ").map(|(_, step)| step.to_owned()),
+        None => Some(step.to_owned()),
+    }
 }
 
 fn without_step(reason: &str) -> &str {

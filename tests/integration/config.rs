@@ -140,7 +140,9 @@ fn the_example_has_every_key_of_the_schema_and_no_other() {
         match value {
             toml::Value::Table(table) => {
                 for (key, inner) in table {
-                    let inline = ["token", "zones", "client_"].iter().any(|start| key.starts_with(start));
+                    let inline = ["token", "zones", "client_", "url", "secret"]
+                        .iter()
+                        .any(|start| key.starts_with(start));
                     let path = format!("{path}/{key}");
                     match inner {
                         toml::Value::Table(_) if !inline => written(inner, &path, found),
@@ -189,7 +191,9 @@ fn an_absent_key_means_what_the_example_writes() {
     ];
     let defaults_in_force: String = (uncommented(EXAMPLE).lines())
         .scan(false, |in_gateway, line| {
-            let optional = ["[endpoint.", "[[endpoint.", "[threats]"].iter().any(|at| line.starts_with(at));
+            let optional = ["[endpoint.", "[[endpoint.", "[threats]", "[[notify]]"]
+                .iter()
+                .any(|at| line.starts_with(at));
             *in_gateway = (*in_gateway || optional) && !line.starts_with("[[account]]");
             Some((*in_gateway, line))
         })
@@ -313,6 +317,11 @@ fn configurations() -> Vec<String> {
         with("client-certificate", "client_certificate = { file = \"c.pem\" }"),
         with("azure-cli", ""),
         with("token", "token = { env = \"T\" }"),
+        format!("{MINIMAL}\n[[notify]]\nname = \"a\"\nkind = \"slack\"\nurl = {{ env = \"U\" }}\n"),
+        format!(
+            "{MINIMAL}\n[[notify]]\nname = \"a\"\nkind = \"heartbeat\"\nurl = {{ credential = \"u\" }}\n\
+             [[notify]]\nname = \"b\"\nkind = \"teams\"\nurl = {{ file = \"u\" }}\nevents = [\"change\", \"failure\"]\n"
+        ),
         format!(
             "{MINIMAL}\n[verify]\nresolvers = [\"::1\", \"9.9.9.9:5353\"]\nlabel_servers = [\"ns.example.net:5300\", \"[::1]:5\"]\ntimeout = \"1500ms\"\nproxy = \"socks5://[2001:db8::1]\"\n"
         ),

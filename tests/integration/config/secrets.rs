@@ -104,6 +104,8 @@ fn a_secret_is_never_printed() {
     std::fs::write(&file, CANARY).unwrap();
     let text = uncommented(EXAMPLE)
         .replace("{ env = \"CLOUDFLARE_API_TOKEN\" }", &format!("{{ file = \"{}\" }}", file.display()))
+        .replace("/etc/cnamed/webhook-url", &file.display().to_string())
+        .replace("/etc/cnamed/webhook-secret", &file.display().to_string())
         .replace("credential = \"default\"", "credential = \"client-secret\"");
     let path = folder.path().join("cnamed.toml");
     std::fs::write(&path, text).unwrap();
@@ -112,7 +114,7 @@ fn a_secret_is_never_printed() {
     for secret in config.secrets() {
         assert_eq!(secret.read(&environment).unwrap().expose_secret(), CANARY);
     }
-    assert_eq!(config.secrets().count(), 2);
+    assert_eq!(config.secrets().count(), 4);
     let rendered = rendered(&config) + &format!("{environment:?}");
     assert!(!rendered.contains(CANARY), "{rendered}");
     assert!(rendered.contains("AZURE_CLIENT_SECRET"), "the reference is shown");
@@ -128,7 +130,7 @@ fn a_literal_secret_is_refused_and_withheld() {
                 && ["{ env =", "{ file =", "{ credential ="].iter().any(|at| line.contains(at))
         })
         .collect();
-    assert_eq!(places.len(), 4, "{places:?}");
+    assert_eq!(places.len(), 6, "{places:?}");
     for line in places {
         let key = line.split(" = ").next().unwrap();
         for literal in [

@@ -1,0 +1,202 @@
+//! The ledger's laws.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cnamed::notify::ledger::Ledger;
+use cnamed::notify::{Notice, Topic};
+use proptest::prelude::*;
+use time::OffsetDateTime;
+
+use super::notice;
+
+const REPEAT: Duration = Duration::from_secs(6 * 3600);
+
+fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+fn at() -> OffsetDateTime {
+    notice(Topic::Test, "", "").at
+}
+
+fn failure(title: &str) -> Notice {
+    notice(Topic::Failure, "cf", title)
+}
+
+fn titles(told: &[Notice]) -> Vec<String> {
+    told.iter().map(|notice| format!("{} {}: {}", notice.topic, notice.title, notice.repeats)).collect()
+}
+
+#[test]
+fn a_trouble_is_told_at_once_again_after_a_while_and_once_when_it_is_over() {
+    let mut ledger = Ledger::new(REPEAT);
+    let down = [failure("cf cannot be read")];
+    let mut told = Vec::new();
+    for minute in 0..=361 {
+        for notice in ledger.round(minutes(minute), at(), &down) {
+            told.push((minute, notice));
+        }
+    }
+    let seen: Vec<(u64, u32)> = told.iter().map(|(minute, notice)| (*minute, notice.repeats)).collect();
+    assert_eq!(seen, [(0, 0), (360, 359)]);
+    let over = ledger.round(minutes(362), at(), &[]);
+    assert_eq!(titles(&over), ["recovery recovered after 362 failures: cf cannot be read: 0"]);
+    assert_eq!(over[0].details, ["it began at 2026-11-22 12:31 UTC and lasted 6h 2m"]);
+    assert_eq!((over[0].subject.as_str(), &over[0].next_step), ("cf", &None));
+    assert_eq!(ledger.round(minutes(363), at(), &[]), []);
+    // Once `repeat` has passed nothing is remembered.
+    ledger.round(minutes(362 + 360), at(), &[]);
+    assert!(ledger.is_empty());
+}
+
+#[test]
+fn what_flaps_is_told_a_few_times_and_never_left_untold() {
+    let mut ledger = Ledger::new(REPEAT);
+    let down = [failure("cf cannot be read")];
+    let mut told = Vec::new();
+    for minute in 0..360 {
+        let found = if minute % 2 == 0 { &down[..] } else { &[] };
+        told.extend(ledger.round(minutes(minute), at(), found));
+    }
+    // Told, over, told again, and from then on it has not stayed away for long enough to be over.
+    assert_eq!(
+        titles(&told),
+        [
+            "failure cf cannot be read: 0",
+            "recovery recovered after 1 failure: cf cannot be read: 0",
+            "failure cf cannot be read: 0"
+        ]
+    );
+    let mut minute = 359;
+    while told.len() == 3 {
+        minute += 1;
+        told.extend(ledger.round(minutes(minute), at(), &[]));
+    }
+    assert_eq!(minute, 382, "a sixteenth of six hours after it went away in minute 359");
+    assert_eq!(titles(&told[3..]), ["recovery recovered after 179 failures: cf cannot be read: 0"]);
+}
+
+#[test]
+fn an_event_is_counted_while_it_repeats_and_its_last_is_told() {
+    let mut ledger = Ledger::new(REPEAT);
+    let event = |before: &str, after: &str| Notice {
+        before: Some(before.into()),
+        after: Some(after.into()),
+        ..notice(Topic::Address, "jump", "jump: the address changed")
+    };
+    assert!(ledger.event(minutes(0), event("a", "b")).is_some());
+    assert!(ledger.event(minutes(1), event("b", "a")).is_some(), "another change is another event");
+    for minute in 2..10 {
+        assert!(ledger.event(minutes(minute), event("a", "b")).is_none());
+    }
+    assert_eq!(ledger.due(minutes(359), at()), []);
+    let due = ledger.due(minutes(360), at());
+    assert_eq!((due.len(), due[0].repeats, due[0].after.as_deref()), (1, 7, Some("b")));
+    assert_eq!(ledger.due(minutes(361), at()), []);
+    assert_eq!(ledger.event(minutes(720), event("a", "b")).map(|notice| notice.repeats), Some(0));
+    assert!(ledger.event(minutes(0), notice(Topic::Test, "", "t")).is_some());
+    assert!(ledger.event(minutes(0), notice(Topic::Test, "", "t")).is_some(), "a test is never kept back");
+}
+
+#[test]
+fn what_the_service_suffers_from_is_not_over_because_a_round_does_not_find_it() {
+    let mut ledger = Ledger::new(REPEAT);
+    let title = "the configuration was not taken";
+    assert!(ledger.trouble(minutes(0), notice(Topic::Service, "", title)).is_some());
+    assert_eq!(ledger.round(minutes(1), at(), &[]), []);
+    let over = ledger.over(minutes(2), at(), Topic::Service, "", title).unwrap();
+    assert_eq!(
+        (over.topic, over.title.as_str()),
+        (Topic::Service, "recovered after 1 failure: the configuration was not taken")
+    );
+    assert!(ledger.over(minutes(3), at(), Topic::Service, "", title).is_none());
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let mut ledger = Ledger::new(REPEAT);
+    for number in 0..5000 {
+        let event = notice(Topic::Change, "x", &format!("updated {number}"));
+        assert!(ledger.event(Duration::from_secs(number), event).is_some());
+    }
+    assert!(format!("{ledger:?}").len() < 200_000);
+}
+
+/// Which of three troubles each round finds.
+fn history() -> impl Strategy<Value = Vec<(u64, [bool; 3])>> {
+    prop::collection::vec((1u64..90, any::<[bool; 3]>()), 1..120)
+}
+
+proptest! {
+    /// Nothing twice within `repeat` unless its end was told in between; every trouble that was told is told to be over
+    /// exactly once; and however it flaps, a window of `repeat` holds a few tellings only.
+    #[test]
+    fn nothing_is_told_twice_and_every_end_once(history in history()) {
+        const TITLES: [&str; 3] = ["a", "b", "c"];
+        let mut ledger = Ledger::new(REPEAT);
+        let mut now = Duration::ZERO;
+        let mut told: BTreeMap<String, Vec<(Duration, bool)>> = BTreeMap::new();
+        let mut note = |now: Duration, notices: Vec<Notice>| {
+            for notice in notices {
+                let over = notice.topic == Topic::Recovery;
+                let title = notice.title.rsplit(' ').next().unwrap().to_owned();
+                told.entry(title).or_default().push((now, over));
+            }
+        };
+        let mut found: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+        for (pause, present) in history {
+            now += minutes(pause);
+            let notices: Vec<Notice> =
+                TITLES.iter().zip(present).filter(|(_, is)| *is).map(|(title, _)| failure(title)).collect();
+            for notice in &notices {
+                let title = TITLES.iter().find(|title| **title == notice.title).unwrap();
+                found.entry(title).or_default().push(now);
+            }
+            note(now, ledger.round(now, at(), &notices));
+        }
+        // It ends well: everything stays away for as long as it takes.
+        for _ in 0..48 {
+            now += minutes(15);
+            note(now, ledger.round(now, at(), &[]));
+        }
+        for (title, found) in &found {
+            let told = &told[*title];
+            prop_assert_eq!(told[0], (found[0], false), "told when it began");
+            prop_assert_eq!(told.last().unwrap().1, true, "and in the end told to be over");
+            for pair in told.windows(2) {
+                let [(earlier, was_over), (later, is_over)] = pair else { unreachable!() };
+                prop_assert!(!(*was_over && *is_over), "over twice: {:?}", told);
+                prop_assert!(*was_over || *is_over || *later - *earlier >= REPEAT, "told twice: {:?}", told);
+            }
+            for (begin, _) in told {
+                let within = told.iter().filter(|(at, _)| (*begin..*begin + REPEAT).contains(at)).count();
+                prop_assert!(within <= 12, "{} tellings in one window: {:?}", within, told);
+            }
+        }
+        prop_assert!(told.keys().all(|title| found.contains_key(title.as_str())), "nothing that was not found");
+    }
+
+    /// Whatever happens is told at the latest when `repeat` is over.
+    #[test]
+    fn every_event_is_told_in_the_end(pauses in prop::collection::vec(1u64..200, 1..80)) {
+        let mut ledger = Ledger::new(REPEAT);
+        let (mut now, mut told, mut last) = (Duration::ZERO, Vec::new(), Duration::ZERO);
+        let count = u32::try_from(pauses.len()).unwrap();
+        for pause in pauses {
+            now += minutes(pause);
+            let event = notice(Topic::Address, "jump", "changed");
+            for notice in ledger.round(now, at(), &[event]) {
+                prop_assert!(told.is_empty() || now - last >= REPEAT);
+                (told.push(notice), last = now).1
+            }
+        }
+        for _ in 0..10 {
+            now += minutes(120);
+            told.extend(ledger.round(now, at(), &[]));
+        }
+        let tellings = u32::try_from(told.len()).unwrap();
+        prop_assert_eq!(told.iter().map(|notice| notice.repeats).sum::<u32>() + tellings, count);
+        prop_assert!(ledger.is_empty());
+    }
+}

@@ -1,0 +1,166 @@
+//! What is said of a round and of an address: golden texts, as they are read at night.
+
+use cnamed::journal::Noticed;
+use cnamed::model::endpoint::Handle;
+use cnamed::model::guard::Rule;
+use cnamed::model::name::Fqdn;
+use cnamed::model::plan::Verb;
+use cnamed::model::record::Owner;
+use cnamed::model::sight::{Happening, HappeningKind};
+use cnamed::model::verify::Verdict;
+use cnamed::notify::Notice;
+use cnamed::notify::words::{notice_of_happening, notice_of_service, notice_of_test, notices_of};
+use cnamed::reconcile::round::{
+    ChangeOutcome, ChangeReport, Outcome, RecordReport, RefusalReport, Round, SubjectKind, UnknownReport,
+};
+
+use super::notice;
+use crate::support::golden;
+
+fn handle(name: &str) -> Handle {
+    Handle::parse(name).unwrap()
+}
+
+fn owner() -> Owner {
+    Owner::parse("ops-westeurope").unwrap()
+}
+
+fn told(round: &Round) -> Vec<Notice> {
+    notices_of(round, &owner(), notice(cnamed::notify::Topic::Test, "", "").at)
+}
+
+fn text(notices: &[Notice]) -> String {
+    let lines = |notice: &Notice| {
+        let mut text = format!("[{}] {} ({})\n", notice.topic, notice.title, notice.subject);
+        if notice.before.is_some() || notice.after.is_some() {
+            text += &format!("    {:?} → {:?}\n", notice.before, notice.after);
+        }
+        notice.details.iter().for_each(|line| text += &format!("    {line}\n"));
+        notice.next_step.iter().for_each(|step| text += &format!("    next: {step}\n"));
+        text
+    };
+    notices.iter().map(lines).collect()
+}
+
+fn change(name: &str, outcome: ChangeOutcome) -> ChangeReport {
+    let error = match outcome {
+        ChangeOutcome::Failed => {
+            Some("could not update the CNAME: it answered 403 (10000); give the token DNS:Edit")
+        }
+        ChangeOutcome::Unconfirmed => {
+            Some("could not confirm: update the CNAME; run again: it looks at what stands there first")
+        }
+        _ => None,
+    };
+    ChangeReport {
+        kind: SubjectKind::Record,
+        name: name.into(),
+        account: Some(handle("cf")),
+        verb: Verb::Update,
+        outcome,
+        before: Some("CNAME old.westeurope.cloudapp.azure.com".into()),
+        after: Some("CNAME new.westeurope.cloudapp.azure.com".into()),
+        reason: "the label moved".into(),
+        error: error.map(str::to_owned),
+    }
+}
+
+fn record(name: &str, account: &str, verdict: Verdict) -> RecordReport {
+    RecordReport {
+        name: Fqdn::parse(name).unwrap(),
+        account: handle(account),
+        verdict,
+        detail: "ns1.example.org says that there is nothing; 1 of 2 agree".into(),
+        resolvers: None,
+    }
+}
+
+fn unknown(what: &str, reason: &str) -> UnknownReport {
+    UnknownReport { what: what.into(), reason: reason.into() }
+}
+
+#[test]
+fn a_round_with_every_trouble_reads_well() {
+    let mut round = Round::empty(Outcome::Partial);
+    let network = "could not read the zones: could not connect: network unreachable; run again; if it stays so, check \
+                   the network";
+    round.unknown = vec![
+        unknown(
+            "public IP of jump",
+            "could not read pip-jump: it answered 403; give the identity Reader on rg-mgmt",
+        ),
+        unknown("zones of cf2", network),
+        unknown(
+            "a.example.com, b.example.com and 4 more in azure",
+            "could not read the zone: throttled; run again in 7s",
+        ),
+        unknown("c.example.com in azure", "could not read the zone: throttled; run again in 7s"),
+    ];
+    round.changes = vec![
+        change("a.example.com", ChangeOutcome::Failed),
+        change("b.example.com", ChangeOutcome::Unconfirmed),
+        change("c.example.com", ChangeOutcome::Skipped),
+        change("d.example.com", ChangeOutcome::Applied),
+    ];
+    round.refused = vec![RefusalReport {
+        kind: SubjectKind::Record,
+        name: "www.example.com".into(),
+        account: Some(handle("cf")),
+        rule: Rule::Foreign,
+        reason: "a CNAME without our mark stands there".into(),
+        allow: "cnamed adopt www.example.com".into(),
+    }];
+    round.authoritative = true;
+    round.records = vec![
+        record("a.example.com", "cf", Verdict::Contradicted),
+        record("d.example.com", "cf", Verdict::Pending),
+        record("e.example.com", "cf", Verdict::Contradicted),
+        record("f.example.com", "cf", Verdict::Unanswered),
+        record("g.example.com", "cf", Verdict::Agreed),
+        record("h.example.com", "cf", Verdict::Masked),
+        record("www.example.com", "cf", Verdict::Contradicted),
+        record("z.example.com", "azure", Verdict::Unanswered),
+    ];
+    golden::same("notify/round", &text(&told(&round)));
+}
+
+#[test]
+fn many_changes_are_one_notice() {
+    let mut round = Round::empty(Outcome::Changed);
+    let applied =
+        |count: usize| (0..count).map(|n| change(&format!("n{n}.example.com"), ChangeOutcome::Applied));
+    round.changes = applied(3).collect();
+    assert_eq!(told(&round).len(), 3);
+    round.changes = applied(14).collect();
+    golden::same("notify/changes", &text(&told(&round)));
+}
+
+#[test]
+fn a_round_without_trouble_has_nothing_to_tell() {
+    let mut round = Round::empty(Outcome::InSync);
+    round.records = vec![record("g.example.com", "cf", Verdict::Agreed)];
+    assert_eq!(told(&round), []);
+}
+
+#[test]
+fn what_happened_to_an_address_reads_well() {
+    use HappeningKind::{Assigned, Changed, Deleted, LabelMoved, LabelTaken, Recreated, Released};
+    let at = notice(cnamed::notify::Topic::Test, "", "").at;
+    let mut notices = Vec::new();
+    for (kind, before, after, noticed) in [
+        (Changed, Some("192.0.2.1"), Some("192.0.2.2"), Noticed::Label),
+        (Released, Some("192.0.2.1"), None, Noticed::Round),
+        (Assigned, None, Some("192.0.2.2"), Noticed::Round),
+        (Recreated, Some("192.0.2.1"), Some("192.0.2.2"), Noticed::Start),
+        (Deleted, Some("192.0.2.1"), None, Noticed::Round),
+        (LabelMoved, Some("a.cloudapp.azure.com"), Some("b.cloudapp.azure.com"), Noticed::Round),
+        (LabelTaken, Some("a.cloudapp.azure.com"), None, Noticed::Round),
+    ] {
+        let happening =
+            Happening { kind, before: before.map(str::to_owned), after: after.map(str::to_owned) };
+        notices.push(notice_of_happening(&handle("jump"), &happening, noticed, &owner(), at));
+    }
+    notices.push(notice_of_service(&owner(), at, "cnamed 0.1.0 began", vec!["it keeps 2 endpoints".into()]));
+    notices.push(notice_of_test(&owner(), at));
+    golden::same("notify/happenings", &text(&notices));
+}

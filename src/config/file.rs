@@ -46,7 +46,7 @@ pub(super) struct ConfigFile {
     pub(super) verify: Option<VerifyFile>,
     /// What one round may do at most.
     pub(super) limits: Option<LimitsFile>,
-    /// Where a service would keep its journal; not used yet.
+    /// Where the journal is kept.
     pub(super) state: Option<StateFile>,
     /// A status page, metrics and probes; not used yet.
     pub(super) http: Option<HttpFile>,
@@ -319,12 +319,12 @@ pub(super) struct LimitsFile {
     pub(super) request_timeout: Option<At<String>>,
 }
 
-/// Where a service would keep its journal; not used yet.
+/// Where the journal is kept.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct StateFile {
-    /// Not used yet: the directory.
+    /// The directory, made for its owner alone where it is missing.
     #[schemars(with = "Option<String>", extend("default" = defaults::STATE_DIRECTORY))]
     pub(super) directory: Option<At<PathBuf>>,
 }

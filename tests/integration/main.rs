@@ -20,6 +20,7 @@ mod crowd;
 mod foreign;
 mod gateway;
 mod golden_plans;
+mod journal;
 mod killed;
 mod laws;
 mod least_privilege;

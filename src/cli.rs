@@ -21,6 +21,7 @@ mod history;
 mod notify;
 mod plan;
 mod remove;
+mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod status;
@@ -56,7 +57,10 @@ pub fn main() -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return output.failure(&format!("could not start: {error}"), Exit::Failed),
     };
-    runtime.block_on(run(cli, &output))
+    let exit = runtime.block_on(run(cli, &output));
+    // A name that the system's resolver is still looking up is nobody's concern any more.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn run(cli: Cli, output: &Output) -> Exit {
@@ -64,6 +68,7 @@ async fn run(cli: Cli, output: &Output) -> Exit {
     match cli.command {
         Command::Plan(args) => plan::run(global, &args, output).await,
         Command::Sync(args) => sync::run(global, &args, output).await,
+        Command::Run => run::run(global, output).await,
         Command::Status(args) => status::run(global, &args, output).await,
         Command::Adopt(args) => adopt::run(global, &args, output).await,
         Command::Remove(args) => remove::run(global, &args, output).await,

@@ -95,6 +95,10 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Brings everything in sync, once, and verifies it.
     Sync(SyncArgs),
+    /// Watches, heals and tells, until it is told to stop.
+    ///
+    /// SIGHUP reads the configuration anew, SIGUSR1 begins a round now, SIGTERM and SIGINT end it within two seconds.
+    Run,
     /// Shows every chain, from the name to the address, and the first link that is broken.
     Status(StatusArgs),
     /// Takes over a record that is not ours, by name.

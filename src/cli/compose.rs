@@ -35,6 +35,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) struct Composition {
     pub(crate) config: Config,
     pub(crate) reconciler: Reconciler,
+    pub(crate) http: Arc<Http>,
 }
 
 impl Composition {
@@ -44,7 +45,8 @@ impl Composition {
         Self::build(config, &Environment::process()).map_err(|text| output.failure(&text, Exit::Usage))
     }
 
-    fn build(config: Config, environment: &Environment) -> Result<Self, String> {
+    /// Builds what `config` describes.
+    pub(crate) fn build(config: Config, environment: &Environment) -> Result<Self, String> {
         let http = http(&config)?;
         let azure = &config.azure;
         let builder = Builder { environment, azure };
@@ -81,7 +83,7 @@ impl Composition {
                 way_in: false,
             },
         };
-        Ok(Self { config, reconciler })
+        Ok(Self { config, reconciler, http })
     }
 
     /// What the configuration wants, with what the operator agreed to beyond it.
@@ -257,7 +259,7 @@ impl Builder<'_> {
 }
 
 /// The whole chain on one line.
-fn told(error: impl Error) -> String {
+pub(crate) fn told(error: impl Error) -> String {
     let mut text = error.to_string();
     let mut link = error.source();
     while let Some(cause) = link {

@@ -1,28 +1,28 @@
 //! `cnamed run`: the service.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::args::Global;
-use super::compose::Composition;
+use super::compose::{Composition, load_config, subscribers, told};
 use super::exit::Exit;
 use super::output::Output;
 use crate::config::{Config, Environment};
-use crate::daemon::{Orders, Pace, Service, Setup, Source};
+use crate::daemon::{Clock, Orders, Pace, Service, Setup, Source};
 use crate::journal::{Journal, Lock};
 use crate::model::state::Consents;
+use crate::provider::http::{Ended, Http};
 use crate::telemetry::server::Server;
-use crate::telemetry::snapshot::Counts;
+use crate::telemetry::snapshot::{Counts, RequestOutcome};
 
 pub(crate) async fn run(global: &Global, output: &Output) -> Exit {
     match work(global, output).await {
         Ok(in_flight) => {
             for change in in_flight {
-                output.aside(&format!(
-                    "ended while this was under way, and could not confirm it: {change}; the next round looks first\n"
-                ));
+                output.aside(&format!("could not confirm: {change}; it was under way at the end\n"));
             }
             Exit::InSync
         }
@@ -31,60 +31,82 @@ pub(crate) async fn run(global: &Global, output: &Output) -> Exit {
 }
 
 async fn work(global: &Global, output: &Output) -> Result<Vec<String>, Exit> {
-    let config = super::compose::load_config(global, output)?;
     let failed = |text: String| output.failure(&text, Exit::Failed);
-    // Taken before anything is asked of anybody: two that write the same names would fight.
-    let lock = Lock::take(&config.state.directory).map_err(|error| failed(error.to_string()))?;
-    let (journal, mended) =
-        Journal::open(&config.state.directory).map_err(|error| failed(error.to_string()))?;
+    let config = load_config(global, output)?;
+    let directory = &config.state.directory;
+    // Before anybody is asked anything: two that hold the same names would fight.
+    let _lock = Lock::take(directory).map_err(|error| failed(told(error)))?;
+    let (journal, mended) = Journal::open(directory).map_err(|error| failed(error.chain()))?;
     if let Some(mended) = mended {
         tracing::error!(%mended, "journal");
     }
-    let mut orders = Orders::of_process().map_err(|error| failed(format!("could not listen to signals: {error}")))?;
-    let server = Server::bind(config.http.listen).await.map_err(|error| failed(error.to_string()))?;
-    tracing::info!(listen = %server.address(), state = %config.state.directory.display(), "service");
-    let source = File { global: global.clone(), meter: None };
-    let (service, snapshots) = Service::new(source, Arc::new(journal), Arc::new(OffsetDateTime::now_utc))
+    let mut orders =
+        Orders::of_process().map_err(|error| failed(cause("could not listen to signals", error)))?;
+    let (server, address) = Server::bind(config.http.listen).await.map_err(|error| failed(told(error)))?;
+    tracing::info!(%address, directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "service");
+    let clock: Clock = Arc::new(OffsetDateTime::now_utc);
+    let source = File { global: global.clone(), http: None };
+    let (service, snapshots) = Service::new(source, Arc::new(journal), Arc::clone(&clock))
         .map_err(|text| output.failure(&text, Exit::Usage))?;
-    let (sender, mut receiver) = mpsc::channel(ORDERS);
-    let listening = async {
-        while sender.send(orders.next().await).await.is_ok() {}
-        std::future::pending().await
-    };
-    let in_flight = tokio::select! {
-        in_flight = service.run(&mut receiver) => in_flight,
-        () = server.serve(snapshots) => Vec::new(),
-        () = listening => Vec::new(),
-    };
-    drop(lock);
+    let (sender, mut receiver) = mpsc::channel(WAITING);
+    let listening = tokio::spawn(async move { while sender.send(orders.next().await).await.is_ok() {} });
+    let (ending, ended) = oneshot::channel::<()>();
+    let showing = tokio::spawn(server.serve(snapshots, clock, async move {
+        // The sender goes with the service, however that ends.
+        let _ = ended.await;
+    }));
+    let in_flight = service.run(&mut receiver).await;
+    listening.abort();
+    drop(ending);
+    let _ = showing.await;
     Ok(in_flight)
 }
 
 /// The configuration file, read whenever it is asked for.
 struct File {
     global: Global,
-    meter: Option<Arc<crate::provider::http::Meter>>,
+    http: Option<Arc<Http>>,
 }
 
 impl Source for File {
     fn load(&mut self) -> Result<Setup, String> {
+        let environment = Environment::process();
         let config = Config::load(&self.global.config).map_err(|mistakes| mistakes.to_string())?;
         for warning in &config.warnings {
             tracing::warn!(%warning, "configuration");
         }
-        let Composition { config, reconciler, http } = Composition::build(config, &Environment::process())?;
-        self.meter = Some(http.meter());
-        let desk = super::compose::desk(&config, &http, &Environment::process())?;
+        let Composition { config, reconciler, http } = Composition::build(config, &environment)?;
+        let subscribers = subscribers(&config, &environment, &http);
+        self.http = Some(http);
         let pace = Pace { interval: config.watch.interval, label_interval: config.watch.label_interval };
-        Ok(Setup { desired: config.desired(Consents::default()), reconciler, pace, desk })
+        Ok(Setup { desired: config.desired(Consents::default()), reconciler, pace, subscribers })
     }
 
     fn count(&self, counts: &mut Counts) {
-        if let Some(meter) = &self.meter {
-            meter.count(counts);
+        for metered in self.http.iter().flat_map(|http| http.metered()) {
+            for (ended, count) in Ended::ALL.into_iter().zip(metered.attempts) {
+                counts.requests.insert((metered.budget.clone(), outcome(ended)), count);
+            }
+            if let Some(left) = metered.left {
+                counts.quota.insert(metered.budget, left);
+            }
         }
     }
 }
 
-/// Signals that wait while the loop is busy; more of one kind say nothing new.
-const ORDERS: usize = 8;
+fn outcome(ended: Ended) -> RequestOutcome {
+    match ended {
+        Ended::Ok => RequestOutcome::Ok,
+        Ended::Refused => RequestOutcome::Refused,
+        Ended::Throttled => RequestOutcome::Throttled,
+        Ended::Failed => RequestOutcome::Failed,
+        Ended::Broken => RequestOutcome::Broken,
+    }
+}
+
+fn cause(what: &str, error: impl Error) -> String {
+    format!("{what}: {}", told(error))
+}
+
+/// Signals that wait while the loop is busy; more of them say nothing new.
+const WAITING: usize = 8;

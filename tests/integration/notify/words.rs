@@ -61,6 +61,7 @@ fn change(name: &str, outcome: ChangeOutcome) -> ChangeReport {
         before: Some("CNAME old.westeurope.cloudapp.azure.com".into()),
         after: Some("CNAME new.westeurope.cloudapp.azure.com".into()),
         reason: "the label moved".into(),
+        requests: Vec::new(),
         error: error.map(str::to_owned),
     }
 }
@@ -68,6 +69,7 @@ fn change(name: &str, outcome: ChangeOutcome) -> ChangeReport {
 fn record(name: &str, account: &str, verdict: Verdict) -> RecordReport {
     RecordReport {
         name: Fqdn::parse(name).unwrap(),
+        endpoint: None,
         account: handle(account),
         verdict,
         detail: "ns1.example.org says that there is nothing; 1 of 2 agree".into(),

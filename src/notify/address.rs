@@ -86,6 +86,15 @@ mod tests {
     }
 
     #[test]
+    fn what_gives_an_address_away_is_seen() {
+        let address = Address::parse("https://hooks.example.com/services/abcdefgh?sig=xyzxyz").unwrap();
+        for text in ["no such path services", "Cannot POST abcdefgh", "sig=xyzxyz"] {
+            assert!(address.shows_in(text), "{text}");
+        }
+        assert!(!address.shows_in("no_service"));
+    }
+
+    #[test]
     fn a_step_goes_before_the_query() {
         let below = |text: &str| Address::parse(text).unwrap().below("start").0.to_string();
         assert_eq!(

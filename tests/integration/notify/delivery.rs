@@ -129,6 +129,9 @@ async fn what_a_service_says_in_a_word_is_told_and_an_error_page_is_not() {
         let (told, _) = outcome(answer(page)).await;
         assert!(told.to_string().starts_with("it answered 404; "), "{told}");
     }
+    // One word that is a piece of the path is no word of the service's.
+    let (told, _) = outcome(answer("services".into())).await;
+    assert!(told.to_string().starts_with("it answered 404; "), "{told}");
 }
 
 #[tokio::test]

@@ -125,7 +125,7 @@ fn what_is_remembered_is_bounded() {
 
 /// Which of three troubles each round finds.
 fn history() -> impl Strategy<Value = Vec<(u64, [bool; 3])>> {
-    prop::collection::vec((1u64..90, any::<[bool; 3]>()), 1..120)
+    prop::collection::vec((1u64..20, any::<[bool; 3]>()), 1..160)
 }
 
 proptest! {

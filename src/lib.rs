@@ -12,6 +12,8 @@
 //! core        model                       values and functions over values: no I/O, no clock, not one async fn
 //! ```
 //!
+//! Beside the adapters stands `journal`, which knows the core alone.
+//!
 //! `sandbox` stands apart: a whole cloud, written from the services' documentation, that knows nothing of the
 //! product but how a name is parsed.
 //!
@@ -29,6 +31,8 @@
 //!   from each name to its port. One value describes it whole.
 //! - [`notify`]: the port to whoever wants to be told; below it Slack, Teams, webhooks, commands and dead man's
 //!   switches, the ledger of what each was told, and the desk that delivers behind everybody's back.
+//! - [`journal`]: what was changed and what happened, in one file that survives a kill and a full disk; what a round
+//!   changes is written by [`telemetry::scribe`].
 //! - [`config`]: the file as written, and the configuration as used; every mistake at once.
 //! - [`cli`]: the commands, one file each, and the composition root.
 //! - [`telemetry`] writes the logs, and lets no library below us write any.

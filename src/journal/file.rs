@@ -94,7 +94,7 @@ impl OpenFile {
         self.inode.is_none() || self.inode == inode(path)
     }
 
-    /// Closes it and leaves alone whatever bears its name by now: SQLite would tidy up by name.
+    /// Closes it as it is: in what is damaged, or bears another name by now, nothing is to be tidied up.
     pub(super) fn abandon(self) {
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }

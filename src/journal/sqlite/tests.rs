@@ -259,10 +259,15 @@ fn one_that_was_taken_away_is_begun_anew_and_its_heir_is_not_harmed() {
     let other = open(&folder);
     other.record(at(1), &applied("b.example.com")).unwrap();
     journal.record(at(2), &applied("c.example.com")).unwrap();
+    let written = || {
+        let journal = Journal::look(folder.path()).unwrap().unwrap();
+        let entries = journal.entries(&Filter::default()).unwrap();
+        entries.iter().map(|entry| entry.at).collect::<Vec<_>>()
+    };
+    assert_eq!(written(), [at(1), at(2)], "the log of the new one is still there");
     drop(journal);
     drop(other);
-    let entries = open(&folder).entries(&Filter::default()).unwrap();
-    assert_eq!(entries.iter().map(|entry| entry.at).collect::<Vec<_>>(), [at(1), at(2)]);
+    assert_eq!(written(), [at(1), at(2)]);
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub struct Entry {
 /// See [`Entry`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "one at a time: most are changes, and few are kept")]
 pub enum What {
     /// Something was written, or may have been.
     Change(Change),

@@ -209,7 +209,6 @@ impl Counts {
 
 impl Snapshot {
     /// Whether the service has converged lately, and if not, why.
-    #[must_use]
     pub fn readiness(&self, now: OffsetDateTime) -> Result<(), String> {
         match self.converged {
             Some(at) if now - at <= self.patience => Ok(()),

@@ -158,7 +158,21 @@ async fn the_page_follows_the_service_keeps_what_is_open_and_says_when_nobody_an
     browser.until("what was published is shown", "return document.body.textContent.includes('in 7 s')").await;
     let kept = "return [document.querySelector('details').open, scrollY]";
     assert_eq!(browser.script(kept).await, json!([true, 400]));
+    // Whoever does not look is not served: nothing is asked for while the page is hidden, at once when it is shown.
+    let hidden = |hidden: bool| {
+        format!(
+            "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});
+             document.dispatchEvent(new Event('visibilitychange')); globalThis.since = performance.now()"
+        )
+    };
+    browser.script(&hidden(true)).await;
     served.snapshots.send_replace(Arc::new(scenes::healthy()));
+    browser.until("its time for a look has come", "return performance.now() > globalThis.since + 6500").await;
+    assert_ne!(
+        browser.script("return document.querySelector('h1').textContent.trim()").await,
+        json!("In sync")
+    );
+    browser.script(&hidden(false)).await;
     let title = "return document.title.startsWith('In sync') && document.querySelector('#told').textContent.startsWith('In sync')";
     browser.until("the new outcome is told", title).await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());

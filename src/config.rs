@@ -399,6 +399,8 @@ pub struct StateConfig {
 pub struct HttpConfig {
     /// The address and port to listen on.
     pub listen: SocketAddr,
+    /// The names that this host is asked by, besides addresses and `localhost`; canonical.
+    pub names: Vec<String>,
 }
 
 /// Whom to trust.

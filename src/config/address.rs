@@ -137,6 +137,14 @@ impl fmt::Display for SocksProxy {
     }
 }
 
+/// Parses the name of a host as a browser would, into its canonical form.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    match Host::parse(text.strip_suffix('.').unwrap_or(text)) {
+        Ok(Host::Domain(name)) => Ok(name),
+        _ => Err(format!("\"{text}\" is not the name of a host")),
+    }
+}
+
 /// Parses the base URL of a service: https, or http on a loopback address, where nobody can listen in.
 pub(super) fn service_url(text: &str) -> Result<Url, String> {
     // Said without the text, which may hold a password or a key.

@@ -25,7 +25,7 @@ use super::schema::schema;
 use super::{
     Config, HttpConfig, LimitsConfig, ResolverConfig, StateConfig, TlsConfig, VerifyConfig, WatchConfig,
 };
-use super::{defaults, shape};
+use super::{address, defaults, shape};
 use crate::model::record::Owner;
 
 /// Reads `text`; relative paths in it are relative to `base`.
@@ -210,7 +210,12 @@ impl Build<'_> {
             }
             None => Some(defaults::LISTEN),
         };
-        Some(HttpConfig { listen: listen? })
+        let remedy = "write a host name alone; addresses and localhost are always taken";
+        let names = match &file.names {
+            Some(names) => self.list("names", names, address::host_name, remedy),
+            None => Some(Vec::new()),
+        };
+        Some(HttpConfig { listen: listen?, names: names? })
     }
 
     fn state(&mut self, file: StateFile) -> StateConfig {

@@ -48,7 +48,7 @@ pub(super) struct ConfigFile {
     pub(super) limits: Option<LimitsFile>,
     /// Where the journal is kept.
     pub(super) state: Option<StateFile>,
-    /// A status page, metrics and probes; not used yet.
+    /// A status page, metrics and probes.
     pub(super) http: Option<HttpFile>,
     /// Whom to trust.
     pub(super) tls: Option<TlsFile>,
@@ -329,14 +329,17 @@ pub(super) struct StateFile {
     pub(super) directory: Option<At<PathBuf>>,
 }
 
-/// A status page, metrics and probes; not used yet.
+/// A status page, metrics and probes.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct HttpFile {
-    /// Not used yet: the address and port to listen on.
+    /// The address and port to listen on.
     #[schemars(extend("default" = defaults::LISTEN.to_string()))]
     pub(super) listen: Option<At<String>>,
+    /// Names that this host is asked by, besides addresses and localhost; requests that name another are refused.
+    #[schemars(example = ["cnamed.internal.example.com"])]
+    pub(super) names: Option<At<Vec<At<String>>>>,
 }
 
 /// Whom to trust.

@@ -45,7 +45,10 @@ fn file(config: &Config) -> ConfigFile {
             request_timeout: some(defaults::text(config.limits.request_timeout)),
         }),
         state: Some(StateFile { directory: some(config.state.directory.clone()) }),
-        http: Some(HttpFile { listen: some(config.http.listen.to_string()) }),
+        http: Some(HttpFile {
+            listen: some(config.http.listen.to_string()),
+            names: list(&config.http.names),
+        }),
         tls: Some(TlsFile { extra_ca: config.tls.extra_ca.clone().map(At::from) }),
         threats: config.threats.as_ref().map(|threats| {
             let file = ThreatsFile {

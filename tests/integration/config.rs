@@ -80,6 +80,7 @@ deletes_per_round = 0
 directory = "s"
 [http]
 listen = "[::1]:1"
+names = ["cnamed", "Status.Example.com."]
 "#;
 
 /// A key behind a bare `#` is a key; prose has a space after it.
@@ -188,6 +189,7 @@ fn an_absent_key_means_what_the_example_writes() {
         "label_servers",
         "extra_ca",
         "proxy",
+        "names",
     ];
     let defaults_in_force: String = (uncommented(EXAMPLE).lines())
         .scan(false, |in_gateway, line| {

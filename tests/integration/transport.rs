@@ -130,6 +130,28 @@ async fn a_credential_has_one_budget_which_answers_feed() {
 }
 
 #[tokio::test]
+async fn every_attempt_is_metered_under_the_name_of_its_budget() {
+    let left = Step::status(200).with("ratelimit", "\"default\";r=41;t=60");
+    let reads = [Step::status(503), Step::Drop, Step::status(404), Step::status(429), left];
+    let script = Script::play(reads).await;
+    let http = http();
+    let budget = http.budget("service", "token", &[]);
+    let part = budget.within("zone", &[]);
+    http.send(&budget, Request::get(script.at("/"))).await.unwrap();
+    http.send(&part, Request::get(script.at("/"))).await.unwrap();
+    let other = http.budget("service", "another", &[]);
+    let other_script = Script::play([Step::status(204)]).await;
+    http.send(&other, Request::get(other_script.at("/"))).await.unwrap();
+    let _ = http.budget("idle", "token", &[]);
+    let metered = http.metered();
+    let names: Vec<&str> = metered.iter().map(|it| it.budget.as_str()).collect();
+    assert_eq!(names, ["idle", "service"]);
+    // In the order of `Ended::ALL`: ok, refused, throttled, failed, broken; parts and credentials of one name together.
+    assert_eq!((metered[1].attempts, metered[1].left), ([2, 1, 1, 1, 1], Some(41)));
+    assert_eq!((metered[0].attempts, metered[0].left), ([0; 5], None));
+}
+
+#[tokio::test]
 async fn no_more_is_sent_than_a_window_allows_and_the_queue_is_not_the_deadline() {
     let script = Script::play(vec![Step::status(200); 12]).await;
     let settings = Settings {

@@ -165,8 +165,12 @@ pub(super) fn notes(snapshot: &Snapshot) -> Html {
 
 /// Whether `reason` stands in this section, so that it need not be told again for each name.
 pub(super) fn tells(snapshot: &Snapshot, reason: &str) -> bool {
-    let unknown = snapshot.last.iter().flat_map(|last| &last.round.unknown).map(|unknown| &unknown.reason);
-    unknown.chain(snapshot.resting.iter().map(|resting| &resting.reason)).any(|told| told == reason)
+    let round = snapshot.last.as_deref().map(|last| &last.round);
+    let unknown = round.into_iter().flat_map(|round| &round.unknown).map(|unknown| &unknown.reason);
+    let refused = round.into_iter().flat_map(|round| &round.refused).map(|refusal| &refusal.reason);
+    let blocked = round.into_iter().flat_map(|round| &round.blocked).map(|blocked| &blocked.waits_for);
+    let resting = snapshot.resting.iter().map(|resting| &resting.reason);
+    unknown.chain(refused).chain(blocked).chain(resting).any(|told| told == reason)
 }
 
 fn text(text: &str) -> Html {

@@ -112,12 +112,14 @@ fn arrow(before: Option<&str>, after: Option<&str>) -> Html {
         Some(before) => put!(out, "<del>" (before) "</del>"),
         None => put!(out, "<span class=\"none\">nothing</span>"),
     }
-    out.markup(" <span aria-hidden=\"true\">→</span><span class=\"unseen\"> became </span> ");
+    out.markup(
+        " <span class=\"to\"><span aria-hidden=\"true\">→</span><span class=\"unseen\">became</span> ",
+    );
     match after {
         Some(after) => put!(out, "<ins>" (after) "</ins>"),
         None => put!(out, "<span class=\"none\">nothing</span>"),
     }
-    out.markup("</p>");
+    out.markup("</span></p>");
     out
 }
 

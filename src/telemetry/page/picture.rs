@@ -71,12 +71,12 @@ fn picture(row: &Row<'_>, snapshot: &Snapshot) -> Html {
         out.markup("</li>\n");
     }
     out.markup("</ol>\n");
-    if let Some(trouble) = row.trouble() {
-        let word = join(row.state());
+    for trouble in row.troubles() {
         let why =
             if attention::tells(snapshot, trouble.detail) { "why is told above" } else { trouble.detail };
         put!(out,
-            "<p class=\"trouble\"><b>" (capital(word)) " at the " (trouble.what) ":</b> " (why) "</p>\n"
+            "<p class=\"trouble " (class(trouble.state)) "\"><b>" (capital(join(trouble.state))) " at the "
+            (trouble.what) ":</b> " (why) "</p>\n"
         );
     }
     let connect = row.connect();

@@ -79,10 +79,20 @@ impl<'r> Row<'r> {
         worst([self.to_label, self.to_address].into_iter().chain(ports))
     }
 
-    /// What to say first of a row that is not whole.
-    pub(super) fn trouble(&self) -> Option<&Evidence<'r>> {
-        let state = self.state();
-        self.evidence.iter().find(|it| it.state == state && state != LinkState::Whole)
+    /// What to say at once of a row that is not whole: the worst of what was seen, each account for itself. What only
+    /// follows from a link before it, as a silent port does from an address that was released, is left out.
+    pub(super) fn troubles(&self) -> Vec<&Evidence<'r>> {
+        if self.state() == LinkState::Whole {
+            return Vec::new();
+        }
+        let whole = |it: &&Evidence<'r>| it.state == LinkState::Whole;
+        let (names, rest): (Vec<_>, Vec<_>) = self.evidence.iter().partition(|it| it.of_name());
+        let (ports, way): (Vec<_>, Vec<_>) = rest.into_iter().partition(|it| it.what.starts_with("port"));
+        let first = way.into_iter().find(|it| !whole(it));
+        let ports = if first.is_none() { ports } else { Vec::new() };
+        let told: Vec<_> = names.into_iter().chain(first).chain(ports).filter(|it| !whole(it)).collect();
+        let state = worst(told.iter().map(|it| it.state));
+        told.into_iter().filter(|it| it.state == state).collect()
     }
 
     /// What to type to connect, for each port that leads to a service.
@@ -90,6 +100,13 @@ impl<'r> Row<'r> {
         let leads = |way: &&&WayIn| way.port.state == LinkState::Whole;
         let Ok(name) = crate::model::name::Fqdn::parse(self.name) else { return Vec::new() };
         self.ports.iter().filter(leads).filter_map(|way| way.line(&name)).collect()
+    }
+}
+
+impl Evidence<'_> {
+    /// Whether it is what an account's servers say of the name itself.
+    fn of_name(&self) -> bool {
+        self.what.starts_with("name")
     }
 }
 
@@ -109,10 +126,10 @@ impl<'r> Parts<'r> {
             round.ways_in.iter().filter(|way| Some(way.endpoint.as_str()) == endpoint).collect();
         let evidence = self.evidence(round, name, &ports);
         let holders = self.holders(round, name);
-        let of = |wanted: fn(&str) -> bool| {
-            evidence.iter().filter(move |it| wanted(&it.what)).map(|it| it.state).collect::<Vec<_>>()
+        let of = |wanted: fn(&Evidence<'_>) -> bool| {
+            evidence.iter().filter(move |it| wanted(it)).map(|it| it.state).collect::<Vec<_>>()
         };
-        let mut to_address = of(|what| matches!(what, "label" | "label in DNS" | "address"));
+        let mut to_address = of(|it| matches!(it.what.as_str(), "label" | "label in DNS" | "address"));
         if self.chains.is_empty() {
             to_address.push(match report.map(|report| report.state) {
                 Some(EndpointStatus::Ready) => LinkState::Whole,
@@ -122,7 +139,7 @@ impl<'r> Parts<'r> {
             });
         }
         let said = holders.iter().map(|holder| holder.state);
-        let to_label = worst(of(|what| what.starts_with("name")).into_iter().chain(said));
+        let to_label = worst(of(|it| it.of_name()).into_iter().chain(said));
         let to_address = worst(to_address);
         Row { name, holders, endpoint: report, to_label, to_address, ports, evidence }
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use cnamed::telemetry::metrics::{Format, render};
 
@@ -151,6 +153,38 @@ async fn open_metrics_is_given_to_whoever_asks() {
     assert!(reply.body.contains("# TYPE cnamed_rounds counter\ncnamed_rounds_total{"));
     assert!(reply.body.contains("# TYPE cnamed_build info\ncnamed_build_info{"));
     assert!(!served.get("/metrics").await.body.contains("# EOF"));
+}
+
+/// Gives `text` to a program and asks it what it thinks.
+fn judged(program: &str, arguments: &[&str], text: &str) {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+}
+
+#[test]
+#[ignore = "needs promtool and Python's prometheus_client; .ci/run page installs both"]
+fn prometheus_itself_reads_the_metrics_and_the_alerts() {
+    const TEXT: &str = "import sys; from prometheus_client.parser import text_string_to_metric_families as read\n\
+                        assert sum(len(m.samples) for m in read(sys.stdin.read())) > 20";
+    const OPEN: &str = "import sys; from prometheus_client.openmetrics.parser import text_string_to_metric_families as read\n\
+                        assert sum(len(m.samples) for m in read(sys.stdin.read())) > 20";
+    for (_, snapshot) in scenes::all() {
+        let text = render(&snapshot, scenes::now(), Format::Text);
+        judged("promtool", &["check", "metrics"], &text);
+        judged("python3", &["-c", TEXT], &text);
+        judged("python3", &["-c", OPEN], &render(&snapshot, scenes::now(), Format::OpenMetrics));
+    }
+    let (path, _) = packaged("prometheus/cnamed.rules.yml");
+    judged("promtool", &["check", "rules", path.to_str().unwrap()], "");
 }
 
 fn packaged(path: &str) -> (PathBuf, String) {

@@ -112,19 +112,19 @@ fn written(name: &str, account: &str, before: Option<&str>, after: Option<&str>,
 }
 
 fn history() -> Vec<Entry> {
-    let old = format!("CNAME contoso-old.westeurope.cloudapp.azure.com TTL 300");
+    let old = "CNAME contoso-old.westeurope.cloudapp.azure.com TTL 300";
     let new = format!("CNAME {LABEL} TTL 300");
     vec![
         entry(
             6,
             11_520,
-            What::Change(written(JUMP, "cf", Some(&old), Some(&new), "applied")),
+            What::Change(written(JUMP, "cf", Some(old), Some(&new), "applied")),
             &[("cf", 3_400), ("resolvers", 287_000)],
         ),
         entry(
             5,
             11_521,
-            What::Change(written(JUMP, "azure", Some(&old), Some(&new), "applied")),
+            What::Change(written(JUMP, "azure", Some(old), Some(&new), "applied")),
             &[("azure", 1_200), ("resolvers", 291_000)],
         ),
         entry(

@@ -16,6 +16,7 @@ mod adopt;
 mod config;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod man;
 mod plan;
 mod remove;
 #[cfg(feature = "sandbox")]
@@ -75,14 +76,6 @@ async fn run(cli: Cli, output: &Output) -> Exit {
             clap_complete::generate(shell, &mut Cli::command(), "cnamed", &mut script);
             output.bytes(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            match clap_mangen::Man::new(Cli::command()).render(&mut page) {
-                Ok(()) => output.bytes(&page),
-                Err(error) => {
-                    output.failure(&format!("could not write the manual page: {error}"), Exit::Failed)
-                }
-            }
-        }
+        Command::Man(args) => man::run(&args, output),
     }
 }

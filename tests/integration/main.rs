@@ -26,6 +26,7 @@ mod least_privilege;
 mod lifecycle;
 mod name_laws;
 mod names;
+mod packaging;
 mod probe;
 mod resolver;
 mod sandbox_azure;

@@ -19,6 +19,7 @@ mod config;
 mod demo;
 mod history;
 mod notify;
+mod man;
 mod plan;
 mod remove;
 mod run;
@@ -87,14 +88,6 @@ async fn run(cli: Cli, output: &Output) -> Exit {
             clap_complete::generate(shell, &mut Cli::command(), "cnamed", &mut script);
             output.bytes(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            match clap_mangen::Man::new(Cli::command()).render(&mut page) {
-                Ok(()) => output.bytes(&page),
-                Err(error) => {
-                    output.failure(&format!("could not write the manual page: {error}"), Exit::Failed)
-                }
-            }
-        }
+        Command::Man(args) => man::run(&args, output),
     }
 }

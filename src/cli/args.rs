@@ -136,8 +136,8 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Writes the manual page.
-    Man,
+    /// Writes the manual page, or the whole manual into a directory.
+    Man(ManArgs),
 }
 
 /// `cnamed plan`
@@ -328,6 +328,14 @@ pub(crate) enum ConfigCommand {
     Show,
     /// Prints its JSON Schema.
     Schema,
+}
+
+/// `cnamed man`
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Writes a page for each command, and cnamed.toml(5), into DIRECTORY.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `cnamed demo`

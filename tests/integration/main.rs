@@ -28,6 +28,7 @@ mod lifecycle;
 mod name_laws;
 mod names;
 mod notify;
+mod packaging;
 mod probe;
 mod resolver;
 mod sandbox_azure;

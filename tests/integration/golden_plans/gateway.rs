@@ -98,6 +98,18 @@ fn drift_by_hand() {
     keeps("gateway-interface-failed", &scene);
 
     let mut scene = built();
+    scene.balancer().provisioning = Provisioning::Failed;
+    keeps("gateway-balancer-failed", &scene);
+
+    let mut scene = built();
+    scene.balancer().nat_rules[0].provisioning = Provisioning::Failed;
+    keeps("gateway-rule-failed", &scene);
+
+    let mut scene = built();
+    scene.group("nsg-mgmt").provisioning = Provisioning::Failed;
+    keeps("gateway-group-failed", &scene);
+
+    let mut scene = built();
     scene.group("nsg-mgmt").users.insert(id("networkInterfaces", "vm-db-nic"));
     keeps("gateway-group-shared", &scene);
 }
@@ -346,4 +358,10 @@ fn a_teardown_of_it() {
     let front = lb.part("frontendIPConfigurations", &scene.balancer().frontends[0].name.clone());
     scene.balancer().other_ports.push(("web".into(), Protocol::Tcp, front, Ports::one(443)));
     refuses("gateway-teardown-in-use", &scene, &["in-use"]);
+
+    // Behind a public IP that stays, it waits for names and caches all the same.
+    let mut scene = built();
+    scene.ip().mark = None;
+    scene.desired = scene.desired.torn_down();
+    keeps("gateway-teardown-behind-others", &scene);
 }

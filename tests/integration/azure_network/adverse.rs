@@ -127,6 +127,36 @@ async fn a_lost_answer_is_settled_by_reading() {
     assert_eq!(control.public_ip("pip-jump"), None);
 }
 
+/// A page of somebody in between, or of a front end that does not know the path, says nothing of the resource; nor does
+/// an acceptance that nothing can be followed of.
+#[tokio::test]
+async fn a_deletion_is_done_only_once_azure_knows_of_no_such_thing() {
+    let rehearsal = Rehearsal::start().await;
+    let network = AzureNetwork::new(rehearsal.arm());
+    let control = rehearsal.sandbox.control();
+    let wanted = endpoint("contoso-jump");
+    let held = network.apply(&owner(), &change(&wanted, None)).await.expect("made").expect("there");
+    let status = |status, headers| Action::Status { status, headers, body: Value::Null };
+    let elsewhere = vec![("Location".to_owned(), "https://elsewhere.example.net/operations/1".to_owned())];
+    for (action, kind) in [
+        (Action::Html { status: 404, headers: vec![] }, Kind::Unreachable),
+        (status(404, vec![]), Kind::Unreachable),
+        (status(202, vec![]), Kind::Unconfirmed),
+        (status(202, elsewhere), Kind::Unconfirmed),
+        (status(202, vec![("Location".to_owned(), "/nowhere".to_owned())]), Kind::Unconfirmed),
+    ] {
+        control.fault(Fault::on(Service::Arm, action.clone()).method("DELETE"));
+        let error = network.apply(&owner(), &deletion(&wanted, held.clone())).await;
+        let error = error.expect_err("it stands there yet");
+        assert_eq!(error.kind(), kind, "{action:?}: {}", error.chain());
+        assert!(control.public_ip("pip-jump").is_some());
+    }
+    control.fault(Fault::on(Service::Arm, arm_error(404, "ResourceNotFound")).method("DELETE"));
+    rehearsal.asked();
+    network.apply(&owner(), &deletion(&wanted, held)).await.expect("Azure knows of no such thing");
+    assert_eq!(rehearsal.methods(), ["GET", "DELETE"], "which needs no second word");
+}
+
 #[tokio::test]
 async fn what_reading_cannot_settle_is_unconfirmed() {
     let rehearsal = Rehearsal::start().await;

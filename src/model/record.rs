@@ -24,6 +24,12 @@ pub enum RecordType {
 }
 
 impl RecordType {
+    /// The type that holds such an address; A while there is none.
+    #[must_use]
+    pub fn of(address: Option<IpAddr>) -> Self {
+        if address.is_some_and(|address| address.is_ipv6()) { Self::Aaaa } else { Self::A }
+    }
+
     /// The mnemonic, such as `CNAME`.
     #[must_use]
     pub fn as_str(&self) -> &str {

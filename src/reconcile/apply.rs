@@ -162,13 +162,13 @@ impl Reconciler {
             })
             .collect();
         let gone = loop {
-            let asked_at = Instant::now();
             let findings = asked.iter().map(async |(question, expected)| {
                 judge(expected, None, &self.resolver.lookup(question, &servers).await)
             });
             let findings = join_all(findings).await;
             let stays = findings.into_iter().find(|finding| !finding.verdict.is_verified());
-            let Some(finding) = stays else { break asked_at };
+            // Until the last of them has said so, one may still have given the name to somebody.
+            let Some(finding) = stays else { break Instant::now() };
             if Instant::now() + ASK_AGAIN > deadline {
                 let resource = format!("the withdrawal of {}", settle.key);
                 return Err(Error::new(Kind::Unconfirmed, "see", resource)

@@ -305,7 +305,7 @@ pub(super) fn is_failure(state: &str) -> bool {
 }
 
 /// The wait before try number `tries` plus one where Azure names none: a quarter of a second, doubled up to ten.
-fn pause(tries: u32) -> Duration {
+pub(super) fn pause(tries: u32) -> Duration {
     FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(LONGEST)
 }
 

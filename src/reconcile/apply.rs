@@ -41,6 +41,9 @@ enum Held {
 pub(super) struct Applied {
     /// Each change, in the plan's order.
     pub(super) changes: Vec<ChangeReport>,
+    /// Those that met another state than they were planned for, and what was not begun then: whether anything of
+    /// them is left to do, only another look tells.
+    pub(super) lost: Vec<ChangeReport>,
     /// The names whose records were written, or may have been.
     pub(super) touched: BTreeSet<RecordKey>,
     /// The public IPs that were written, as they were read afterwards.
@@ -314,8 +317,10 @@ impl Progress {
         let lost =
             |result: &Result<(), Error>| result.as_ref().is_err_and(|error| error.kind() == Kind::Stale);
         let stale = self.ended.values().any(lost);
+        let open = |index: &usize| stale && self.ended.get(index).is_none_or(lost);
+        let lost = (0..plan.steps.len()).filter(open).filter_map(|index| self.report(plan, index)).collect();
         let (changes, touched) = (self.reports(plan), touched.collect());
-        Applied { changes, touched, public_ips: self.public_ips, uncertain, stale }
+        Applied { changes, lost, touched, public_ips: self.public_ips, uncertain, stale }
     }
 
     /// Every change in the order of the plan. A wait that failed is told at what waited for it.

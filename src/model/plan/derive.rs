@@ -405,10 +405,7 @@ pub fn content(key: &RecordKey, wanted: &Wanted, zone: &Zone, ip: &PublicIp) -> 
     let data = match mode(key, wanted, zone) {
         Mode::Cname | Mode::Auto => Data::Cname(ip.fqdn.clone()?),
         Mode::Address => Data::address(ip.address?),
-        Mode::Alias => {
-            let v6 = ip.address.is_some_and(|address| address.is_ipv6());
-            Data::Alias { rtype: if v6 { RecordType::Aaaa } else { RecordType::A }, target: ip.id.clone() }
-        }
+        Mode::Alias => Data::Alias { rtype: RecordType::of(ip.address), target: ip.id.clone() },
     };
     let proxied = wanted.proxied && zone.rules.proxying;
     // Cloudflare keeps every proxied record on automatic, whatever was asked for.

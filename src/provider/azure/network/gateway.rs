@@ -146,8 +146,8 @@ impl AzureNetwork {
         if edit::is_made(&held, change) && held.provisioning == Provisioning::Succeeded {
             return Ok(());
         }
-        if change.held.is_none() {
-            return Err(Error::new(Kind::Stale, "create", change.id.name()));
+        if change.held.is_none() || !change.meets(&held) {
+            return Err(Error::new(Kind::Stale, verb(change), change.id.name()));
         }
         let mut body = edit::settable_parts(&resource);
         edit::balancer(&mut body, change);

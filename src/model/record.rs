@@ -358,6 +358,14 @@ pub struct Content {
     pub proxied: bool,
 }
 
+impl Content {
+    /// Whether both say the same, for as long and through the same: as [`Data::same`].
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        self.data.same(&other.data) && self.ttl == other.ttl && self.proxied == other.proxied
+    }
+}
+
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.proxied {

@@ -24,6 +24,7 @@ mod killed;
 mod laws;
 mod least_privilege;
 mod lifecycle;
+mod links;
 mod name_laws;
 mod names;
 mod probe;

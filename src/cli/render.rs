@@ -8,9 +8,7 @@ use super::table::Table;
 use crate::model::guard::Cleared;
 use crate::model::plan::{Verb, counted};
 use crate::model::verify::Verdict;
-use crate::reconcile::round::{
-    ChangeOutcome, EndpointStatus, LinkState, Outcome, RecordReport, Round, SubjectKind,
-};
+use crate::reconcile::round::{ChangeOutcome, EndpointStatus, Outcome, RecordReport, Round, SubjectKind};
 
 /// A plan as a person reads it: what could not be read goes with it, since it holds things back.
 pub(crate) fn preview(cleared: &Cleared, round: &Round) -> String {
@@ -128,9 +126,7 @@ fn headline(round: &Round) -> String {
             (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned())
         }
         Outcome::Unverified if agreed == total => {
-            let broken = round.ways_in.iter().filter(|way| way.port.state != LinkState::Whole);
-            let ports: Vec<String> = broken.map(|way| way.frontend_port.to_string()).collect();
-            (Tone::Warn, "Not verified", format!("no way in was proved through {}", ports.join(" and ")))
+            (Tone::Warn, "Not verified", chains::loose(&round.chains, &round.ways_in))
         }
         Outcome::Unverified => (
             Tone::Warn,

@@ -1,0 +1,20 @@
+//! What commands tell of what they did: the outcome as it is, and a next step that can be typed as it stands.
+
+use cnamed::sandbox::{DnsFault, NameServer};
+
+use crate::support::Cloud;
+
+#[tokio::test]
+async fn a_label_that_could_not_be_asked_for_is_named_and_nothing_is_called_in_sync() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["sync"]).await.exits(0);
+    cloud.sandbox.control().dns_fault(NameServer::Label, Some(DnsFault::Refused));
+    let run = cloud.run(&["status"]).await.exits(5);
+    let headline = run.out.lines().next().unwrap();
+    assert!(headline.starts_with("Not verified: the label in DNS of jumpstation.example.com"), "{headline}");
+    assert!(headline.contains("REFUSED"), "{headline}");
+    // A resolver is no authority, and decides nothing.
+    cloud.sandbox.control().clear_faults();
+    cloud.sandbox.control().dns_fault(NameServer::Recursive, Some(DnsFault::Refused));
+    cloud.run(&["status"]).await.exits(0).says("REFUSED");
+}

@@ -31,15 +31,7 @@ pub(crate) fn tell(told: &Round, output: &Output) -> Exit {
 
 /// `round` as a person reads it.
 pub(crate) fn round(round: &Round) -> String {
-    let mut out = String::new();
-    if round.outcome == Outcome::InSync && !round.authoritative {
-        // In sync is what name servers bear out.
-        let word = Tone::Good.paint("Unchanged");
-        out.push_str(&format!("{word}: nothing to do; name servers were not asked.\n"));
-    } else {
-        out.push_str(&headline(round));
-        out.push('\n');
-    }
+    let mut out = format!("{}\n", headline(round));
     section(&mut out, "Endpoints", &endpoints(round));
     section(&mut out, "Changes", &changes(round));
     if round.chains.is_empty() {
@@ -88,12 +80,15 @@ fn headline(round: &Round) -> String {
     let applied = count(ChangeOutcome::Applied);
     let planned = count(ChangeOutcome::Planned);
     let (tone, word, rest) = match round.outcome {
-        Outcome::InSync if total > 0 => (
+        // In sync is what name servers bear out.
+        Outcome::InSync if !round.authoritative || total == 0 => {
+            (Tone::Good, "Unchanged", "nothing to do; name servers were not asked".to_owned())
+        }
+        Outcome::InSync => (
             Tone::Good,
             "In sync",
             format!("{}, and every authoritative server agrees{}", counted(total, "record"), ways_in(round)),
         ),
-        Outcome::InSync => (Tone::Good, "In sync", "nothing to do".to_owned()),
         Outcome::Changed if total > 0 => (
             Tone::Good,
             "Done",

@@ -18,3 +18,12 @@ async fn a_label_that_could_not_be_asked_for_is_named_and_nothing_is_called_in_s
     cloud.sandbox.control().dns_fault(NameServer::Recursive, Some(DnsFault::Refused));
     cloud.run(&["status"]).await.exits(0).says("REFUSED");
 }
+
+#[tokio::test]
+async fn a_plan_claims_nothing_of_name_servers_that_it_does_not_ask() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["sync"]).await.exits(0);
+    let run =
+        cloud.run(&["plan"]).await.exits(0).says("Unchanged: nothing to do; name servers were not asked.");
+    assert!(!run.out.contains("In sync"), "{}", run.out);
+}

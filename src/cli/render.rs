@@ -128,9 +128,14 @@ fn headline(round: &Round) -> String {
             "Not verified",
             format!("{agreed} of {} on every authoritative server as wanted", counted(total, "record")),
         ),
-        Outcome::Refused => {
-            (Tone::Bad, "Refused", "nothing of the endpoints concerned was touched".to_owned())
-        }
+        Outcome::Refused => (
+            Tone::Bad,
+            "Refused",
+            match applied {
+                0 => "nothing of the endpoints concerned was touched".to_owned(),
+                _ => format!("{} made; what is refused is told below", counted(applied, "change")),
+            },
+        ),
         Outcome::Partial => (
             Tone::Bad,
             "Partly failed",

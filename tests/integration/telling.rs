@@ -2,6 +2,7 @@
 
 use cnamed::sandbox::{DnsFault, NameServer};
 
+use crate::foreign::{LABEL, NAME, cname};
 use crate::support::Cloud;
 
 #[tokio::test]
@@ -26,4 +27,17 @@ async fn a_plan_claims_nothing_of_name_servers_that_it_does_not_ask() {
     let run =
         cloud.run(&["plan"]).await.exits(0).says("Unchanged: nothing to do; name servers were not asked.");
     assert!(!run.out.contains("In sync"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn a_refusal_beside_what_was_done_does_not_hide_it() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["sync"]).await.exits(0);
+    let control = cloud.sandbox.control();
+    control.set_record_azure(&cname("old.example.com", LABEL, 1, Some("demo"))).unwrap();
+    control.delete_record_azure(NAME, "CNAME").unwrap();
+    control.set_record_azure(&cname(NAME, LABEL, 30, None)).unwrap();
+    let run = cloud.run(&["sync"]).await.exits(4).says("done  delete  old.example.com in azure");
+    let headline = run.out.lines().next().unwrap();
+    assert!(headline.starts_with("Refused: 1 change made"), "{headline}");
 }

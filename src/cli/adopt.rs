@@ -4,7 +4,6 @@ use super::args::{AdoptArgs, Global};
 use super::compose::Composition;
 use super::exit::Exit;
 use super::output::Output;
-use super::plan::narrowed;
 use super::{render, sync};
 use crate::model::guard::Reviewed;
 use crate::model::name::Fqdn;
@@ -25,12 +24,13 @@ pub(crate) async fn run(global: &Global, args: &AdoptArgs, output: &Output) -> E
         Err(exit) => return exit,
     };
     let consents = Consents { adopt: [(name.clone(), from)].into(), ..Consents::default() };
-    match narrowed(composition.desired(consents), Some(name.as_str()), output) {
-        Ok(desired) => {
-            reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await
-        }
-        Err(exit) => exit,
-    }
+    let Some(desired) = composition.desired(consents).only_record(&name) else {
+        let text = format!(
+            "the configuration names no record \"{name}\"; add a [[record]] first, which says where it shall lead"
+        );
+        return output.failure(&text, Exit::Usage);
+    };
+    reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await
 }
 
 /// Shows the plan for `desired`, asks, and runs exactly that plan.

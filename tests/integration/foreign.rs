@@ -122,7 +122,7 @@ async fn a_record_of_another_owner_is_taken_only_from_that_owner() {
 async fn adopt_takes_no_name_that_the_configuration_does_not_name() {
     let cloud = Cloud::start().await;
     let run = cloud.run(&["adopt", "www.example.com", "--yes"]).await.exits(2);
-    run.says("names no record and no endpoint \"www.example.com\"").says("cnamed config show");
+    run.says("names no record \"www.example.com\"").says("add a [[record]] first");
     cloud.run(&["adopt", "not a name", "--yes"]).await.exits(2).says("contains ' '");
     cloud.run(&["adopt", NAME, "--yes", "--from", "Not An Owner"]).await.exits(2).says("Not An Owner");
     assert!(cloud.sandbox.requests().is_empty(), "a mistake on the command line needs no cloud");

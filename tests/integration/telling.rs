@@ -1,5 +1,8 @@
 //! What commands tell of what they did: the outcome as it is, and a next step that can be typed as it stands.
 
+use cnamed::config::Config;
+use cnamed::model::name::Fqdn;
+use cnamed::model::state::{Consents, Desired};
 use cnamed::sandbox::{DnsFault, NameServer};
 
 use crate::foreign::{LABEL, NAME, cname};
@@ -40,4 +43,50 @@ async fn a_refusal_beside_what_was_done_does_not_hide_it() {
     let run = cloud.run(&["sync"]).await.exits(4).says("done  delete  old.example.com in azure");
     let headline = run.out.lines().next().unwrap();
     assert!(headline.starts_with("Refused: 1 change made"), "{headline}");
+}
+
+fn namesakes() -> Desired {
+    let endpoint = |name: &str, label: &str| {
+        format!(
+            "[[endpoint]]\nname = \"{name}\"\nresource_group = \"rg\"\nlocation = \"westeurope\"\n\
+             public_ip = \"pip-{label}\"\nlabel = \"{label}\"\n"
+        )
+    };
+    let record = |name: &str, endpoint: &str| {
+        format!("[[record]]\nname = \"{name}\"\nendpoint = \"{endpoint}\"\naccounts = [\"azure\"]\n")
+    };
+    let text = [
+        "owner = \"ops\"\n[azure]\nsubscription = \"00000000-0000-0000-0000-000000000000\"\n".to_owned(),
+        endpoint("jump.example.com", "label-one"),
+        endpoint("other", "label-two"),
+        "[[account]]\nname = \"azure\"\nprovider = \"azure-dns\"\nresource_group = \"rg-dns\"\n".to_owned(),
+        record("jump.example.com", "other"),
+        record("www.example.com", "jump.example.com"),
+        record("third.example.com", "other"),
+    ];
+    Config::parse(&text.concat(), "cnamed.toml").unwrap().desired(Consents::default())
+}
+
+fn reached(desired: &Desired) -> (Vec<&str>, Vec<&str>) {
+    let endpoints = desired.endpoints.keys().map(|name| name.as_str());
+    (endpoints.collect(), desired.records.keys().map(|key| key.name.as_str()).collect())
+}
+
+#[test]
+fn a_name_reaches_no_endpoint_but_the_one_that_is_called_so() {
+    let narrowed = namesakes().only("jump.example.com").unwrap();
+    assert_eq!(reached(&narrowed), (vec!["jump.example.com"], vec!["www.example.com"]));
+    let narrowed = namesakes().only("third.example.com").unwrap();
+    assert_eq!(reached(&narrowed), (vec!["other"], vec!["third.example.com"]));
+    assert_eq!(namesakes().only("nobody"), None);
+}
+
+#[test]
+fn a_command_for_records_and_one_for_endpoints_take_a_name_each_in_its_own_sense() {
+    let narrowed = namesakes().only_record(&Fqdn::parse("jump.example.com").unwrap()).unwrap();
+    assert_eq!(reached(&narrowed), (vec!["other"], vec!["jump.example.com"]));
+    assert_eq!(namesakes().only_record(&Fqdn::parse("other.example.com").unwrap()), None);
+    let narrowed = namesakes().only_endpoint("jump.example.com").unwrap();
+    assert_eq!(reached(&narrowed), (vec!["jump.example.com"], vec!["www.example.com"]));
+    assert_eq!(namesakes().only_endpoint("www.example.com"), None);
 }

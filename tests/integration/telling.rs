@@ -3,9 +3,9 @@
 use cnamed::config::Config;
 use cnamed::model::name::Fqdn;
 use cnamed::model::state::{Consents, Desired};
-use cnamed::sandbox::{DnsFault, NameServer};
+use cnamed::sandbox::{CLOUDFLARE_TOKENS, DnsFault, NameServer};
 
-use crate::foreign::{LABEL, NAME, cname};
+use crate::foreign::{LABEL, NAME, at_cloudflare, cname};
 use crate::support::Cloud;
 
 #[tokio::test]
@@ -89,4 +89,27 @@ fn a_command_for_records_and_one_for_endpoints_take_a_name_each_in_its_own_sense
     let narrowed = namesakes().only_endpoint("jump.example.com").unwrap();
     assert_eq!(reached(&narrowed), (vec!["jump.example.com"], vec!["www.example.com"]));
     assert_eq!(namesakes().only_endpoint("www.example.com"), None);
+}
+
+#[tokio::test]
+async fn one_account_that_is_down_keeps_no_reviewed_change_from_the_other() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["sync"]).await.exits(0);
+    let file = cloud.folder.path().join("cloudflare-token");
+    std::fs::write(&file, CLOUDFLARE_TOKENS.expired).unwrap();
+    // Every answer of the provider carries a request id of its own, and so does every reading of it.
+    let run = cloud.run(&["remove", NAME, "--yes"]).await.exits(6);
+    run.says("done  delete  jumpstation.example.com in azure").says("could not read: zones of cf");
+    let control = cloud.sandbox.control();
+    assert_eq!(control.record_azure(NAME, "CNAME"), None);
+    assert!(at_cloudflare(&cloud, NAME).is_some());
+
+    std::fs::write(&file, CLOUDFLARE_TOKENS.good).unwrap();
+    cloud.run(&["sync"]).await.exits(0);
+    std::fs::write(&file, CLOUDFLARE_TOKENS.expired).unwrap();
+    let plan = cloud.folder.path().join("plan.json");
+    let plan = plan.to_str().unwrap();
+    cloud.replace("ttl = 30", "ttl = 60");
+    cloud.run(&["plan", "--out", plan]).await.exits(6);
+    cloud.run(&["sync", "--plan", plan]).await.exits(6).says("TTL 30s becomes 60s");
 }

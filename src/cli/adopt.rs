@@ -9,6 +9,7 @@ use crate::model::guard::Reviewed;
 use crate::model::name::Fqdn;
 use crate::model::record::Owner;
 use crate::model::state::{Consents, Desired};
+use crate::reconcile::round::Round;
 
 pub(crate) async fn run(global: &Global, args: &AdoptArgs, output: &Output) -> Exit {
     let name = match Fqdn::parse(&args.name) {
@@ -30,30 +31,30 @@ pub(crate) async fn run(global: &Global, args: &AdoptArgs, output: &Output) -> E
         );
         return output.failure(&text, Exit::Usage);
     };
-    reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await
+    match reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await {
+        Ok(round) => render::tell(&round, output),
+        Err(exit) => exit,
+    }
 }
 
-/// Shows the plan for `desired`, asks, and runs exactly that plan.
+/// Shows the plan for `desired`, asks, and runs exactly that plan; the round is not yet told, why there was none is.
 pub(crate) async fn reviewed(
     composition: &Composition,
     desired: &Desired,
     yes: bool,
     question: &str,
     output: &Output,
-) -> Exit {
+) -> Result<Round, Exit> {
     let progress = super::progress::Progress::new(output);
     let (cleared, round) = composition.reconciler.preview(desired, &progress).await;
     drop(progress);
     let agreed = Reviewed::from(&cleared);
-    if cleared.plan().steps.is_empty() {
-        // Nothing to ask about: the round says why, and verifies what stands. What it may find beyond that, since
-        // a read that failed succeeds now, was shown to nobody.
-        return sync::execute(composition, desired, Some(&agreed), output).await;
+    // Without a step there is nothing to ask about: the round says why, and verifies what stands. What it may find
+    // beyond that, since a read that failed succeeds now, was shown to nobody.
+    if !cleared.plan().steps.is_empty() {
+        output.aside(&render::preview(&cleared, &round));
+        output.aside("\n");
+        super::confirm::confirm(output, yes, question)?;
     }
-    output.aside(&render::preview(&cleared, &round));
-    output.aside("\n");
-    if let Err(exit) = super::confirm::confirm(output, yes, question) {
-        return exit;
-    }
-    sync::execute(composition, desired, Some(&agreed), output).await
+    sync::round(composition, desired, Some(&agreed), output).await
 }

@@ -33,21 +33,8 @@ pub(super) async fn once(global: &Global, args: &SyncArgs, output: &Output) -> R
     round(&composition, &desired, kept.as_ref().map(|kept| &kept.reviewed), output).await
 }
 
-/// Runs a round and tells it.
-pub(crate) async fn execute(
-    composition: &Composition,
-    desired: &Desired,
-    reviewed: Option<&Reviewed>,
-    output: &Output,
-) -> Exit {
-    match round(composition, desired, reviewed, output).await {
-        Ok(round) => render::tell(&round, output),
-        Err(exit) => exit,
-    }
-}
-
 /// The one way in which any command changes anything.
-async fn round(
+pub(super) async fn round(
     composition: &Composition,
     desired: &Desired,
     reviewed: Option<&Reviewed>,

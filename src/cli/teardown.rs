@@ -5,6 +5,7 @@ use super::args::{Global, TeardownArgs};
 use super::compose::Composition;
 use super::exit::Exit;
 use super::output::Output;
+use super::render;
 use crate::model::state::Consents;
 
 pub(crate) async fn run(global: &Global, args: &TeardownArgs, output: &Output) -> Exit {
@@ -29,5 +30,8 @@ pub(crate) async fn run(global: &Global, args: &TeardownArgs, output: &Output) -
         Some(name) => format!("Take down {name}?"),
         None => "Take down everything?".to_owned(),
     };
-    reviewed(&composition, &desired.torn_down(), args.yes, &question, output).await
+    match reviewed(&composition, &desired.torn_down(), args.yes, &question, output).await {
+        Ok(round) => render::tell(&round, output),
+        Err(exit) => exit,
+    }
 }

@@ -229,7 +229,12 @@ fn without(desired: &Desired, plan: Plan, refusals: &BTreeSet<Refusal>) -> Plan 
         .collect();
     held_back.sort();
     blocked.append(&mut held_back);
-    Plan { steps, blocked, ..plan }
+    // What is refused for being somebody else's is told with that.
+    let foreign = |subject: &Subject| {
+        refusals.iter().any(|refusal| refusal.rule == Rule::Foreign && refusal.subject == *subject)
+    };
+    let notes = plan.notes.into_iter().filter(|note| !foreign(&note.subject)).collect();
+    Plan { owner: plan.owner, steps, blocked, notes }
 }
 
 impl fmt::Display for Cleared {

@@ -3,9 +3,9 @@
 use cnamed::config::Config;
 use cnamed::model::name::Fqdn;
 use cnamed::model::state::{Consents, Desired};
-use cnamed::sandbox::{CLOUDFLARE_TOKENS, DnsFault, NameServer};
+use cnamed::sandbox::{CLOUDFLARE_TOKENS, DnsFault, NameServer, RecordAtAzure};
 
-use crate::foreign::{LABEL, NAME, at_cloudflare, cname};
+use crate::foreign::{LABEL, NAME, at_cloudflare, cname, nothing_written};
 use crate::support::Cloud;
 
 #[tokio::test]
@@ -112,4 +112,53 @@ async fn one_account_that_is_down_keeps_no_reviewed_change_from_the_other() {
     cloud.replace("ttl = 30", "ttl = 60");
     cloud.run(&["plan", "--out", plan]).await.exits(6);
     cloud.run(&["sync", "--plan", plan]).await.exits(6).says("TTL 30s becomes 60s");
+}
+
+#[tokio::test]
+async fn a_name_that_no_account_has_a_zone_for_cannot_be_removed() {
+    let cloud = Cloud::start().await;
+    let run = cloud.run(&["remove", "jump.example.org", "--yes"]).await.exits(2);
+    run.says("no account holds a zone for jump.example.org");
+    nothing_written(&cloud);
+}
+
+#[tokio::test]
+async fn what_somebody_else_made_is_refused_and_not_called_removed() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["sync"]).await.exits(0);
+    let control = cloud.sandbox.control();
+    control.set_record_azure(&cname("theirs.example.com", LABEL, 30, None)).unwrap();
+    control.set_record_azure(&cname("others.example.com", LABEL, 30, Some("elsewhere"))).unwrap();
+    cloud.sandbox.forget_requests();
+    for (name, said) in
+        [("theirs.example.com", "without our mark"), ("others.example.com", "with the mark of elsewhere")]
+    {
+        let run = cloud.run(&["remove", name, "--yes"]).await.exits(4);
+        let run = run.says(&format!("refused (foreign): {name} in azure")).says(said);
+        assert!(!run.out.contains("Notes"), "it is told once:\n{}", run.out);
+        let told = cloud.run(&["--format", "json", "remove", name, "--yes"]).await.exits(4).json();
+        assert_eq!(
+            (&told["refused"][0]["rule"], &told["notes"]),
+            (&"foreign".into(), &serde_json::json!([]))
+        );
+    }
+    nothing_written(&cloud);
+
+    // Where one of ours stands too, that is withdrawn; what is not ours is told, and stays.
+    control.delete_record_azure(NAME, "CNAME").unwrap();
+    control.set_record_azure(&RecordAtAzure::new(NAME, "A", "192.0.2.9")).unwrap();
+    cloud.run(&["remove", NAME, "--yes"]).await.exits(0).says("does not carry our mark, and stays");
+    assert_eq!(at_cloudflare(&cloud, NAME), None);
+    assert!(control.record_azure(NAME, "A").is_some());
+}
+
+#[tokio::test]
+async fn a_name_that_stands_nowhere_is_told_as_such() {
+    let cloud = Cloud::start().await;
+    let run = cloud.run(&["remove", "nothing.example.com", "--yes"]).await.exits(0);
+    let run = run.says("Unchanged: nothing of ours stands at nothing.example.com.");
+    assert!(!run.out.contains("In sync"), "{}", run.out);
+    let told =
+        cloud.run(&["--format", "json", "remove", "nothing.example.com", "--yes"]).await.exits(0).json();
+    assert_eq!(told["outcome"], "in-sync");
 }

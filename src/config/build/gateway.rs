@@ -41,7 +41,9 @@ impl Build<'_> {
         at: Scope<'_>,
     ) -> Option<Option<Gateway>> {
         let rules: Vec<_> = file.nat_rule.iter().map(|rule| self.nat_rule(rule, at)).collect();
-        self.names(file.nat_rule.iter().map(|rule| rule.value.name.as_ref()), "the NAT rule");
+        // Azure holds each under its name, and compares names without case.
+        let names = file.nat_rule.iter().map(|rule| rule.value.name.as_ref());
+        self.names(names, "the NAT rule", str::eq_ignore_ascii_case);
         self.distinct_ports(&file.nat_rule);
         self.distinct_machines(&file.nat_rule, at);
         match (&file.load_balancer, file.nat_rule.first()) {

@@ -52,8 +52,13 @@ pub(crate) async fn reviewed(
     // Without a step there is nothing to ask about: the round says why, and verifies what stands. What it may find
     // beyond that, since a read that failed succeeds now, was shown to nobody.
     if !cleared.plan().steps.is_empty() {
-        output.aside(&render::preview(&cleared, &round));
-        output.aside("\n");
+        let plan = format!("{}\n", render::preview(&cleared, &round));
+        // Whoever has agreed already may go without.
+        if yes {
+            output.aside(&plan)
+        } else {
+            output.ask(&plan)
+        }
         super::confirm::confirm(output, yes, question)?;
     }
     sync::round(composition, desired, Some(&agreed), output).await

@@ -18,7 +18,7 @@ pub(crate) fn confirm(output: &Output, yes: bool, question: &str) -> Result<(), 
                     Read the plan above, then run the same command with --yes";
         return Err(output.failure(text, Exit::Usage));
     }
-    output.aside(&format!("{question} [y/N] "));
+    output.ask(&format!("{question} [y/N] "));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     if read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {

@@ -127,10 +127,16 @@ impl Output {
     /// Something for the person at the terminal that is no result.
     pub(crate) fn aside(&self, text: &str) {
         if !self.quiet {
-            let stderr = io::stderr();
-            let columns = terminal_size_of(&stderr);
-            write(&mut stderr.lock(), &fitted(text, columns), self.colour_on_stderr());
+            self.ask(text);
         }
+    }
+
+    /// What somebody is asked to agree to, and the question: also for those who want no asides, since they would be
+    /// asked about nothing.
+    pub(crate) fn ask(&self, text: &str) {
+        let stderr = io::stderr();
+        let columns = terminal_size_of(&stderr);
+        write(&mut stderr.lock(), &fitted(text, columns), self.colour_on_stderr());
     }
 
     /// Why nothing came of it. A script that asked for JSON gets JSON here too.

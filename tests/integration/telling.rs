@@ -162,3 +162,11 @@ async fn a_name_that_stands_nowhere_is_told_as_such() {
         cloud.run(&["--format", "json", "remove", "nothing.example.com", "--yes"]).await.exits(0).json();
     assert_eq!(told["outcome"], "in-sync");
 }
+
+#[tokio::test]
+async fn whoever_wants_no_asides_sees_what_is_asked_about() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["sync"]).await.exits(0);
+    let run = cloud.run(&["-q", "remove", NAME]).await.exits(2).says("Read the plan above");
+    assert!(run.err.contains("delete  jumpstation.example.com in azure"), "{}", run.err);
+}

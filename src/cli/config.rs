@@ -36,10 +36,8 @@ pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> E
                 Ok(shown) => output.json(&shown),
                 Err(error) => output.failure(&format!("could not write JSON: {error}"), Exit::Failed),
             },
-            Ok(config) => {
-                output.text(&config.to_toml());
-                Exit::InSync
-            }
+            // As it is: a line that is folded at the width of a terminal is no TOML any more.
+            Ok(config) => output.bytes(config.to_toml().as_bytes()),
             Err(exit) => exit,
         },
     }

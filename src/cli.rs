@@ -11,6 +11,7 @@ mod output;
 mod progress;
 mod render;
 mod table;
+mod typed;
 
 mod adopt;
 mod config;

@@ -32,7 +32,7 @@ pub(crate) async fn run(global: &Global, args: &AdoptArgs, output: &Output) -> E
         return output.failure(&text, Exit::Usage);
     };
     match reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await {
-        Ok(round) => render::tell(&round, output),
+        Ok(round) => render::tell(&round, &format!("cnamed adopt {name}"), output),
         Err(exit) => exit,
     }
 }

@@ -130,7 +130,7 @@ impl Story<'_> {
     /// Tells a round as its command does.
     fn told(&self, round: Result<Round, Exit>) -> (Exit, Option<Round>) {
         match round {
-            Ok(round) => (render::tell(&round, self.output), Some(round)),
+            Ok(round) => (render::tell(&round, "cnamed sync", self.output), Some(round)),
             Err(exit) => (exit, None),
         }
     }

@@ -54,7 +54,7 @@ pub(crate) async fn run(global: &Global, args: &RemoveArgs, output: &Output) -> 
         output.text(&format!("{}: nothing of ours stands at {name}.\n", Tone::Good.paint("Unchanged")));
         Exit::InSync
     } else {
-        render::tell(&round, output)
+        render::tell(&round, &format!("cnamed remove {name}"), output)
     };
     if named && exit == Exit::InSync {
         output.aside(&format!(

@@ -19,18 +19,19 @@ pub(crate) fn preview(cleared: &Cleared, round: &Round) -> String {
     out
 }
 
-/// Tells `round` in the format that was asked for, and gives what the command ends with.
-pub(crate) fn tell(told: &Round, output: &Output) -> Exit {
+/// Tells `round` in the format that was asked for, and gives what the command ends with. `next` is the command that does
+/// what is planned and was not done.
+pub(crate) fn tell(told: &Round, next: &str, output: &Output) -> Exit {
     if output.is_json() {
         let _ = output.json(told);
     } else {
-        output.text(&round(told));
+        output.text(&round(told, next));
     }
     Exit::from(told.outcome)
 }
 
 /// `round` as a person reads it.
-pub(crate) fn round(round: &Round) -> String {
+fn round(round: &Round, next: &str) -> String {
     let mut out = format!("{}\n", headline(round));
     section(&mut out, "Endpoints", &endpoints(round));
     section(&mut out, "Changes", &changes(round));
@@ -62,7 +63,7 @@ pub(crate) fn round(round: &Round) -> String {
     }
     let made = |outcome| round.changes.iter().any(|change| change.outcome == outcome);
     if round.outcome == Outcome::Pending && made(ChangeOutcome::Planned) && !made(ChangeOutcome::Applied) {
-        out.push_str(&format!("\n{} make it so with: cnamed sync\n", Tone::Faint.paint("next:")));
+        out.push_str(&format!("\n{} make it so with: {next}\n", Tone::Faint.paint("next:")));
     }
     for refusal in &round.refused {
         let place = place(refusal.kind, &refusal.name, refusal.account.as_ref().map(|a| a.as_str()));

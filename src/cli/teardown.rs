@@ -31,7 +31,10 @@ pub(crate) async fn run(global: &Global, args: &TeardownArgs, output: &Output) -
         None => "Take down everything?".to_owned(),
     };
     match reviewed(&composition, &desired.torn_down(), args.yes, &question, output).await {
-        Ok(round) => render::tell(&round, output),
+        Ok(round) => {
+            let only = args.only.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+            render::tell(&round, &format!("cnamed teardown{only}"), output)
+        }
         Err(exit) => exit,
     }
 }

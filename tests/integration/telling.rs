@@ -170,3 +170,22 @@ async fn whoever_wants_no_asides_sees_what_is_asked_about() {
     let run = cloud.run(&["-q", "remove", NAME]).await.exits(2).says("Read the plan above");
     assert!(run.err.contains("delete  jumpstation.example.com in azure"), "{}", run.err);
 }
+
+#[tokio::test]
+async fn what_is_said_to_be_typed_next_does_what_was_shown() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["plan", "--only", NAME]).await.exits(3).says(&format!("with: cnamed sync --only {NAME}\n"));
+    cloud.run(&["status", "jump"]).await.says("make it so with: cnamed sync --only jump\n");
+    cloud.run(&["sync"]).await.exits(0);
+    cloud.replace("contoso-jump", "contoso-leap");
+    let run = cloud.run(&["plan", "--allow", "relabel"]).await.exits(3);
+    run.says("Make it so with: cnamed sync --allow relabel\n");
+    let plan = cloud.folder.path().join("my plan.json");
+    let plan = plan.to_str().unwrap();
+    let run = cloud.run(&["plan", "--allow", "relabel", "--out", plan]).await.exits(3);
+    run.says(&format!("run it with: cnamed sync --plan '{plan}'"));
+    // What is refused is not made so by any sync.
+    cloud.sandbox.control().set_record_azure(&cname("old.example.com", LABEL, 1, Some("demo"))).unwrap();
+    let run = cloud.run(&["plan"]).await.exits(4).says("delete  old.example.com in azure");
+    assert!(!run.out.contains("Make it so"), "{}", run.out);
+}

@@ -84,6 +84,11 @@ fn gateway(up: &Up, spans: &Spans) -> String {
     match up {
         Up::Told(_) => format!("  gateway  up since {at}, as --at says\n"),
         Up::Made(name, _) => format!("  gateway  {} is up since {at}\n", printable(name, NAME)),
+        Up::MadeForOthers(name, _) => format!(
+            "  gateway  {} was made at {at}, and not by us\n{}",
+            printable(name, NAME),
+            next("if the gateway came to it later, give the time: cnamed threats --at TIME")
+        ),
         Up::NotYet(why) => {
             format!("  gateway  {}, so this is what there was before now\n", printable(why, usize::MAX))
         }

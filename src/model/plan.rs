@@ -28,7 +28,7 @@ pub use change::{
 };
 pub use derive::{content, mode, plan};
 pub(super) use derive::{displaced, points_at_label};
-pub(super) use gateway::grouping;
+pub(super) use gateway::{grouping, reserved};
 pub use text::counted;
 
 /// What a step, a refusal or a blocked piece of work concerns.

@@ -24,7 +24,14 @@ pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> E
                     counted(config.records.len(), "record")
                 );
                 if output.is_json() {
-                    return output.json(&serde_json::json!({ "version": VERSION, "outcome": "sound" }));
+                    return output.json(&serde_json::json!({
+                        "version": VERSION,
+                        "sound": true,
+                        "endpoints": config.endpoints.len(),
+                        "accounts": config.accounts.len(),
+                        "records": config.records.len(),
+                        "warnings": config.warnings,
+                    }));
                 }
                 output.text(&text);
                 Exit::InSync

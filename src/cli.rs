@@ -53,7 +53,8 @@ pub fn main() -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return output.failure(&format!("could not start: {error}"), Exit::Failed),
     };
-    runtime.block_on(run(cli, &output))
+    let exit = runtime.block_on(run(cli, &output));
+    output.end(exit)
 }
 
 async fn run(cli: Cli, output: &Output) -> Exit {

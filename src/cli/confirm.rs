@@ -4,6 +4,7 @@ use std::io::{self, BufRead};
 
 use super::exit::Exit;
 use super::output::Output;
+use crate::reconcile::round::VERSION;
 
 /// Whether to go on; without a terminal only `--yes` says so.
 ///
@@ -25,5 +26,12 @@ pub(crate) fn confirm(output: &Output, yes: bool, question: &str) -> Result<(), 
         return Ok(());
     }
     output.aside("Nothing was changed.\n");
+    if output.is_json() {
+        let _ = output.json(&serde_json::json!({
+            "version": VERSION,
+            "outcome": Exit::Pending.outcome(),
+            "error": "it was not agreed to; nothing was changed",
+        }));
+    }
     Err(Exit::Pending)
 }

@@ -1,5 +1,7 @@
 //! What commands tell of what they did: the outcome as it is, and a next step that can be typed as it stands.
 
+use std::process::{Command, Stdio};
+
 use cnamed::config::Config;
 use cnamed::model::name::Fqdn;
 use cnamed::model::state::{Consents, Desired};
@@ -188,4 +190,38 @@ async fn what_is_said_to_be_typed_next_does_what_was_shown() {
     cloud.sandbox.control().set_record_azure(&cname("old.example.com", LABEL, 1, Some("demo"))).unwrap();
     let run = cloud.run(&["plan"]).await.exits(4).says("delete  old.example.com in azure");
     assert!(!run.out.contains("Make it so"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn a_result_that_could_not_be_written_is_no_success_and_a_closed_pipe_is_no_failure() {
+    let cloud = Cloud::start().await;
+    let run = |arguments: &'static [&str], into: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cnamed"));
+        command.arg("--config").arg(&cloud.config).args(arguments).stdin(Stdio::null()).stdout(into);
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    for arguments in [&["config", "show"][..], &["config", "check"], &["--format", "json", "config", "check"]]
+    {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ended = run(arguments, full.into()).wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.contains("could not write the result: No space left on device"), "{told}");
+        let mut child = run(arguments, Stdio::piped());
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_sound_configuration_is_told_in_json_with_its_warnings() {
+    let cloud = Cloud::start().await;
+    cloud.replace("label = \"contoso-jump\"", "label = \"contoso-login\"");
+    let told = cloud.run(&["--format", "json", "config", "check"]).await.exits(0).json();
+    assert!(told.get("outcome").is_none(), "no outcome of a round: {told:#}");
+    let warning = &told["warnings"][0];
+    assert!(warning["problem"].as_str().unwrap().contains("DomainNameLabelReserved"), "{told:#}");
+    assert!(warning["line"].is_u64() && warning["remedy"].is_string(), "{told:#}");
+    let counts = ["endpoints", "accounts", "records"].map(|kind| told[kind].as_u64().unwrap());
+    assert_eq!((&told["version"], &told["sound"], counts), (&1.into(), &true.into(), [1, 2, 1]));
 }

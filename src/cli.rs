@@ -11,6 +11,7 @@ mod output;
 mod progress;
 mod render;
 mod table;
+mod typed;
 
 mod adopt;
 mod config;
@@ -52,7 +53,8 @@ pub fn main() -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return output.failure(&format!("could not start: {error}"), Exit::Failed),
     };
-    runtime.block_on(run(cli, &output))
+    let exit = runtime.block_on(run(cli, &output));
+    output.end(exit)
 }
 
 async fn run(cli: Cli, output: &Output) -> Exit {

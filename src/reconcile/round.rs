@@ -291,6 +291,8 @@ impl Round {
         } else if self.records.iter().any(|record| !verified(record.verdict))
             || self.chains.iter().any(|chain| self.is_severed(chain))
             || self.ways_in.iter().any(|way| way.port.state != LinkState::Whole)
+            || self.authoritative
+                && self.chains.iter().flat_map(|chain| &chain.links).any(Link::is_unanswered)
         {
             Outcome::Unverified
         } else if !self.blocked.is_empty() {

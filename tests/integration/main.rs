@@ -36,6 +36,7 @@ mod sandbox_internet;
 mod scene;
 mod story;
 mod support;
+mod telling;
 mod threats;
 mod transport;
 mod verdicts;

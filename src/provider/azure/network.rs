@@ -6,7 +6,7 @@
 mod edit;
 mod gateway;
 mod parts;
-mod public_ip;
+pub(super) mod public_ip;
 
 use std::sync::Arc;
 

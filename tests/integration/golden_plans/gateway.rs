@@ -84,6 +84,13 @@ fn drift_by_hand() {
     keeps("gateway-closed", &scene);
 
     let mut scene = built();
+    scene.rule().access.as_mut().unwrap().priority = Some(200);
+    assert_eq!(cleared(&scene).plan().steps[0].reason, "its priority is 100, not 200");
+    scene.group("nsg-mgmt").rules[0].ports = vec![Ports::one(22)];
+    let reason = "is about other ports or another protocol than it shall be, its priority is 100, not 200";
+    assert_eq!(cleared(&scene).plan().steps[0].reason, reason);
+
+    let mut scene = built();
     scene.interface().configurations[0].pools.clear();
     scene.balancer().pools[0].members.clear();
     keeps("gateway-out-of-pool", &scene);
@@ -274,6 +281,21 @@ fn ports_and_places_that_are_taken() {
     scene.group("nsg-mgmt").rules[1].priority = 102;
     scene.group("nsg-mgmt").rules.push(rule("first", 100, true, "198.51.100.0/24"));
     keeps("gateway-priority-before-a-part", &scene);
+}
+
+#[test]
+fn a_priority_that_this_very_plan_gives_away_is_nobody_elses() {
+    let mut scene = Scene::held("jump").gated();
+    scene.interface().group = Some(group_id("nsg-mgmt"));
+    let ssh = NatRule { name: "ssh".into(), frontend_port: 63022, backend_port: 22, ..scene.rule().clone() };
+    let lockdown = rule("lockdown", 101, false, "*");
+    let lockdown_ssh = SecurityRule { ports: vec![Ports::one(22)], ..rule("lockdown-ssh", 102, false, "*") };
+    scene.group("nsg-mgmt").rules = vec![lockdown, lockdown_ssh];
+    wants_also(&mut scene, ssh);
+    refuses("gateway-priority-shared", &scene, &["priority"]);
+    // One place is enough for one.
+    scene.group("nsg-mgmt").rules[1].priority = 103;
+    assert!(cleared(&scene).refusals().is_empty(), "{}", cleared(&scene));
 }
 
 #[test]

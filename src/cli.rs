@@ -12,14 +12,15 @@ mod output;
 mod progress;
 mod render;
 mod table;
+mod typed;
 
 mod adopt;
 mod config;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod history;
-mod notify;
 mod man;
+mod notify;
 mod plan;
 mod remove;
 mod run;
@@ -61,7 +62,7 @@ pub fn main() -> Exit {
     let exit = runtime.block_on(run(cli, &output));
     // A name that the system's resolver is still looking up is nobody's concern any more.
     runtime.shutdown_background();
-    exit
+    output.end(exit)
 }
 
 async fn run(cli: Cli, output: &Output) -> Exit {

@@ -7,7 +7,9 @@
 //! - Idempotent: applying what already stands is a success that writes nothing or writes the same.
 //! - Names are absolute, lower case, Punycode, both ways.
 //! - Every write carries the mark in the same request as the data, and depends on the version that the plan was
-//!   made against; a lost precondition is [`Kind::Stale`], and nothing was changed.
+//!   made against; a lost precondition is [`Kind::Stale`], and nothing was changed. Where a service renews versions
+//!   for reasons that the plan does not stand on, what it stands on is read again and compared, and the write depends
+//!   on the version of that reading.
 //! - What others put on a resource survives: metadata, comments, tags, settings.
 //! - A write whose answer was lost is settled by reading; when even that fails it is [`Kind::Unconfirmed`].
 
@@ -268,5 +270,16 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
     }
 }

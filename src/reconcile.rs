@@ -173,6 +173,7 @@ impl Reconciler {
         watch: &dyn Watch,
     ) -> Result<Round, Differs> {
         let mut changes: Vec<ChangeReport> = Vec::new();
+        let mut lost: Vec<ChangeReport> = Vec::new();
         let mut touched: BTreeSet<RecordKey> = BTreeSet::new();
         let mut announced: BTreeSet<Subject> = BTreeSet::new();
         let mut pass = 1;
@@ -181,6 +182,12 @@ impl Reconciler {
             watch.event(Event::Observing);
             let mut observed = self.observe_at_rest(desired).await;
             let mut cleared = decide(desired, &observed);
+            // A race that was lost to somebody who did the same left nothing to do, which is no failure.
+            let rest = planned(cleared.plan());
+            changes.retain(|report| {
+                let open = |lost: &ChangeReport| lost.outcome == report.outcome && lost.concerns_what(report);
+                !lost.iter().any(open) || rest.iter().any(|step| step.concerns_what(report))
+            });
             match reviewed {
                 Some(reviewed) if pass == 1 => cleared = cleared.confirmed(reviewed)?,
                 Some(_) if !within(cleared.plan(), &announced) => {
@@ -203,6 +210,7 @@ impl Reconciler {
                 earlier.outcome == round::ChangeOutcome::Applied || !again
             });
             changes.extend(done.changes);
+            lost = done.lost;
             touched.extend(done.touched);
             let provisioned = !done.public_ips.is_empty();
             for (endpoint, public_ip) in done.public_ips {

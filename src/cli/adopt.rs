@@ -4,12 +4,12 @@ use super::args::{AdoptArgs, Global};
 use super::compose::Composition;
 use super::exit::Exit;
 use super::output::Output;
-use super::plan::narrowed;
 use super::{render, sync};
 use crate::model::guard::Reviewed;
 use crate::model::name::Fqdn;
 use crate::model::record::Owner;
 use crate::model::state::{Consents, Desired};
+use crate::reconcile::round::Round;
 
 pub(crate) async fn run(global: &Global, args: &AdoptArgs, output: &Output) -> Exit {
     let name = match Fqdn::parse(&args.name) {
@@ -25,35 +25,41 @@ pub(crate) async fn run(global: &Global, args: &AdoptArgs, output: &Output) -> E
         Err(exit) => return exit,
     };
     let consents = Consents { adopt: [(name.clone(), from)].into(), ..Consents::default() };
-    match narrowed(composition.desired(consents), Some(name.as_str()), output) {
-        Ok(desired) => {
-            reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await
-        }
+    let Some(desired) = composition.desired(consents).only_record(&name) else {
+        let text = format!(
+            "the configuration names no record \"{name}\"; add a [[record]] first, which says where it shall lead"
+        );
+        return output.failure(&text, Exit::Usage);
+    };
+    match reviewed(&composition, &desired, args.yes, &format!("Take over {name}?"), output).await {
+        Ok(round) => render::tell(&round, &format!("cnamed adopt {name}"), output),
         Err(exit) => exit,
     }
 }
 
-/// Shows the plan for `desired`, asks, and runs exactly that plan.
+/// Shows the plan for `desired`, asks, and runs exactly that plan; the round is not yet told, why there was none is.
 pub(crate) async fn reviewed(
     composition: &Composition,
     desired: &Desired,
     yes: bool,
     question: &str,
     output: &Output,
-) -> Exit {
+) -> Result<Round, Exit> {
     let progress = super::progress::Progress::new(output);
     let (cleared, round) = composition.reconciler.preview(desired, &progress).await;
     drop(progress);
     let agreed = Reviewed::from(&cleared);
-    if cleared.plan().steps.is_empty() {
-        // Nothing to ask about: the round says why, and verifies what stands. What it may find beyond that, since
-        // a read that failed succeeds now, was shown to nobody.
-        return sync::execute(composition, desired, Some(&agreed), output).await;
+    // Without a step there is nothing to ask about: the round says why, and verifies what stands. What it may find
+    // beyond that, since a read that failed succeeds now, was shown to nobody.
+    if !cleared.plan().steps.is_empty() {
+        let plan = format!("{}\n", render::preview(&cleared, &round));
+        // Whoever has agreed already may go without.
+        if yes {
+            output.aside(&plan)
+        } else {
+            output.ask(&plan)
+        }
+        super::confirm::confirm(output, yes, question)?;
     }
-    output.aside(&render::preview(&cleared, &round));
-    output.aside("\n");
-    if let Err(exit) = super::confirm::confirm(output, yes, question) {
-        return exit;
-    }
-    sync::execute(composition, desired, Some(&agreed), output).await
+    sync::round(composition, desired, Some(&agreed), output).await
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 /// Keeps friendly names pointed at Azure: a public IP with its DNS label, and the CNAMEs on it in Azure DNS and
 /// Cloudflare.
@@ -302,8 +302,11 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, String> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| "write a time with its offset from UTC, as in 2026-11-22T10:00:00Z".into())
+    let at = OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "write a time with its offset from UTC, as in 2026-11-22T10:00:00Z")?;
+    // At either end of the calendar there is no such moment in UTC, or no day before it.
+    let at = at.checked_to_offset(UtcOffset::UTC).filter(|at| (1970..=9999).contains(&at.year()));
+    at.ok_or_else(|| "the year is from 1970 to 9999".into())
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

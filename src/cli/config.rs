@@ -24,7 +24,14 @@ pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> E
                     counted(config.records.len(), "record")
                 );
                 if output.is_json() {
-                    return output.json(&serde_json::json!({ "version": VERSION, "outcome": "sound" }));
+                    return output.json(&serde_json::json!({
+                        "version": VERSION,
+                        "sound": true,
+                        "endpoints": config.endpoints.len(),
+                        "accounts": config.accounts.len(),
+                        "records": config.records.len(),
+                        "warnings": config.warnings,
+                    }));
                 }
                 output.text(&text);
                 Exit::InSync
@@ -36,10 +43,8 @@ pub(crate) fn run(global: &Global, command: ConfigCommand, output: &Output) -> E
                 Ok(shown) => output.json(&shown),
                 Err(error) => output.failure(&format!("could not write JSON: {error}"), Exit::Failed),
             },
-            Ok(config) => {
-                output.text(&config.to_toml());
-                Exit::InSync
-            }
+            // As it is: a line that is folded at the width of a terminal is no TOML any more.
+            Ok(config) => output.bytes(config.to_toml().as_bytes()),
             Err(exit) => exit,
         },
     }

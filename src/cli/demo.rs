@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 use self::proof::Proofs;
@@ -33,7 +34,13 @@ use crate::resolver::{Question, Via};
 use crate::sandbox::{Options, Sandbox, Service};
 
 pub(crate) async fn run(global: &Global, _: &DemoArgs, output: &Output) -> Exit {
-    let folder = std::env::temp_dir().join(format!("cnamed-demo-{}", std::process::id()));
+    // A name that nobody can have laid out before: what is there already is neither used nor swept away.
+    let moment = OffsetDateTime::now_utc().unix_timestamp_nanos();
+    let folder = std::env::temp_dir().join(format!("cnamed-demo-{}-{moment:x}", std::process::id()));
+    if let Err(error) = private(&folder) {
+        let text = format!("the demo could not be set up: could not make {}: {error}", folder.display());
+        return output.failure(&text, Exit::Failed);
+    }
     let result = tell(global, &folder, output).await;
     let swept = std::fs::remove_dir_all(&folder);
     match result {
@@ -41,6 +48,17 @@ pub(crate) async fn run(global: &Global, _: &DemoArgs, output: &Output) -> Exit 
         Err(error) => output.failure(&format!("the demo could not be set up: {error}"), Exit::Failed),
     }
     .after(swept, output)
+}
+
+/// Makes a folder that was not there, for this user alone.
+fn private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(folder)
 }
 
 impl Exit {
@@ -55,7 +73,6 @@ impl Exit {
 
 async fn tell(global: &Global, folder: &Path, output: &Output) -> Result<Exit, Box<dyn std::error::Error>> {
     let began = Instant::now();
-    std::fs::create_dir_all(folder)?;
     let sandbox = Sandbox::start(Options { gateway: true, ..Options::default() }).await?;
     let config = sandbox.write_config(folder)?;
     // On loopback whoever answers does so at once; a closed port need not be listened at for longer.
@@ -130,7 +147,7 @@ impl Story<'_> {
     /// Tells a round as its command does.
     fn told(&self, round: Result<Round, Exit>) -> (Exit, Option<Round>) {
         match round {
-            Ok(round) => (render::tell(&round, self.output), Some(round)),
+            Ok(round) => (render::tell(&round, "cnamed sync", self.output), Some(round)),
             Err(exit) => (exit, None),
         }
     }

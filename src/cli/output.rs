@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -97,7 +98,7 @@ impl Output {
         let stdout = io::stdout();
         let colour = self.choice(stdout.is_terminal());
         let columns = terminal_size_of(&stdout);
-        write(&mut stdout.lock(), &fitted(text, columns), colour);
+        written(write(&mut stdout.lock(), &fitted(text, columns), colour));
     }
 
     /// A result, for a script.
@@ -106,8 +107,7 @@ impl Output {
             Ok(_) if self.muted => Exit::InSync,
             Ok(mut text) => {
                 text.push('\n');
-                write(&mut io::stdout().lock(), &text, true);
-                Exit::InSync
+                written(write(&mut io::stdout().lock(), &text, true))
             }
             Err(error) => self.failure(&format!("could not write JSON: {error}"), Exit::Failed),
         }
@@ -118,19 +118,23 @@ impl Output {
         if self.muted {
             return Exit::InSync;
         }
-        match io::stdout().lock().write_all(bytes) {
-            Ok(()) => Exit::InSync,
-            Err(_) => Exit::Failed,
-        }
+        let mut stdout = io::stdout().lock();
+        written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
     }
 
     /// Something for the person at the terminal that is no result.
     pub(crate) fn aside(&self, text: &str) {
         if !self.quiet {
-            let stderr = io::stderr();
-            let columns = terminal_size_of(&stderr);
-            write(&mut stderr.lock(), &fitted(text, columns), self.colour_on_stderr());
+            self.ask(text);
         }
+    }
+
+    /// What somebody is asked to agree to, and the question: also for those who want no asides, since they would be
+    /// asked about nothing.
+    pub(crate) fn ask(&self, text: &str) {
+        let stderr = io::stderr();
+        let columns = terminal_size_of(&stderr);
+        let _ = write(&mut stderr.lock(), &fitted(text, columns), self.colour_on_stderr());
     }
 
     /// Why nothing came of it. A script that asked for JSON gets JSON here too.
@@ -139,9 +143,21 @@ impl Output {
             let value = serde_json::json!({ "version": VERSION, "outcome": exit.outcome(), "error": text });
             let _ = self.json(&value);
         }
-        let text = format!("{} {}\n", Tone::Bad.paint("error:"), text.trim_end());
-        write(&mut io::stderr().lock(), &text, self.colour_on_stderr());
+        self.complain(text);
         exit
+    }
+
+    /// What the process ends with: a result that could not be written is no success.
+    pub(crate) fn end(&self, exit: Exit) -> Exit {
+        let Some(error) = UNWRITTEN.get() else { return exit };
+        self.complain(&format!("could not write the result: {error}; what was done is done"));
+        if exit == Exit::InSync { Exit::Failed } else { exit }
+    }
+
+    fn complain(&self, text: &str) {
+        let text = format!("{} {}\n", Tone::Bad.paint("error:"), text.trim_end());
+        // There is nowhere left to tell it.
+        let _ = write(&mut io::stderr().lock(), &text, self.colour_on_stderr());
     }
 
     fn choice(&self, terminal: bool) -> bool {
@@ -161,14 +177,28 @@ fn fitted(text: &str, terminal: Option<(Width, Height)>) -> Cow<'_, str> {
     }
 }
 
-/// A closed pipe is the reader's decision, and no error of ours.
-fn write(stream: &mut impl Write, text: &str, colour: bool) {
-    let _ = match colour {
-        true => stream.write_all(text.as_bytes()),
-        false => stream.write_all(anstream::adapter::strip_str(text).to_string().as_bytes()),
-    };
-    let _ = stream.flush();
+fn write(stream: &mut impl Write, text: &str, colour: bool) -> io::Result<()> {
+    match colour {
+        true => stream.write_all(text.as_bytes())?,
+        false => stream.write_all(anstream::adapter::strip_str(text).to_string().as_bytes())?,
+    }
+    stream.flush()
 }
+
+/// Remembers a result that could not be written. A closed pipe is the reader's decision, and no error of ours.
+fn written(result: io::Result<()>) -> Exit {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = UNWRITTEN.set(error.to_string());
+            Exit::Failed
+        }
+        Ok(()) | Err(_) => Exit::InSync,
+    }
+}
+
+/// Why the first result that could not be written was not, for [`Output::end`]: results are told from many places, and
+/// each goes on to end with what it found.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
 
 /// Terminals that tell less mean nothing by it, or have no room for columns.
 const NARROWEST: u16 = 40;

@@ -9,7 +9,7 @@ use super::compose::Composition;
 use super::exit::Exit;
 use super::output::Output;
 use super::progress::Progress;
-use super::render;
+use super::{render, typed};
 use crate::model::guard::Reviewed;
 use crate::model::state::{Consents, Desired};
 use crate::reconcile::round::VERSION;
@@ -53,11 +53,13 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs, output: &Output) -> Ex
         output.text(&render::preview(&cleared, &round));
         if let Some(file) = &args.out {
             output.text(&format!(
-                "\nThe plan is kept in {0}; run it with: cnamed sync --plan {0}\n",
-                file.display()
+                "\nThe plan is kept in {}; run it with: cnamed sync --plan {}\n",
+                file.display(),
+                typed::word(&file.display().to_string())
             ));
-        } else if !cleared.plan().steps.is_empty() {
-            output.text("\nNothing was changed. Make it so with: cnamed sync\n");
+        } else if !cleared.plan().steps.is_empty() && cleared.refusals().is_empty() {
+            let sync = typed::sync(args.only.as_deref(), &desired.consents);
+            output.text(&format!("\nNothing was changed. Make it so with: {sync}\n"));
         }
     }
     Exit::from(round.outcome)

@@ -9,9 +9,7 @@ use crate::model::endpoint::Handle;
 use crate::model::guard::Cleared;
 use crate::model::plan::{Verb, counted};
 use crate::model::verify::Verdict;
-use crate::reconcile::round::{
-    ChangeOutcome, EndpointStatus, LinkState, Outcome, RecordReport, Round, SubjectKind,
-};
+use crate::reconcile::round::{ChangeOutcome, EndpointStatus, Outcome, RecordReport, Round, SubjectKind};
 
 /// A plan as a person reads it: what could not be read goes with it, since it holds things back.
 pub(crate) fn preview(cleared: &Cleared, round: &Round) -> String {
@@ -22,27 +20,20 @@ pub(crate) fn preview(cleared: &Cleared, round: &Round) -> String {
     out
 }
 
-/// Tells `round` in the format that was asked for, and gives what the command ends with.
-pub(crate) fn tell(told: &Round, output: &Output) -> Exit {
+/// Tells `round` in the format that was asked for, and gives what the command ends with. `next` is the command that does
+/// what is planned and was not done.
+pub(crate) fn tell(told: &Round, next: &str, output: &Output) -> Exit {
     if output.is_json() {
         let _ = output.json(told);
     } else {
-        output.text(&round(told));
+        output.text(&round(told, next));
     }
     Exit::from(told.outcome)
 }
 
 /// `round` as a person reads it.
-pub(crate) fn round(round: &Round) -> String {
-    let mut out = String::new();
-    if round.outcome == Outcome::InSync && !round.authoritative {
-        // In sync is what name servers bear out.
-        let word = Tone::Good.paint("Unchanged");
-        out.push_str(&format!("{word}: nothing to do; name servers were not asked.\n"));
-    } else {
-        out.push_str(&headline(round));
-        out.push('\n');
-    }
+fn round(round: &Round, next: &str) -> String {
+    let mut out = format!("{}\n", headline(round));
     section(&mut out, "Endpoints", &endpoints(round));
     section(&mut out, "Changes", &changes(round));
     if round.chains.is_empty() {
@@ -69,7 +60,7 @@ pub(crate) fn round(round: &Round) -> String {
     }
     let made = |outcome| round.changes.iter().any(|change| change.outcome == outcome);
     if round.outcome == Outcome::Pending && made(ChangeOutcome::Planned) && !made(ChangeOutcome::Applied) {
-        out.push_str(&format!("\n{} make it so with: cnamed sync\n", Tone::Faint.paint("next:")));
+        out.push_str(&format!("\n{} make it so with: {next}\n", Tone::Faint.paint("next:")));
     }
     for refusal in &round.refused {
         let place = refusal.kind.place(&refusal.name, refusal.account.as_ref());
@@ -87,12 +78,15 @@ fn headline(round: &Round) -> String {
     let applied = count(ChangeOutcome::Applied);
     let planned = count(ChangeOutcome::Planned);
     let (tone, word, rest) = match round.outcome {
-        Outcome::InSync if total > 0 => (
+        // In sync is what name servers bear out.
+        Outcome::InSync if !round.authoritative || total == 0 => {
+            (Tone::Good, "Unchanged", "nothing to do; name servers were not asked".to_owned())
+        }
+        Outcome::InSync => (
             Tone::Good,
             "In sync",
             format!("{}, and every authoritative server agrees{}", counted(total, "record"), ways_in(round)),
         ),
-        Outcome::InSync => (Tone::Good, "In sync", "nothing to do".to_owned()),
         Outcome::Changed if total > 0 => (
             Tone::Good,
             "Done",
@@ -125,18 +119,21 @@ fn headline(round: &Round) -> String {
             (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned())
         }
         Outcome::Unverified if agreed == total => {
-            let broken = round.ways_in.iter().filter(|way| way.port.state != LinkState::Whole);
-            let ports: Vec<String> = broken.map(|way| way.frontend_port.to_string()).collect();
-            (Tone::Warn, "Not verified", format!("no way in was proved through {}", ports.join(" and ")))
+            (Tone::Warn, "Not verified", chains::loose(&round.chains, &round.ways_in))
         }
         Outcome::Unverified => (
             Tone::Warn,
             "Not verified",
             format!("{agreed} of {} on every authoritative server as wanted", counted(total, "record")),
         ),
-        Outcome::Refused => {
-            (Tone::Bad, "Refused", "nothing of the endpoints concerned was touched".to_owned())
-        }
+        Outcome::Refused => (
+            Tone::Bad,
+            "Refused",
+            match applied {
+                0 => "nothing of the endpoints concerned was touched".to_owned(),
+                _ => format!("{} made; what is refused is told below", counted(applied, "change")),
+            },
+        ),
         Outcome::Partial => (
             Tone::Bad,
             "Partly failed",

@@ -3,6 +3,8 @@
 use super::args::SandboxArgs;
 use super::exit::Exit;
 use super::output::{Output, Tone};
+use super::typed;
+use crate::reconcile::round::VERSION;
 use crate::sandbox::{Options, Sandbox};
 
 pub(crate) async fn run(args: &SandboxArgs, output: &Output) -> Exit {
@@ -27,9 +29,11 @@ pub(crate) async fn run(args: &SandboxArgs, output: &Output) -> Exit {
     };
     if output.is_json() {
         let addresses = sandbox.addresses();
-        let _ = output.json(&serde_json::json!({ "version": 1, "config": config, "addresses": addresses }));
+        let _ =
+            output.json(&serde_json::json!({ "version": VERSION, "config": config, "addresses": addresses }));
     } else {
-        let config = config.display();
+        let config = config.display().to_string();
+        let config = typed::word(&config);
         output.text(&format!(
             "{} on loopback, until you stop it with Ctrl-C.\n\n  export CNAMED_CONFIG={config}\n  cnamed plan\n  \
              cnamed sync --verify\n  cnamed status\n  cnamed threats\n\nPlay the outside world at {}/control\n",

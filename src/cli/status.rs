@@ -6,13 +6,13 @@ use super::exit::Exit;
 use super::output::Output;
 use super::plan::narrowed;
 use super::progress::Progress;
-use super::render;
+use super::{render, typed};
 use crate::model::state::Consents;
 use crate::reconcile::round::Round;
 
 pub(crate) async fn run(global: &Global, args: &StatusArgs, output: &Output) -> Exit {
     match look(global, args, output).await {
-        Ok(round) => render::tell(&round, output),
+        Ok(round) => render::tell(&round, &typed::sync(args.only.as_deref(), &Consents::default()), output),
         Err(exit) => exit,
     }
 }

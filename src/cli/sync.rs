@@ -8,15 +8,20 @@ use super::exit::Exit;
 use super::output::Output;
 use super::plan::{Kept, consents, narrowed};
 use super::progress::Progress;
-use super::{journal, render};
+use super::{journal, render, typed};
 use crate::model::guard::Reviewed;
 use crate::model::state::Desired;
 use crate::reconcile::round::{Round, VERSION};
 use crate::telemetry::scribe::Scribe;
 
 pub(crate) async fn run(global: &Global, args: &SyncArgs, output: &Output) -> Exit {
+    // What a kept plan left is looked at again before it is done.
+    let next = match &args.plan {
+        Some(_) => "cnamed plan".to_owned(),
+        None => typed::sync(args.only.as_deref(), &consents(&args.allow)),
+    };
     match once(global, args, output).await {
-        Ok(round) => render::tell(&round, output),
+        Ok(round) => render::tell(&round, &next, output),
         Err(exit) => exit,
     }
 }
@@ -34,21 +39,8 @@ pub(super) async fn once(global: &Global, args: &SyncArgs, output: &Output) -> R
     round(&composition, &desired, kept.as_ref().map(|kept| &kept.reviewed), output).await
 }
 
-/// Runs a round and tells it.
-pub(crate) async fn execute(
-    composition: &Composition,
-    desired: &Desired,
-    reviewed: Option<&Reviewed>,
-    output: &Output,
-) -> Exit {
-    match round(composition, desired, reviewed, output).await {
-        Ok(round) => render::tell(&round, output),
-        Err(exit) => exit,
-    }
-}
-
 /// The one way in which any command changes anything.
-async fn round(
+pub(super) async fn round(
     composition: &Composition,
     desired: &Desired,
     reviewed: Option<&Reviewed>,

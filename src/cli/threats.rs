@@ -14,15 +14,17 @@ use super::output::Output;
 use crate::config::{Config, Environment};
 use crate::model::threats::{Outcome, Platform, Report, Spans};
 use crate::provider::LogonProvider;
-use crate::provider::azure::Arm;
+use crate::provider::azure::{Arm, Origin};
 
 /// When the gateway went up, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Up {
     /// `--at`.
     Told(OffsetDateTime),
-    /// Azure made this load balancer then.
+    /// Azure made this load balancer then, and it is ours: it is the gateway.
     Made(String, OffsetDateTime),
+    /// Azure made this load balancer then, for somebody else: the gateway may have come to it later.
+    MadeForOthers(String, OffsetDateTime),
     /// There is none yet, or none is configured.
     NotYet(String),
     /// It could not be found out.
@@ -32,7 +34,7 @@ enum Up {
 impl Up {
     fn moment(&self) -> Option<OffsetDateTime> {
         match self {
-            Self::Told(at) | Self::Made(_, at) => Some(*at),
+            Self::Told(at) | Self::Made(_, at) | Self::MadeForOthers(_, at) => Some(*at),
             Self::NotYet(_) | Self::Unknown(_) => None,
         }
     }
@@ -118,14 +120,14 @@ async fn ask(logons: &dyn LogonProvider, spans: Spans) -> Report {
 
 /// When the first of the configured gateways went up.
 async fn went_up(arm: &Arm, config: &Config) -> Up {
-    let mut first: Option<(String, OffsetDateTime)> = None;
+    let mut first: Option<(String, Origin)> = None;
     let mut missing = None;
     for one in &config.endpoints {
         let Some(gateway) = &one.gateway else { continue };
         let (group, name) = (&one.public_ip.resource_group, gateway.load_balancer.name());
-        match arm.created(group, LOAD_BALANCER, name).await {
-            Ok(Some(at)) if first.as_ref().is_none_or(|(_, first)| at < *first) => {
-                first = Some((name.to_owned(), at));
+        match arm.origin(group, LOAD_BALANCER, name).await {
+            Ok(Some(origin)) if first.as_ref().is_none_or(|(_, first)| origin.made < first.made) => {
+                first = Some((name.to_owned(), origin));
             }
             Ok(Some(_)) => {}
             Ok(None) => missing = Some(format!("there is no load balancer {name} in {group} yet")),
@@ -133,7 +135,8 @@ async fn went_up(arm: &Arm, config: &Config) -> Up {
         }
     }
     match first {
-        Some((name, at)) => Up::Made(name, at),
+        Some((name, origin)) if origin.mark.as_ref() == Some(&config.owner) => Up::Made(name, origin.made),
+        Some((name, origin)) => Up::MadeForOthers(name, origin.made),
         None => Up::NotYet(
             missing.unwrap_or_else(|| "no endpoint has a load balancer in the configuration".into()),
         ),

@@ -83,7 +83,7 @@ async fn put_back(composition: &Composition, last: &Last, args: &UndoArgs, outpu
     let (cleared, round) = reconciler.preview_undo(&last.desired, &last.undo, &progress).await;
     drop(progress);
     if cleared.plan().steps.is_empty() {
-        return render::tell(&round, output);
+        return render::tell(&round, "cnamed plan", output);
     }
     output.aside(&format!("{}\n\n", summary(&last.entry)));
     output.aside(&render::preview(&cleared, &round));
@@ -100,7 +100,7 @@ async fn put_back(composition: &Composition, last: &Last, args: &UndoArgs, outpu
     journal::tell(&written, output);
     match result {
         Ok(round) => {
-            let exit = render::tell(&round, output);
+            let exit = render::tell(&round, "cnamed plan", output);
             if is_done(&round)
                 && let Some(next) = afterwards(composition, last).await
             {

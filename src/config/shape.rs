@@ -127,6 +127,12 @@ impl Shape<'_> {
             );
             return false;
         }
+        if let (true, DeValue::Table(table)) = (schema["x-secret"] == true, value.get_ref()) {
+            // A reference is text; what is none may be the secret itself.
+            table.values().filter(|inner| !matches!(inner.get_ref(), DeValue::String(_))).for_each(|inner| {
+                self.blot(inner);
+            });
+        }
         let variants = schema["anyOf"].as_array();
         let fitting = |value: &DeValue<'_>| match variants {
             Some(variants) => variants.iter().find(|variant| fits(value, variant)),

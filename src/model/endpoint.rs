@@ -154,6 +154,16 @@ pub struct PublicIp {
     pub version: Version,
 }
 
+impl PublicIp {
+    /// Whether this is `planned` in all that a plan for it stands on: its mark and its name. The version tells less,
+    /// since Azure renews it also when a load balancer begins or ceases to use the address.
+    #[must_use]
+    pub fn is_still(&self, planned: &Self) -> bool {
+        let stands_on = |ip: &Self| (ip.mark.clone(), ip.label.clone(), ip.label_scope, ip.fqdn.clone());
+        stands_on(self) == stands_on(planned)
+    }
+}
+
 /// `provisioningState`, as far as it changes what we do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -128,7 +128,7 @@ impl Cleared {
     }
 
     /// This, if it is exactly what was reviewed: the same steps in the same order, against the same versions,
-    /// with the same refused and the same blocked.
+    /// with the same refused, and the same blocked, whatever the reason why something could not be read.
     ///
     /// # Errors
     /// The first difference.
@@ -139,12 +139,21 @@ impl Cleared {
             }
             (now, then) if now.steps != then.steps => first_difference(&now.steps, &then.steps),
             _ if self.refusals != reviewed.refusals => "what is refused has changed".into(),
-            (now, then) if now.blocked != then.blocked => "what is blocked has changed".into(),
-            (now, then) if !now.is_exactly(then) => "what is noted has changed".into(),
+            (now, then) if awaited(now) != awaited(then) => "what is blocked has changed".into(),
+            (now, then) if !now.notes_as(then) => "what is noted has changed".into(),
             _ => return Ok(self),
         };
         Err(Differs { difference })
     }
+}
+
+/// What is blocked, and on what as far as it follows from the plan: what waits for somebody else may tell of it with the
+/// words of a failed read, which are others each time, a request's id among them.
+fn awaited(plan: &Plan) -> Vec<(&Subject, Option<&str>)> {
+    plan.blocked
+        .iter()
+        .map(|blocked| (&blocked.subject, blocked.ours.then_some(blocked.waits_for.as_str())))
+        .collect()
 }
 
 fn first_difference(now: &[Step], then: &[Step]) -> String {
@@ -236,7 +245,12 @@ fn without(desired: &Desired, plan: Plan, refusals: &BTreeSet<Refusal>) -> Plan 
         .collect();
     held_back.sort();
     blocked.append(&mut held_back);
-    Plan { steps, blocked, ..plan }
+    // What is refused for being somebody else's is told with that.
+    let foreign = |subject: &Subject| {
+        refusals.iter().any(|refusal| refusal.rule == Rule::Foreign && refusal.subject == *subject)
+    };
+    let notes = plan.notes.into_iter().filter(|note| !foreign(&note.subject)).collect();
+    Plan { owner: plan.owner, steps, blocked, notes }
 }
 
 impl fmt::Display for Cleared {

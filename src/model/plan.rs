@@ -28,8 +28,8 @@ pub use change::{
     SecurityGroupChange, SecurityRuleChange,
 };
 pub use derive::{content, mode, plan};
-pub(super) use derive::{displaced, points_at_label, same};
-pub(super) use gateway::grouping;
+pub(super) use derive::{displaced, points_at_label};
+pub(super) use gateway::{grouping, reserved};
 pub use text::counted;
 pub use undo::Undo;
 pub(super) use undo::standing;
@@ -218,17 +218,14 @@ impl Plan {
         self.steps.is_empty() && self.blocked.is_empty()
     }
 
-    /// Whether both do exactly the same, against exactly the same versions; only the order of notes is free.
+    /// Whether both note the same, in whatever order.
     #[must_use]
-    pub fn is_exactly(&self, other: &Self) -> bool {
+    pub fn notes_as(&self, other: &Self) -> bool {
         let notes = |plan: &Self| {
             let mut notes = plan.notes.clone();
             notes.sort();
             notes
         };
-        self.owner == other.owner
-            && self.steps == other.steps
-            && self.blocked == other.blocked
-            && notes(self) == notes(other)
+        notes(self) == notes(other)
     }
 }

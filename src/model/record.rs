@@ -24,6 +24,12 @@ pub enum RecordType {
 }
 
 impl RecordType {
+    /// The type that holds such an address; A while there is none.
+    #[must_use]
+    pub fn of(address: Option<IpAddr>) -> Self {
+        if address.is_some_and(|address| address.is_ipv6()) { Self::Aaaa } else { Self::A }
+    }
+
     /// The mnemonic, such as `CNAME`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -350,6 +356,14 @@ pub struct Content {
     pub ttl: Ttl,
     /// Whether Cloudflare answers in its place; always `false` elsewhere.
     pub proxied: bool,
+}
+
+impl Content {
+    /// Whether both say the same, for as long and through the same: as [`Data::same`].
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        self.data.same(&other.data) && self.ttl == other.ttl && self.proxied == other.proxied
+    }
 }
 
 impl fmt::Display for Content {

@@ -115,27 +115,40 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// The same wishes, for `name` and its endpoint alone; nothing else is pruned.
+    /// The same wishes, for an endpoint with its records, or else for a record with what it follows; nothing else is
+    /// pruned.
     ///
-    /// `name` is a record's name or an endpoint's. `None` when this names neither.
+    /// `None` when `name` is that of neither.
     #[must_use]
-    pub fn only(mut self, name: &str) -> Option<Self> {
-        let record = Fqdn::parse(name).ok();
-        let endpoints: BTreeSet<Handle> = (self.records.iter())
-            .filter(|(key, _)| Some(&key.name) == record.as_ref())
-            .map(|(_, wanted)| wanted.endpoint.clone())
-            .chain(self.endpoints.keys().filter(|endpoint| endpoint.as_str() == name).cloned())
-            .collect();
-        if endpoints.is_empty() {
-            return None;
+    pub fn only(self, name: &str) -> Option<Self> {
+        if self.endpoints.keys().any(|endpoint| endpoint.as_str() == name) {
+            return self.only_endpoint(name);
         }
-        let whole_endpoint = self.endpoints.keys().any(|endpoint| endpoint.as_str() == name);
-        self.records.retain(|key, wanted| {
-            endpoints.contains(&wanted.endpoint) && (whole_endpoint || Some(&key.name) == record.as_ref())
-        });
-        self.endpoints.retain(|endpoint, _| endpoints.contains(endpoint));
+        self.only_record(&Fqdn::parse(name).ok()?)
+    }
+
+    /// The same wishes, for the endpoint called `name` and its records alone; nothing else is pruned.
+    ///
+    /// `None` when no endpoint is called so.
+    #[must_use]
+    pub fn only_endpoint(mut self, name: &str) -> Option<Self> {
+        self.endpoints.retain(|endpoint, _| endpoint.as_str() == name);
+        self.records.retain(|_, wanted| wanted.endpoint.as_str() == name);
         self.prune = false;
-        Some(self)
+        (!self.endpoints.is_empty()).then_some(self)
+    }
+
+    /// The same wishes, for the record `name` and the endpoint that it follows alone; nothing else is pruned.
+    ///
+    /// `None` when no record is called so.
+    #[must_use]
+    pub fn only_record(mut self, name: &Fqdn) -> Option<Self> {
+        self.records.retain(|key, _| key.name == *name);
+        let followed: BTreeSet<Handle> =
+            self.records.values().map(|wanted| wanted.endpoint.clone()).collect();
+        self.endpoints.retain(|endpoint, _| followed.contains(endpoint));
+        self.prune = false;
+        (!self.records.is_empty()).then_some(self)
     }
 
     /// The wish of `cnamed teardown`: every name withdrawn, then everything that we made taken down.

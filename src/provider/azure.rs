@@ -30,6 +30,7 @@ pub use cloud::Cloud;
 pub use dns::AzureDns;
 pub use log_analytics::{LogAnalytics, Workspace};
 pub use network::AzureNetwork;
+pub use resources::Origin;
 
 use self::auth::Credential;
 use self::transport::{StandIn, Transport, Trouble};

@@ -209,7 +209,7 @@ impl Cloudflare {
             };
             tries += 1;
             let whole = total.is_none_or(|total| u64::try_from(records.len()) == Ok(total));
-            if whole || page == 1 {
+            if whole {
                 return Ok(records.into_values().collect());
             }
             if tries == READINGS {

@@ -26,6 +26,8 @@ pub use budget::{Budget, Window};
 pub use message::{Effect, Request, Response};
 pub use meter::{Ended, Metered};
 
+use super::whole_seconds;
+
 /// What every connection has in common.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -66,11 +68,14 @@ pub enum Failure {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The service asked to wait longer than the deadline allows; it did not act on the request.
-    #[error("the service asks to wait {}s", retry::whole_seconds(*.delay))]
+    /// The service asked to wait longer than the deadline allows, or refused again and again without a word of how
+    /// long; it did not act on the request.
+    #[error("{}", throttled(*.delay, *.named))]
     Throttled {
         /// How long, from now.
         delay: Duration,
+        /// Whether the service said so. Where it did not, `delay` is no more than a guess.
+        named: bool,
         /// The 429 itself, unless an earlier one blocked this request before it was sent.
         answer: Option<Box<Response>>,
     },
@@ -169,7 +174,7 @@ impl Http {
         loop {
             let asked = Instant::now();
             let turn = budget.acquire(&request.method, deadline).await;
-            let turn = turn.map_err(|delay| Failure::Throttled { delay, answer: None })?;
+            let turn = turn.map_err(|delay| Failure::Throttled { delay, named: true, answer: None })?;
             deadline += asked.elapsed().saturating_sub(turn.asked_to_wait());
             tries += 1;
             let outcome = self.attempt(reach, &request, self.settings.attempt).await;
@@ -178,19 +183,21 @@ impl Http {
                 budget.learn(&request.method, &response.headers);
             }
             drop(turn);
+            if let Ok(response) = &outcome
+                && response.status == 429
+            {
+                let retry::Throttle { delay, named, hopeless } = retry::throttle(&response.headers, tries);
+                budget.block(Instant::now() + delay);
+                if hopeless || Instant::now() + delay > deadline {
+                    let answer = Some(Box::new(response.clone()));
+                    return Err(Failure::Throttled { delay, named, answer });
+                }
+                continue; // the budget keeps everyone waiting, this request too
+            }
             let again = match &outcome {
                 Ok(response) => retry::after_answer(request.effect, response, tries),
                 Err(broken) => retry::after_break(request.effect, broken, tries),
             };
-            if let (Some(delay), Ok(response)) = (again, &outcome)
-                && response.status == 429
-            {
-                budget.block(Instant::now() + delay);
-                if Instant::now() + delay > deadline {
-                    return Err(Failure::Throttled { delay, answer: Some(Box::new(response.clone())) });
-                }
-                continue; // the budget keeps everyone waiting, this request too
-            }
             match again.filter(|delay| Instant::now() + *delay < deadline) {
                 Some(delay) => sleep(delay).await,
                 None => return outcome.map_err(|broken| broken.into_failure(tries)),
@@ -289,6 +296,14 @@ impl Failure {
     /// Nothing was sent, for a reason of our own.
     pub(crate) fn not_done(what: impl Into<String>) -> Self {
         Self::NotDone { what: what.into(), source: None }
+    }
+}
+
+fn throttled(delay: Duration, named: bool) -> String {
+    if named {
+        format!("the service asks to wait {}s", whole_seconds(delay))
+    } else {
+        "the service refuses any more for now, and does not say for how long".to_owned()
     }
 }
 

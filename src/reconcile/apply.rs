@@ -42,6 +42,9 @@ enum Held {
 pub(super) struct Applied {
     /// Each change, in the plan's order.
     pub(super) changes: Vec<ChangeReport>,
+    /// Those that met another state than they were planned for, and what was not begun then: whether anything of
+    /// them is left to do, only another look tells.
+    pub(super) lost: Vec<ChangeReport>,
     /// The names whose records were written, or may have been.
     pub(super) touched: BTreeSet<RecordKey>,
     /// The public IPs that were written, as they were read afterwards.
@@ -166,13 +169,13 @@ impl Reconciler {
             })
             .collect();
         let gone = loop {
-            let asked_at = Instant::now();
             let findings = asked.iter().map(async |(question, expected)| {
                 judge(expected, None, &self.resolver.lookup(question, &servers).await)
             });
             let findings = join_all(findings).await;
             let stays = findings.into_iter().find(|finding| !finding.verdict.is_verified());
-            let Some(finding) = stays else { break asked_at };
+            // Until the last of them has said so, one may still have given the name to somebody.
+            let Some(finding) = stays else { break Instant::now() };
             if Instant::now() + ASK_AGAIN > deadline {
                 let resource = format!("the withdrawal of {}", settle.key);
                 return Err(Error::new(Kind::Unconfirmed, "see", resource)
@@ -320,8 +323,10 @@ impl Progress {
         let lost =
             |result: &Result<(), Error>| result.as_ref().is_err_and(|error| error.kind() == Kind::Stale);
         let stale = self.ended.values().any(lost);
+        let open = |index: &usize| stale && self.ended.get(index).is_none_or(lost);
+        let lost = (0..plan.steps.len()).filter(open).filter_map(|index| self.report(plan, index)).collect();
         let (changes, touched) = (self.reports(plan), touched.collect());
-        Applied { changes, touched, public_ips: self.public_ips, uncertain, stale }
+        Applied { changes, lost, touched, public_ips: self.public_ips, uncertain, stale }
     }
 
     /// Every change in the order of the plan. A wait that failed is told at what waited for it.

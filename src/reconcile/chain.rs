@@ -95,7 +95,7 @@ impl Reconciler {
             let asked = Link::new("label in DNS", LinkState::Unknown, NOT_ASKED.to_owned());
             return (endpoint.clone(), vec![held, asked]);
         }
-        let question = Question { name: fqdn.clone(), rtype: address_type(ip) };
+        let question = Question { name: fqdn.clone(), rtype: RecordType::of(ip.address) };
         let answers = self.resolver.lookup(&question, &self.verification.label_servers()).await;
         (endpoint.clone(), vec![held, address_link(ip, &answers)])
     }
@@ -104,12 +104,16 @@ impl Reconciler {
     async fn outside<'n>(&self, name: &'n Fqdn, desired: &Desired, observed: &Observed) -> (&'n Fqdn, Link) {
         let wanted = desired.records.iter().find(|(key, _)| &key.name == name).map(|(_, wanted)| wanted);
         let ip = wanted.and_then(|wanted| observed.public_ip(&wanted.endpoint));
-        let rtype = ip.map_or(RecordType::A, address_type);
+        let rtype = RecordType::of(ip.and_then(|ip| ip.address));
         let answers = self.resolver.lookup(&Question { name: name.clone(), rtype }, &Via::Recursive).await;
         let proxied = wanted.is_some_and(|wanted| wanted.proxied);
         let expected = match ip.and_then(|ip| ip.address) {
-            _ if proxied => Expected::Proxied { address: ip.and_then(|ip| ip.address) },
-            address => Expected::Addresses(address.into_iter().collect()),
+            address if proxied => Expected::Proxied { address },
+            Some(address) => Expected::Addresses(vec![address]),
+            None => {
+                let (state, detail) = released(&answers, "leads to no address while it is released");
+                return (name, Link::new("address", state, detail));
+            }
         };
         // Where it ends is what counts here; the way there was looked at link by link.
         let ends: Vec<Answer> = answers.into_iter().map(without_chain).collect();
@@ -201,15 +205,32 @@ fn held_link(ip: &PublicIp) -> Link {
 }
 
 fn address_link(ip: &PublicIp, answers: &[Answer]) -> Link {
-    let expected = Expected::Addresses(ip.address.into_iter().collect());
-    if ip.address.is_none() {
-        let silent = answers.iter().all(|answer| matches!(answer.said, Said::Nothing { .. }));
-        let detail =
-            if silent { "nothing is served while it is released" } else { "an old address is still served" };
-        return Link::new("label in DNS", LinkState::Pending, detail.into());
-    }
-    let finding = judge(&expected, None, answers);
+    let Some(address) = ip.address else {
+        let (state, detail) = released(answers, "nothing is served while it is released");
+        return Link::new("label in DNS", state, detail);
+    };
+    let finding = judge(&Expected::Addresses(vec![address]), None, answers);
     Link::new("label in DNS", finding.verdict.into(), finding.detail)
+}
+
+/// How a link stands whose endpoint has no address: `none` is said only where every server said that there is none.
+fn released(answers: &[Answer], none: &str) -> (LinkState, String) {
+    let given = |answer: &Answer| match &answer.said {
+        Said::Records(reply) => Some((answer.server.clone(), *reply.addresses.first()?)),
+        Said::Nothing { .. } | Said::Failed(_) => None,
+    };
+    let failed = |answer: &Answer| match &answer.said {
+        Said::Failed(why) => Some(format!("{}: {why}", answer.server)),
+        Said::Records(_) | Said::Nothing { .. } => None,
+    };
+    if let Some((server, address)) = answers.iter().find_map(given) {
+        return (LinkState::Pending, format!("{server} still gives {address}, and it is released"));
+    }
+    match answers.iter().find_map(failed) {
+        Some(failure) => (LinkState::Unknown, failure),
+        None if answers.is_empty() => (LinkState::Unknown, "no server is known for it".to_owned()),
+        None => (LinkState::Pending, none.to_owned()),
+    }
 }
 
 fn without_chain(answer: Answer) -> Answer {
@@ -218,13 +239,6 @@ fn without_chain(answer: Answer) -> Answer {
             Answer { said: Said::Records(Reply { chain: Vec::new(), ..reply }), ..answer }
         }
         Said::Nothing { .. } | Said::Failed(_) => answer,
-    }
-}
-
-fn address_type(ip: &PublicIp) -> RecordType {
-    match ip.address {
-        Some(address) if address.is_ipv6() => RecordType::Aaaa,
-        _ => RecordType::A,
     }
 }
 

@@ -4,20 +4,19 @@ mod link;
 mod standing;
 mod words;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
 pub use link::{Chain, Link, LinkState, WayIn};
-use standing::Standing;
+use standing::{Standing, endpoints, unknown};
 
 use crate::model::endpoint::Handle;
 use crate::model::guard::{Refusal, Rule};
 use crate::model::name::Fqdn;
 use crate::model::plan::{Action, Blocked, NetworkChange, Note, Piece, Plan, RecordChange, Subject, Verb};
 use crate::model::record::RecordSet;
-use crate::model::state::{Desired, Observed, RecordKey, Seen};
+use crate::model::state::{Desired, Observed, RecordKey};
 use crate::model::verify::{Finding, Verdict};
 
 /// The contract's version: fields may be added under one version, never renamed.
@@ -310,7 +309,10 @@ impl Round {
             // What shall change cannot be served yet: that it is not is no finding of its own.
             Outcome::Pending
         } else if self.records.iter().any(|record| !verified(record.verdict))
+            || self.chains.iter().any(|chain| self.is_severed(chain))
             || self.ways_in.iter().any(|way| way.port.state != LinkState::Whole)
+            || self.authoritative
+                && self.chains.iter().flat_map(|chain| &chain.links).any(Link::is_unanswered)
         {
             Outcome::Unverified
         } else if !self.blocked.is_empty() {
@@ -322,60 +324,15 @@ impl Round {
         };
         self
     }
-}
 
-fn endpoints(desired: &Desired, observed: &Observed) -> Vec<EndpointReport> {
-    let report = |name: &Handle| {
-        let ip = observed.public_ip(name);
-        let state = match (
-            observed.endpoints.get(name).map(|state| &state.public_ip),
-            ip.and_then(|ip| ip.address),
-        ) {
-            (Some(Seen::Present(_)), Some(_)) => EndpointStatus::Ready,
-            (Some(Seen::Present(_)), None) => EndpointStatus::Released,
-            (Some(Seen::Absent), _) => EndpointStatus::Absent,
-            (Some(Seen::Unknown(_)) | None, _) => EndpointStatus::Unknown,
-        };
-        EndpointReport {
-            name: name.clone(),
-            fqdn: ip.and_then(|ip| ip.fqdn.clone()),
-            address: ip.and_then(|ip| ip.address),
-            state,
-        }
-    };
-    desired.endpoints.keys().map(report).collect()
-}
-
-fn unknown(observed: &Observed) -> Vec<UnknownReport> {
-    let endpoints = observed.endpoints.iter().filter_map(|(name, state)| {
-        Some((format!("public IP of {name}"), state.public_ip.unknown().or_else(|| state.label.unknown())?))
-    });
-    let gateways = observed.endpoints.iter().filter_map(|(name, state)| {
-        let (what, reason) = state.gateway.as_ref()?.unread()?;
-        Some((format!("{what} of {name}"), reason))
-    });
-    let zones =
-        observed.zones.iter().filter_map(|(name, seen)| Some((format!("zones of {name}"), seen.unknown()?)));
-    // Names that one failed request would have shown are told together.
-    let mut unread: BTreeMap<(&Handle, &str), Vec<&Fqdn>> = BTreeMap::new();
-    for (RecordKey { name, account }, seen) in &observed.records {
-        // An account whose zones are unknown is told once, not once for each of its names.
-        let told = observed.zones.get(account).is_some_and(|zones| zones.unknown().is_some());
-        if let Some(reason) = seen.unknown().filter(|_| !told) {
-            unread.entry((account, reason)).or_default().push(name);
-        }
-    }
-    let records = unread.into_iter().map(|((account, reason), names)| (together(&names, account), reason));
-    let report = |(what, reason): (String, &str)| UnknownReport { what, reason: reason.to_owned() };
-    endpoints.chain(gateways).chain(zones).chain(records).map(report).collect()
-}
-
-/// The names, as far as they are few.
-fn together(names: &[&Fqdn], account: &Handle) -> String {
-    let shown: Vec<&str> = names.iter().take(3).map(|name| name.as_str()).collect();
-    match names.len().checked_sub(shown.len()) {
-        Some(more) if more > 0 => format!("{} and {more} more in {account}", shown.join(", ")),
-        _ => format!("{} in {account}", shown.join(", ")),
+    /// Whether `chain` is broken, and not because its record waits for something, which is told of itself.
+    fn is_severed(&self, chain: &Chain) -> bool {
+        let waits = self.blocked.iter().any(|blocked| {
+            blocked.kind == SubjectKind::Record
+                && blocked.name == chain.name.as_str()
+                && blocked.account.as_ref() == Some(&chain.account)
+        });
+        !waits && chain.links.iter().any(|link| link.state == LinkState::Broken)
     }
 }
 

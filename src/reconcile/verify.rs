@@ -174,7 +174,7 @@ fn flattened(promise: &Promise<'_>, asked: &Asked, answers: &[Answer]) -> Option
     };
     let expected = Expected::Cname { target: target.clone(), flattened: true, address: Some(*address) };
     let hidden = promise.zone.rules.flattens_apex && answers.iter().any(is_nothing);
-    hidden.then(|| Asked { rtype: address_type(Some(*address)), expected })
+    hidden.then(|| Asked { rtype: RecordType::of(Some(*address)), expected })
 }
 
 fn is_nothing(answer: &Answer) -> bool {
@@ -185,10 +185,6 @@ fn is_nothing(answer: &Answer) -> bool {
 fn worst(findings: Vec<Finding>) -> Finding {
     let worst = findings.into_iter().rev().max_by_key(|finding| finding.verdict);
     worst.unwrap_or_else(|| judge(&Expected::Gone, None, &[]))
-}
-
-fn address_type(address: Option<IpAddr>) -> RecordType {
-    if address.is_some_and(|address| address.is_ipv6()) { RecordType::Aaaa } else { RecordType::A }
 }
 
 /// What shall be served at `key`; `None` where nothing is promised yet.
@@ -219,17 +215,30 @@ fn promise<'p>(
         Some(held) if wanted.policy == Policy::CreateOnly => held.content.clone(),
         _ => plan::content(key, wanted, zone, ip)?,
     };
-    let address_type = address_type(ip.address);
+    // What is held may lead to another endpoint than the wanted one.
+    let mut ips = observed.endpoints.values().filter_map(|state| state.public_ip.present());
     let (rtype, expected) = match data {
-        _ if proxied => (address_type, Expected::Proxied { address: ip.address }),
+        _ if proxied => (RecordType::of(ip.address), Expected::Proxied { address: ip.address }),
         Data::Cname(target) => {
+            let known = ips.find(|ip| ip.fqdn.as_ref() == Some(&target));
+            let address = known.and_then(|ip| ip.address);
             let flattened = zone.name.apex() == &key.name && zone.rules.flattens_apex;
-            let rtype = if flattened { address_type } else { RecordType::Cname };
-            (rtype, Expected::Cname { target, flattened, address: ip.address })
+            if flattened && known.is_none() {
+                // Only addresses show of it, and nobody here knows which they shall be.
+                return None;
+            }
+            let rtype = if flattened { RecordType::of(address) } else { RecordType::Cname };
+            (rtype, Expected::Cname { target, flattened, address })
         }
-        Data::A(_) | Data::Aaaa(_) | Data::Alias { .. } | Data::Opaque { .. } => {
-            (address_type, Expected::Addresses(ip.address.into_iter().collect()))
+        Data::A(held) => (RecordType::A, Expected::Addresses(held.into_iter().map(IpAddr::V4).collect())),
+        Data::Aaaa(held) => {
+            (RecordType::Aaaa, Expected::Addresses(held.into_iter().map(IpAddr::V6).collect()))
         }
+        Data::Alias { rtype, target } => {
+            let address = ips.find(|ip| ip.id.eq_ignore_ascii_case(&target))?.address;
+            (rtype, Expected::Addresses(address.into_iter().collect()))
+        }
+        Data::Opaque { .. } => return None,
     };
     let authoritative_ttl = matches!(expected, Expected::Cname { flattened: false, .. }).then_some(ttl);
     let ttl = authoritative_ttl.filter(|ttl| *ttl != Ttl::AUTOMATIC || !zone.rules.automatic_ttl);
@@ -254,7 +263,7 @@ fn written<'p>(
                 (Data::Cname(target), false) => {
                     let flattened = apex && zone.rules.flattens_apex;
                     let address = leads_to(observed, target);
-                    let rtype = if flattened { address_type(address) } else { RecordType::Cname };
+                    let rtype = if flattened { RecordType::of(address) } else { RecordType::Cname };
                     (rtype, Expected::Cname { target: target.clone(), flattened, address })
                 }
                 (_, true) => (RecordType::A, instead(content, &RecordType::A, None, zone, observed)?),

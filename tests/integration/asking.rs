@@ -186,6 +186,23 @@ async fn a_log_filter_that_asks_for_nothing_is_a_mistake() {
 }
 
 #[tokio::test]
+async fn a_log_filter_decides_what_is_logged() {
+    let cloud = Cloud::start().await;
+    for (filter, heard) in [
+        (&["--log", "debug"][..], true),
+        (&["--log", "cnamed::provider=debug"], true),
+        (&["--log", "debug,cnamed::provider=warn"], false),
+        (&["--log", "cnamed::reconcile=trace"], false),
+        (&["--log", "off"], false),
+        (&["-vv"], true),
+        (&[], false),
+    ] {
+        let run = cloud.run(&[filter, &["plan"]].concat()).await.exits(3);
+        assert_eq!(run.err.contains("DEBUG request"), heard, "{filter:?}\n{}", run.err);
+    }
+}
+
+#[tokio::test]
 async fn keys_that_nothing_reads_say_so() {
     let cloud = Cloud::start().await;
     let schema = cloud.run(&["config", "schema"]).await.exits(0).json();

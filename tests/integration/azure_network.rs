@@ -150,7 +150,7 @@ async fn what_is_ours_is_deleted_once_and_only_as_it_was_seen() {
     let wanted = endpoint("contoso-jump");
     let held = network.apply(&owner(), &change(&wanted, None)).await.expect("made").expect("there");
     let control = rehearsal.sandbox.control();
-    control.edit_public_ip("pip-jump", &json!({"properties": {"idleTimeoutInMinutes": 9}})).expect("edited");
+    control.relabel("pip-jump", Some("contoso-theirs")).expect("relabelled");
     rehearsal.asked();
     let error = network.apply(&owner(), &deletion(&wanted, held)).await.expect_err("it changed");
     assert_eq!(error.kind(), Kind::Stale);

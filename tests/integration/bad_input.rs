@@ -192,6 +192,9 @@ async fn the_command_line_is_held_to_the_same() {
     refused(&cloud, &["remove", "a..b"]).await.says("has an empty label");
     refused(&cloud, &["sync", "--allow", "everything"]).await.says("possible values: relabel, deletes");
     refused(&cloud, &["synch"]).await.says("sync");
+    for at in ["9999-12-31T23:59:59-23:00", "0000-01-01T00:00:00Z", "0000-01-01T00:00:00+23:00"] {
+        refused(&cloud, &["threats", "--at", at]).await.says("the year is from 1970 to 9999");
+    }
     refused(&cloud, &["sync", "--plan", "none.json"])
         .await
         .says("could not read the plan none.json: No such file");

@@ -122,7 +122,7 @@ async fn a_record_of_another_owner_is_taken_only_from_that_owner() {
 async fn adopt_takes_no_name_that_the_configuration_does_not_name() {
     let cloud = Cloud::start().await;
     let run = cloud.run(&["adopt", "www.example.com", "--yes"]).await.exits(2);
-    run.says("names no record and no endpoint \"www.example.com\"").says("cnamed config show");
+    run.says("names no record \"www.example.com\"").says("add a [[record]] first");
     cloud.run(&["adopt", "not a name", "--yes"]).await.exits(2).says("contains ' '");
     cloud.run(&["adopt", NAME, "--yes", "--from", "Not An Owner"]).await.exits(2).says("Not An Owner");
     assert!(cloud.sandbox.requests().is_empty(), "a mistake on the command line needs no cloud");
@@ -168,11 +168,12 @@ async fn a_foreign_address_beside_other_types_gives_way_to_adoption_only_in_its_
 async fn removal_leaves_what_is_foreign_and_says_so() {
     let cloud = Cloud::start().await;
     let before = everything(&cloud);
-    let run = cloud.run(&["remove", "www.example.com", "--yes"]).await.exits(0);
-    run.says("192.0.2.80").says("does not carry our mark, and stays");
+    let run = cloud.run(&["remove", "www.example.com", "--yes"]).await.exits(4);
+    run.says("refused (foreign)").says("192.0.2.80").says("without our mark");
     nothing_written(&cloud);
     assert_eq!(everything(&cloud), before);
-    cloud.run(&["remove", "nothing.example.com", "--yes"]).await.exits(0).says("nothing to do");
+    let run = cloud.run(&["remove", "nothing.example.com", "--yes"]).await.exits(0);
+    run.says("nothing of ours stands at nothing.example.com");
     nothing_written(&cloud);
 }
 
@@ -182,7 +183,7 @@ async fn a_mark_of_another_owner_survives_removal_pruning_and_teardown() {
     let control = cloud.sandbox.control();
     control.set_record_azure(&cname("theirs.example.com", LABEL, 30, Some("other"))).unwrap();
     cloud.run(&["sync"]).await.exits(0);
-    let run = cloud.run(&["remove", "theirs.example.com", "--yes"]).await.exits(0);
-    run.says("carries the mark of other, and stays");
+    let run = cloud.run(&["remove", "theirs.example.com", "--yes"]).await.exits(4);
+    run.says("with the mark of other").says("remove it with the configuration of other");
     assert!(control.record_azure("theirs.example.com", "CNAME").is_some());
 }

@@ -43,7 +43,7 @@ async fn a_name_is_removed_wherever_it_is_held_and_nothing_else_is() {
     assert_eq!(control.records_without(NAME), others);
     assert!(control.public_ip("pip-jump").is_some(), "its endpoint stays");
     cloud.sandbox.forget_requests();
-    cloud.run(&["remove", NAME, "--yes"]).await.exits(0).says("nothing to do");
+    cloud.run(&["remove", NAME, "--yes"]).await.exits(0).says("nothing of ours stands at jumpstation");
     nothing_written(&cloud);
 }
 

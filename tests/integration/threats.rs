@@ -207,7 +207,15 @@ async fn without_a_moment_the_load_balancer_tells_it() {
         .await
         .exits(0)
         .says("5 failed logons in the 24 h before the gateway, 1 in the 1 h");
-    run.says("lb-jump is up since");
+    run.says(", and not by us").says("if the gateway came to it later, give the time");
+    let gateway = cloud.run(&["--format", "json", "threats"]).await.json()["gateway"].clone();
+    assert!(
+        gateway["up"].is_string() && gateway["reason"].as_str().unwrap().contains("not by us"),
+        "{gateway}"
+    );
+    let tags = json!({"tags": {"managed-by": "cnamed", "owner": "demo"}});
+    control.edit_resource("loadBalancers/lb-jump", &tags).unwrap();
+    cloud.run(&["threats"]).await.exits(0).says("lb-jump is up since");
 
     // Whoever may not look is told so, and how to do without.
     let query = "Microsoft.OperationalInsights/workspaces/query/*";

@@ -104,14 +104,23 @@ async fn a_wait_beyond_the_deadline_is_told_and_nothing_more_is_sent() {
     let (http, budget) = (http(), budget());
     let started = Instant::now();
     let failure = http.send(&budget, Request::get(script.at("/a"))).await.unwrap_err();
-    let Failure::Throttled { delay, answer } = failure else { panic!("{failure:?}") };
-    assert_eq!(delay, Duration::from_secs(307));
+    let Failure::Throttled { delay, named, answer } = failure else { panic!("{failure:?}") };
+    assert_eq!((delay, named), (Duration::from_secs(307), true));
     assert_eq!(&answer.unwrap().body[..], b"{\"errors\":[]}");
     // The budget is the credential's: what it sends next would only make matters worse.
     let failure = http.send(&budget, Request::get(script.at("/b"))).await.unwrap_err();
     assert_eq!(failure.to_string(), "the service asks to wait 307s");
     assert_eq!(script.seen().len(), 1);
     assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_say_how_long_to_wait_is_asked_a_few_times() {
+    let script = Script::play(vec![Step::status(429); 20]).await;
+    let failure = get(&script).await.unwrap_err();
+    assert!(matches!(failure, Failure::Throttled { named: false, .. }), "{failure:?}");
+    assert_eq!(failure.to_string(), "the service refuses any more for now, and does not say for how long");
+    assert_eq!(script.seen().len(), 4);
 }
 
 #[tokio::test]

@@ -10,9 +10,11 @@ use crate::reconcile::round::VERSION;
 /// One JSON value. Characters that steer a terminal are escaped, since names in it are chosen by attackers and JSON
 /// is read at terminals too.
 pub(super) fn render(workspace: &str, up: &Up, report: &Report) -> String {
+    let later = "the load balancer was made then, and not by us: the gateway may have come later".to_owned();
     let (at, resource, reason) = match up {
         Up::Told(at) => (Some(rfc3339(*at)), None, None),
         Up::Made(name, at) => (Some(rfc3339(*at)), Some(name), None),
+        Up::MadeForOthers(name, at) => (Some(rfc3339(*at)), Some(name), Some(&later)),
         Up::NotYet(why) | Up::Unknown(why) => (None, None, Some(why)),
     };
     let tables: Vec<Value> =

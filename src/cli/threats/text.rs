@@ -84,6 +84,11 @@ fn gateway(up: &Up, spans: &Spans) -> String {
     match up {
         Up::Told(_) => format!("  gateway  up since {at}, as --at says\n"),
         Up::Made(name, _) => format!("  gateway  {} is up since {at}\n", printable(name, NAME)),
+        Up::MadeForOthers(name, _) => format!(
+            "  gateway  {} was made at {at}, and not by us\n{}",
+            printable(name, NAME),
+            next("if the gateway came to it later, give the time: cnamed threats --at TIME")
+        ),
         Up::NotYet(why) => {
             format!("  gateway  {}, so this is what there was before now\n", printable(why, usize::MAX))
         }
@@ -118,7 +123,10 @@ fn collected(platform: Platform, figures: &Figures, spans: &Spans, bars: bool) -
     for (what, shares) in [("account", &figures.accounts), ("address", &figures.addresses)] {
         if !shares.is_empty() {
             out.push('\n');
-            out.push_str(&ranking(what, shares, spans.after.is_some(), bars));
+            // A span without records has no figures, and 0 would be one.
+            let is_told = |count: Count| count.records > 0;
+            let after = spans.after.is_some() && is_told(figures.after);
+            out.push_str(&ranking(what, shares, (is_told(figures.before), after), bars));
         }
     }
     out
@@ -132,7 +140,7 @@ fn partial(figures: &Figures) -> String {
 }
 
 /// Shares with the numbers aligned to the right, and a bar for each in its two colours.
-fn ranking(what: &str, shares: &[Share], after: bool, bars: bool) -> String {
+fn ranking(what: &str, shares: &[Share], (before, after): (bool, bool), bars: bool) -> String {
     let width = |heading: &str, number: fn(&Share) -> u64| {
         let widest = shares.iter().map(|share| thousands(number(share)).len()).max();
         widest.unwrap_or(0).max(heading.len())
@@ -142,12 +150,15 @@ fn ranking(what: &str, shares: &[Share], after: bool, bars: bool) -> String {
     let most = shares.iter().map(Share::total).max().unwrap_or(0);
     let mut table = Table::default();
     let head = |text: String| (text, Tone::Faint);
-    let mut heading = vec![head(what.to_owned()), head(format!("{:>before_width$}", "before"))];
+    let mut heading = vec![head(what.to_owned())];
+    if before {
+        heading.push(head(format!("{:>before_width$}", "before")));
+    }
     if after {
         heading.push(head(format!("{:>after_width$}", "after")));
     }
     if bars {
-        heading.push(head(if after { "█ before ▒ after" } else { "" }.to_owned()));
+        heading.push(head(if before && after { "█ before ▒ after" } else { "" }.to_owned()));
     }
     table.row(heading);
     for share in shares {
@@ -156,8 +167,10 @@ fn ranking(what: &str, shares: &[Share], after: bool, bars: bool) -> String {
             "" | "-" => "(not given)".to_owned(),
             name => printable(name, NAME),
         };
-        let mut row =
-            vec![(name, Tone::Plain), (format!("{:>before_width$}", thousands(share.before)), Tone::Plain)];
+        let mut row = vec![(name, Tone::Plain)];
+        if before {
+            row.push((format!("{:>before_width$}", thousands(share.before)), Tone::Plain));
+        }
         if after {
             let tone = if share.after > 0 { Tone::Warn } else { Tone::Plain };
             row.push((format!("{:>after_width$}", thousands(share.after)), tone));

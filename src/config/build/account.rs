@@ -18,7 +18,8 @@ impl Build<'_> {
         files: &[At<AccountFile>],
         azure: Option<&AzureConfig>,
     ) -> Built<AccountConfig> {
-        let names = self.names(files.iter().map(|file| file.value.name.as_ref()), "the account");
+        let names = files.iter().map(|file| file.value.name.as_ref());
+        let names = self.names(names, "the account", str::eq);
         Built {
             built: files.iter().filter_map(|file| self.account(file, azure)).collect(),
             complete: names.len() == files.len(),

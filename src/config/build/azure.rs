@@ -89,15 +89,24 @@ impl Build<'_> {
             self.idle(key, span, "the chosen `credential` does not read it");
         }
 
-        let tenant = self.identifier("tenant", file.tenant.as_ref())?;
-        let client_id = self.identifier("client_id", file.client_id.as_ref())?;
-        let secrets = (
-            self.secret_if("client_secret", file.client_secret.as_ref())?,
-            self.secret_if("client_certificate", file.client_certificate.as_ref())?,
-            self.secret_if("token", file.token.as_ref())?,
-        );
-        let (client_secret, certificate, token) = secrets;
+        let tenant = self.identifier("tenant", file.tenant.as_ref());
+        let client_id = self.identifier("client_id", file.client_id.as_ref());
+        let client_secret = self.secret_if("client_secret", file.client_secret.as_ref());
+        let certificate = self.secret_if("client_certificate", file.client_certificate.as_ref());
+        let token = self.secret_if("token", file.token.as_ref());
         let token_file = file.token_file.clone().and_then(|path| self.path("token_file", path));
+        match kind.value {
+            Kind::ClientCertificate if certificate == Some(None) => {
+                self.needed((table, &kind), "client_certificate", "{ file = \"/path\" }");
+            }
+            Kind::Token if token == Some(None) => {
+                self.needed((table, &kind), "token", "{ env = \"AZURE_ACCESS_TOKEN\" }");
+            }
+            _ => {}
+        }
+        // Only once all of it was looked at.
+        let (tenant, client_id) = (tenant?, client_id?);
+        let (client_secret, certificate, token) = (client_secret?, certificate?, token?);
         let or = |value: Option<String>, name| value.map_or(Setting::Env(name), Setting::Given);
         Some(match kind.value {
             Kind::Default => {
@@ -117,32 +126,19 @@ impl Build<'_> {
             Kind::ClientCertificate => CredentialConfig::ClientCertificate {
                 tenant: or(tenant, TENANT),
                 client_id: or(client_id, CLIENT_ID),
-                certificate: self.needed(
-                    certificate,
-                    (table, &kind),
-                    "client_certificate",
-                    "{ file = \"/path\" }",
-                )?,
+                certificate: certificate?,
             },
             Kind::AzureCli => CredentialConfig::AzureCli { tenant },
-            Kind::Token => CredentialConfig::Token {
-                token: self.needed(token, (table, &kind), "token", "{ env = \"AZURE_ACCESS_TOKEN\" }")?,
-            },
+            Kind::Token => CredentialConfig::Token { token: token? },
         })
     }
 
-    fn needed<T>(
-        &mut self,
-        value: Option<T>,
-        (table, kind): (&Range<usize>, &At<CredentialKind>),
-        key: &str,
-        sample: &str,
-    ) -> Option<T> {
-        if value.is_none() && !self.report.dropped(table, key) {
+    /// Reports what the credential cannot do without and does not have.
+    fn needed(&mut self, (table, kind): (&Range<usize>, &At<CredentialKind>), key: &str, sample: &str) {
+        if !self.report.dropped(table, key) {
             let problem = format!("this credential needs `{key}`");
             self.report.mistake(&kind.span, problem, format!("add {key} = {sample}"));
         }
-        value
     }
 
     /// A secret reference that may be absent; the outer `None` means that it is wrong.

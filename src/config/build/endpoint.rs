@@ -32,7 +32,8 @@ impl Build<'_> {
         azure: Option<&AzureConfig>,
         owner: Option<&Owner>,
     ) -> Built<Endpoint> {
-        let names = self.names(files.iter().map(|file| file.value.name.as_ref()), "the endpoint");
+        let names = files.iter().map(|file| file.value.name.as_ref());
+        let names = self.names(names, "the endpoint", str::eq);
         self.distinct(
             files,
             |file| Some((file.resource_group.as_ref()?, file.public_ip.as_ref()?, true)),
@@ -61,15 +62,16 @@ impl Build<'_> {
         }
     }
 
-    /// The names of tables, each but once.
+    /// The names of tables, each but once, as far as `same` tells them apart.
     pub(super) fn names<'f>(
         &mut self,
         names: impl Iterator<Item = Option<&'f At<String>>>,
         what: &str,
+        same: fn(&str, &str) -> bool,
     ) -> Vec<At<String>> {
         let mut known: Vec<At<String>> = Vec::new();
         for name in names.flatten() {
-            if let Some(first) = known.iter().find(|first| first.value == name.value).cloned() {
+            if let Some(first) = known.iter().find(|first| same(&first.value, &name.value)).cloned() {
                 self.duplicate(name, &first, what);
             }
             known.push(name.clone());

@@ -41,7 +41,9 @@ impl Build<'_> {
         at: Scope<'_>,
     ) -> Option<Option<Gateway>> {
         let rules: Vec<_> = file.nat_rule.iter().map(|rule| self.nat_rule(rule, at)).collect();
-        self.names(file.nat_rule.iter().map(|rule| rule.value.name.as_ref()), "the NAT rule");
+        // Azure holds each under its name, and compares names without case.
+        let names = file.nat_rule.iter().map(|rule| rule.value.name.as_ref());
+        self.names(names, "the NAT rule", str::eq_ignore_ascii_case);
         self.distinct_ports(&file.nat_rule);
         self.distinct_machines(&file.nat_rule, at);
         match (&file.load_balancer, file.nat_rule.first()) {
@@ -159,35 +161,42 @@ impl Build<'_> {
         };
         let first = sources.iter().find_map(family);
         let other = sources.iter().position(|source| family(source).is_some_and(|this| Some(this) != first));
-        if let Some(stranger) = other.and_then(|at| list.value.get(at)) {
+        let stranger = other.and_then(|at| list.value.get(at));
+        if let Some(stranger) = stranger {
             let problem = "a security rule holds IPv4 or IPv6, not both";
             self.report.mistake(&stranger.span, problem, "keep one family");
-            return None;
         }
-        self.stand_together(&sources, list).then_some(AllowFrom::Sources(sources))
+        let together = self.stand_together(&sources, list);
+        (together && stranger.is_none()).then_some(AllowFrom::Sources(sources))
     }
 
     /// A security rule takes one service tag alone, or networks of which none is within another (Azure's
     /// `SecurityRuleParameterContainsUnsupportedValue` and `OverlappingSubnetsNotPermittedInSecurityRule`).
     fn stand_together(&mut self, sources: &[Source], list: &At<Vec<At<String>>>) -> bool {
         let tag = sources.iter().position(|source| matches!(source, Source::Tag(_)));
-        if let (Some(at), true) = (tag.and_then(|at| list.value.get(at)), sources.len() > 1) {
+        let beside = tag.and_then(|at| list.value.get(at)).filter(|_| sources.len() > 1);
+        if let Some(at) = beside {
             let problem = format!("\"{}\" is a service tag, and a security rule takes one alone", at.value);
             self.report.mistake(&at.span, problem, "keep the tag alone, or write networks only");
-            return false;
         }
         let inside = |(at, source): (usize, &Source)| {
             let Source::Network(narrow) = source else { return None };
             let wide = sources.iter().enumerate().find_map(|(other, source)| match source {
-                Source::Network(wide) if other != at && wide.contains(narrow) => Some(*wide),
+                // Of two that are the same, the second goes.
+                Source::Network(wide) if wide.contains(narrow) && (other < at || wide != narrow) => {
+                    Some(*wide)
+                }
                 _ => None,
             })?;
             Some((list.value.get(at)?, wide))
         };
-        let Some((at, wide)) = sources.iter().enumerate().find_map(inside) else { return true };
-        let problem = format!("\"{}\" is within {wide}, and Azure takes no networks that overlap", at.value);
-        self.report.mistake(&at.span, problem, "take it out");
-        false
+        let within: Vec<_> = sources.iter().enumerate().filter_map(inside).collect();
+        for (at, wide) in &within {
+            let problem =
+                format!("\"{}\" is within {wide}, and Azure takes no networks that overlap", at.value);
+            self.report.mistake(&at.span, problem, "take it out");
+        }
+        within.is_empty() && beside.is_none()
     }
 
     /// What is made for a NAT rule has its name and a prefix, in one load balancer and one security group.

@@ -11,7 +11,7 @@ use crate::notify::Topic;
 
 impl Build<'_> {
     pub(super) fn notifiers(&mut self, files: &[At<NotifyFile>]) -> Option<Vec<NotifyConfig>> {
-        self.names(files.iter().map(|file| file.value.name.as_ref()), "the notifier");
+        self.names(files.iter().map(|file| file.value.name.as_ref()), "the notifier", str::eq);
         let built: Vec<_> = files.iter().map(|file| self.notifier(file)).collect();
         built.into_iter().collect()
     }

@@ -106,9 +106,7 @@ impl Build<'_> {
         match secret.value.clone() {
             SecretFile { env: Some(name), file: None, credential: None } => {
                 let rule = |text: &str| {
-                    let fits = !text.is_empty()
-                        && !text.contains(['=', '\0'])
-                        && !text.contains(char::is_whitespace);
+                    let fits = is_variable(text) && !is_secret_itself(text);
                     fits.then(|| SecretRef::Env(text.to_owned())).ok_or("this is not a variable's name")
                 };
                 self.blotted(&name, rule, "write the name of an environment variable, never its value")
@@ -118,8 +116,11 @@ impl Build<'_> {
             }
             SecretFile { env: None, file: None, credential: Some(name) } => {
                 let rule = |text: &str| {
-                    let fits =
-                        !text.is_empty() && text != "." && text != ".." && !text.contains(['/', ':', '\0']);
+                    let fits = !text.is_empty()
+                        && text != "."
+                        && text != ".."
+                        && !text.contains(['/', ':', '\0'])
+                        && !is_secret_itself(text);
                     fits.then(|| SecretRef::Credential(text.to_owned()))
                         .ok_or("this is not a credential's name")
                 };
@@ -134,7 +135,11 @@ impl Build<'_> {
                 self.report.mistake(&secret.span, problem, "write one of `env`, `file` and `credential`");
                 None
             }
-            _ => {
+            SecretFile { env, file: _, credential } => {
+                let names = [env, credential].into_iter().flatten();
+                names
+                    .filter(|name| !is_variable(&name.value) || is_secret_itself(&name.value))
+                    .for_each(|name| self.report.blot(&name.span));
                 let problem = format!("`{key}` says more than one place for the secret");
                 self.report.mistake(&secret.span, problem, "keep one of `env`, `file` and `credential`");
                 None
@@ -162,6 +167,23 @@ impl Build<'_> {
         let problem = format!("{what} \"{}\" is there already, on line {line}", again.value);
         self.report.mistake(&again.span, problem, "rename one of them or take one out");
     }
+}
+
+/// Whether `text` can be the name of an environment variable (POSIX.1-2017, 8.1, with the lower-case letters that it
+/// leaves to applications).
+fn is_variable(text: &str) -> bool {
+    !text.starts_with(|c: char| c.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Whether `text` looks like a secret in the place of its name: long, and of letters as no name is made of them. Names are
+/// shown in messages, so that whatever may be none is turned away.
+fn is_secret_itself(text: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| text.as_bytes().iter().any(is);
+    let mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+    let unparted = has(u8::is_ascii_digit) && !has(|b| b"_-.".contains(b));
+    text.len() >= LONG && (mixed || unparted)
 }
 
 /// A GUID, as Azure writes subscriptions: five groups of hexadecimal digits.
@@ -237,3 +259,5 @@ pub(super) fn instead<'k>(
 const SHORTEST: Duration = Duration::from_millis(100);
 /// Longer ones are mistakes of unit.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// From here on a name of mixed case or with digits and nothing between its words is taken for a secret.
+const LONG: usize = 20;

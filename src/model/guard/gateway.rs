@@ -206,7 +206,7 @@ impl Court<'_> {
             rule.network_interface.name(),
         );
         let allow = format!(
-            "narrow {by} in {group}, or run `cnamed sync --allow internet` for {}",
+            "narrow {by} in {group}, or run `cnamed sync --allow internet --only {}`",
             self.endpoint.name
         );
         self.refuse(Piece::NatRule(marked(self.owner, &rule.name)), Rule::Internet, reason, allow);

@@ -19,6 +19,9 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
         let goes = wanted.withdraw || leader.is_some_and(|leader| leader.intent == Intent::Remove);
         match zones.of(key) {
             Ok(zone) if !goes => held_to_rules(desired, observed, key, wanted, zone, refusals),
+            Ok(_) if wanted.withdraw && leader.is_some_and(|leader| leader.intent == Intent::Watch) => {
+                not_ours_to_remove(desired, observed, key, wanted, refusals);
+            }
             Ok(_) | Err(NoZone::Unknown(_)) => {}
             Err(NoZone::None) => {
                 let reason = format!("{} holds no zone for {}.", key.account, key.name);
@@ -109,6 +112,32 @@ fn held_to_rules(
         let (reason, allow) = not_ours(key, set);
         refuse(Rule::Foreign, reason, allow);
     }
+}
+
+/// A name that was asked to be removed, and of which nothing is ours anywhere: what stands there is no less in the way for
+/// being somebody else's. Where one of ours goes, theirs is noted, and stays.
+fn not_ours_to_remove(
+    desired: &Desired,
+    observed: &Observed,
+    key: &RecordKey,
+    wanted: &Wanted,
+    refusals: &mut BTreeSet<Refusal>,
+) {
+    let ours = |set: &RecordSet| set.is_ours(&desired.owner);
+    let namesakes = desired.records.keys().filter(|other| other.name == key.name);
+    if namesakes.flat_map(|other| observed.sets(other)).any(ours) {
+        return;
+    }
+    let Some(set) = first(observed.sets(key).iter()) else { return };
+    let reason = format!("{key} is {} {}, and only what is ours is removed.", set.content.data, whose(set));
+    let allow = match &set.mark {
+        Some(owner) => format!("remove it with the configuration of {owner}, who made it"),
+        None => format!(
+            "take it away where it was made, or adopt it first: a [[record]] for it, then `cnamed adopt {}`",
+            key.name
+        ),
+    };
+    refusals.insert(refusal(key, wanted, Rule::Foreign, reason, allow));
 }
 
 /// Whatever a plan says, a record is not changed without our mark or the operator's word.

@@ -172,7 +172,7 @@ fn door(
                 ports.join(", ")
             ),
             allow: format!(
-                "name the networks that need it in allow_from, or run `cnamed sync --allow internet` for {}",
+                "name the networks that need it in allow_from, or run `cnamed sync --allow internet --only {}`",
                 change.endpoint
             ),
         });

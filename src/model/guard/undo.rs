@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Refusal, Rule};
 use crate::model::name::Fqdn;
-use crate::model::plan::{Plan, Subject, Undo, same, standing};
+use crate::model::plan::{Plan, Subject, Undo, standing};
 use crate::model::record::{Data, RecordSet};
 use crate::model::state::{Desired, Observed};
 
@@ -29,7 +29,7 @@ pub(super) fn check(
     }
     let standing = standing(observed, &desired.owner, undo);
     let as_left = match (&undo.change.after, standing.as_slice()) {
-        (Some(written), [set]) => same(&set.content, written),
+        (Some(written), [set]) => set.content.same(written),
         (None, []) => true,
         _ => false,
     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Verb;
 use crate::model::endpoint::Handle;
 use crate::model::gateway::{
-    Frontend, HeldNatRule, LoadBalancer, NetworkInterface, SecurityGroup, SecurityRule,
+    Frontend, HeldNatRule, LoadBalancer, NetworkInterface, SecurityGroup, SecurityRule, same_name,
 };
 use crate::model::resource_id::ResourceId;
 
@@ -55,6 +55,20 @@ pub struct LoadBalancerChange {
     pub without_frontends: Vec<String>,
     /// The pools that shall go.
     pub without_pools: Vec<String>,
+}
+
+impl LoadBalancerChange {
+    /// Whether every frontend that shall be there leads, in `present`, where it was seen to or where it shall.
+    #[must_use]
+    pub fn meets(&self, present: &LoadBalancer) -> bool {
+        let named = |balancer: &LoadBalancer, name: &str| {
+            balancer.frontends.iter().find(|one| same_name(&one.name, name)).cloned()
+        };
+        self.frontends.iter().all(|wanted| {
+            let is = named(present, &wanted.name);
+            is.as_ref() == Some(wanted) || is == self.held.as_ref().and_then(|held| named(held, &wanted.name))
+        })
+    }
 }
 
 /// See [`Part::NatRule`].

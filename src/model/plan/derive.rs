@@ -282,7 +282,7 @@ impl<'p> Planner<'p> {
         let rtype = content.data.rtype();
         let displaced = |set: &&RecordSet| set.is_ours(owner) || displaced(&rtype, set, apex);
         let before = sorted(self.observed.sets(key).iter().filter(displaced));
-        let settled = |set: &RecordSet| set.is_ours(owner) && same(&set.content, &content);
+        let settled = |set: &RecordSet| set.is_ours(owner) && set.content.same(&content);
         if matches!(before.as_slice(), [set] if settled(set)) {
             return;
         }
@@ -405,10 +405,7 @@ pub fn content(key: &RecordKey, wanted: &Wanted, zone: &Zone, ip: &PublicIp) -> 
     let data = match mode(key, wanted, zone) {
         Mode::Cname | Mode::Auto => Data::Cname(ip.fqdn.clone()?),
         Mode::Address => Data::address(ip.address?),
-        Mode::Alias => {
-            let v6 = ip.address.is_some_and(|address| address.is_ipv6());
-            Data::Alias { rtype: if v6 { RecordType::Aaaa } else { RecordType::A }, target: ip.id.clone() }
-        }
+        Mode::Alias => Data::Alias { rtype: RecordType::of(ip.address), target: ip.id.clone() },
     };
     let proxied = wanted.proxied && zone.rules.proxying;
     // Cloudflare keeps every proxied record on automatic, whatever was asked for.
@@ -456,10 +453,6 @@ pub(super) fn sorted<'s>(sets: impl Iterator<Item = &'s RecordSet>) -> Vec<Recor
     let mut sets: Vec<RecordSet> = sets.cloned().collect();
     sets.sort_by(|a, b| (a.content.data.rtype(), &a.version).cmp(&(b.content.data.rtype(), &b.version)));
     sets
-}
-
-pub(in crate::model) fn same(held: &Content, wanted: &Content) -> bool {
-    held.data.same(&wanted.data) && held.ttl == wanted.ttl && held.proxied == wanted.proxied
 }
 
 fn reason(before: &[RecordSet], after: &Content, owner: &Owner, endpoint: &Handle) -> String {

@@ -17,7 +17,7 @@ mod membership;
 mod strays;
 
 pub(super) use access::Shared;
-pub(in crate::model) use access::grouping;
+pub(in crate::model) use access::{grouping, reserved};
 
 /// One endpoint's gateway while it is planned.
 pub(super) struct Site<'p> {

@@ -126,7 +126,7 @@ impl AzureDns {
         let suffix: String = form_urlencoded::byte_serialize(relative.as_bytes()).collect();
         let path = format!("{}&$recordsetnamesuffix={suffix}", all(zone));
         let listed = self.arm.list("read", name.as_str(), &path, &self.lists(zone)).await?;
-        let sets = self.keep(zone, listed, |set| set.name == *name);
+        let sets = self.keep(zone, listed, |set| set.name == *name)?;
         Ok((!sets.is_empty()).then_some(sets))
     }
 
@@ -141,21 +141,30 @@ impl AzureDns {
             let what = "the answer lacks the zone's own SOA or NS record";
             return Err(implausible("list", zone.name.apex().as_str(), what));
         }
-        Ok(self.keep(zone, listed, wanted))
+        self.keep(zone, listed, wanted)
     }
 
     /// The record sets among `listed` that are `wanted`, their JSON remembered for the write that may follow.
-    fn keep(&self, zone: &Zone, listed: Vec<Value>, wanted: impl Fn(&RecordSet) -> bool) -> Vec<RecordSet> {
+    fn keep(
+        &self,
+        zone: &Zone,
+        listed: Vec<Value>,
+        wanted: impl Fn(&RecordSet) -> bool,
+    ) -> Result<Vec<RecordSet>, Error> {
         let mut kept = Vec::new();
         for document in listed {
             // What has no name that a record of ours could have, such as a wildcard, concerns nobody here.
-            let Some(set) = record_set::parse(zone, &document) else { continue };
+            let Some(set) = record_set::told(zone, &document) else { continue };
             if wanted(&set) {
+                if set.version.0.is_empty() {
+                    let what = format!("its {} record set has no etag", set.content.data.rtype());
+                    return Err(implausible("read", set.name.as_str(), &what));
+                }
                 self.documents.remember(zone, &set, document);
                 kept.push(set);
             }
         }
-        kept
+        Ok(kept)
     }
 
     /// Azure's limit on lists, for each zone.

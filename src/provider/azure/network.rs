@@ -6,7 +6,7 @@
 mod edit;
 mod gateway;
 mod parts;
-mod public_ip;
+pub(super) mod public_ip;
 
 use std::sync::Arc;
 
@@ -14,8 +14,9 @@ use async_trait::async_trait;
 use azure_mgmt_network::package_2024_03::models;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-use super::operation::{Condition, Write};
+use super::operation::{Condition, Write, pause};
 use super::{Arm, at, implausible, settable, text_at};
 use crate::model::endpoint::{Allocation, Endpoint, LabelScope, Provisioning, PublicIp, PublicIpSpec};
 use crate::model::name::DnsLabel;
@@ -155,62 +156,82 @@ impl AzureNetwork {
 
     /// Gives the address its label, or repairs it: in both cases by writing what was read.
     async fn update(&self, spec: &PublicIpSpec, held: &PublicIp) -> Result<PublicIp, Error> {
-        let Some((mut resource, ip)) = self.read(spec).await? else {
-            return Err(Error::new(Kind::Missing, "update", &spec.name));
-        };
-        let labelled = ip.label.as_ref() == Some(&spec.label);
-        if labelled && ip.provisioning == Provisioning::Succeeded {
-            return Ok(ip);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let Some((mut resource, ip)) = self.read(spec).await? else {
+                return Err(Error::new(Kind::Missing, "update", &spec.name));
+            };
+            let labelled = ip.label.as_ref() == Some(&spec.label);
+            if labelled && ip.provisioning == Provisioning::Succeeded {
+                return Ok(ip);
+            }
+            if !ip.is_still(held) || ip.provisioning != held.provisioning {
+                return Err(Error::new(Kind::Stale, "update", &spec.name));
+            }
+            if !labelled {
+                relabel(&mut resource, &spec.label)?;
+            }
+            // A repair finds the label there: only that it is sound again tells of the repair.
+            let wanted = |resource: &Value| {
+                public_ip::parse(resource).is_ok_and(|ip| {
+                    ip.label.as_ref() == Some(&spec.label)
+                        && (!labelled || ip.provisioning == Provisioning::Succeeded)
+                })
+            };
+            let etag = etag(&ip, "update")?;
+            let body = settable(&resource, READ_ONLY);
+            let write = Write {
+                operation: if labelled { "repair" } else { "relabel" },
+                method: Method::PUT,
+                name: &spec.name,
+                id: &ip.id,
+                api_version: API_VERSION,
+                body: Some(&body),
+                condition: Condition::Unchanged(etag),
+                budget: self.arm.budget(),
+                holds: &wanted,
+            };
+            match self.written(&write).await {
+                Err(error) if may_try_again(&error, tries) => sleep(pause(tries)).await,
+                written => return written,
+            }
         }
-        if ip.version != held.version {
-            return Err(Error::new(Kind::Stale, "update", &spec.name));
-        }
-        if !labelled {
-            relabel(&mut resource, &spec.label)?;
-        }
-        let wanted = |resource: &Value| {
-            public_ip::parse(resource).is_ok_and(|ip| ip.label.as_ref() == Some(&spec.label))
-        };
-        let etag = etag(&ip, "update")?;
-        let body = settable(&resource, READ_ONLY);
-        let write = Write {
-            operation: if labelled { "repair" } else { "relabel" },
-            method: Method::PUT,
-            name: &spec.name,
-            id: &ip.id,
-            api_version: API_VERSION,
-            body: Some(&body),
-            condition: Condition::Unchanged(etag),
-            budget: self.arm.budget(),
-            holds: &wanted,
-        };
-        self.written(&write).await
     }
 
     async fn delete(&self, owner: &Owner, spec: &PublicIpSpec, held: &PublicIp) -> Result<(), Error> {
-        // Read again: a precondition that the service should overlook must not cost somebody an address.
-        let Some((_, ip)) = self.read(spec).await? else { return Ok(()) };
-        if ip.mark.as_ref() != Some(owner) {
-            return Err(Error::new(Kind::Rejected, "delete", &spec.name)
-                .because("it does not carry our mark, so it is not ours to delete")
-                .remedy("delete it by hand if it is not needed"));
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            // Read again: a precondition that the service should overlook must not cost somebody an address.
+            let Some((_, ip)) = self.read(spec).await? else { return Ok(()) };
+            if ip.mark.as_ref() != Some(owner) {
+                return Err(Error::new(Kind::Rejected, "delete", &spec.name)
+                    .because("it does not carry our mark, so it is not ours to delete")
+                    .remedy("delete it by hand if it is not needed"));
+            }
+            // A user that was there when this was planned was to go first: if it has not, Azure refuses.
+            let taken = ip.attached_to.is_some() && ip.attached_to != held.attached_to;
+            if !ip.is_still(held) || taken {
+                return Err(Error::new(Kind::Stale, "delete", &spec.name));
+            }
+            let etag = etag(&ip, "delete")?;
+            let write = Write {
+                operation: "delete",
+                method: Method::DELETE,
+                name: &spec.name,
+                id: &ip.id,
+                api_version: API_VERSION,
+                body: None,
+                condition: Condition::Unchanged(etag),
+                budget: self.arm.budget(),
+                holds: &|_| false,
+            };
+            match self.arm.write(&write).await {
+                Err(error) if may_try_again(&error, tries) => sleep(pause(tries)).await,
+                written => return written.map(drop),
+            }
         }
-        if ip.version != held.version {
-            return Err(Error::new(Kind::Stale, "delete", &spec.name));
-        }
-        let etag = etag(&ip, "delete")?;
-        let write = Write {
-            operation: "delete",
-            method: Method::DELETE,
-            name: &spec.name,
-            id: &ip.id,
-            api_version: API_VERSION,
-            body: None,
-            condition: Condition::Unchanged(etag),
-            budget: self.arm.budget(),
-            holds: &|_| false,
-        };
-        self.arm.write(&write).await.map(drop)
     }
 
     async fn written(&self, write: &Write<'_>) -> Result<PublicIp, Error> {
@@ -256,6 +277,14 @@ impl NetworkProvider for AzureNetwork {
     ) -> Result<Option<Mapping>, Error> {
         self.mapped(pool, machine, rule).await
     }
+}
+
+/// Whether a write that failed is worth another after `tries` of them, for what is read again then.
+///
+/// The etag of a public IP changes with the frontend before it, and that of a part with its siblings, be it by
+/// ourselves: whether it is another thing now shows when it is read.
+fn may_try_again(error: &Error, tries: u32) -> bool {
+    error.kind() == Kind::Stale && tries < TRIES
 }
 
 fn known(resource: &Value, operation: &'static str) -> Result<PublicIp, Error> {
@@ -341,3 +370,6 @@ const READ_ONLY: &[&str] = &[
 
 /// The version that the generated client speaks.
 const API_VERSION: &str = "2024-03-01";
+
+/// How often one thing is written when its etag is lost before.
+const TRIES: u32 = 5;

@@ -77,6 +77,10 @@ impl Arm {
                     sleep(delay).await;
                 }
                 Meaning::Broken => return self.settle(write, deadline, refused.into()).await,
+                // A page of somebody in between, or of a front end that does not know the path, is no absence.
+                Meaning::Missing if write.method == Method::DELETE && !refused.is_absence() => {
+                    return self.settle(write, deadline, refused.into()).await;
+                }
                 Meaning::Missing if write.method == Method::DELETE => return Ok(None),
                 _ => return Err(refused.into_error(write.operation, write.name)),
             }
@@ -111,14 +115,18 @@ impl Arm {
         deadline: Instant,
     ) -> Result<Option<Value>, Error> {
         match self.follow(write, accepted, deadline).await? {
+            // Accepted is not done (RFC 9110, 15.3.3), and there is nothing to follow it by.
+            End::Immediate if write.method == Method::DELETE && accepted.status == 202 => {
+                self.settle(write, deadline, Lost::untold()).await
+            }
             End::Immediate if write.method == Method::DELETE => Ok(None),
             End::Immediate => match parse(&accepted.body, write.operation, write.name) {
                 Ok(resource) if !is_under_way(&resource) => Ok(Some(resource)),
                 // The answer may be an early view, or none.
-                _ => self.settle(write, deadline, UNTOLD.into()).await,
+                _ => self.settle(write, deadline, Lost::untold()).await,
             },
             End::Succeeded if write.method == Method::DELETE => Ok(None),
-            End::Succeeded | End::Untold => self.settle(write, deadline, UNTOLD.into()).await,
+            End::Succeeded | End::Untold => self.settle(write, deadline, Lost::untold()).await,
         }
     }
 
@@ -191,7 +199,8 @@ impl Arm {
                 }
                 Ok(seen) => break seen,
                 Err(error) => {
-                    let lost = Lost(format!("{lost}; nor could it be read: {}", error.chain()));
+                    let text = format!("{lost}; nor could it be read: {}", error.chain());
+                    let lost = Lost { text, ..lost };
                     return Err(told(Kind::Unconfirmed, lost).remedy(LATER));
                 }
             }
@@ -212,7 +221,11 @@ impl Arm {
                 }
                 Ok(Some(resource))
             }
-            (Some(resource), Condition::Unchanged(etag)) if text_at(&resource, &["etag"]) == Some(etag) => {
+            // A deletion that was accepted may yet be made, whatever stands there at this moment.
+            (Some(resource), Condition::Unchanged(etag))
+                if text_at(&resource, &["etag"]) == Some(etag)
+                    && !(lost.accepted && write.method == Method::DELETE) =>
+            {
                 Err(told(Kind::Unreachable, lost))
             }
             // Changed, and not into what was asked for: somebody else wrote, before us or after.
@@ -247,8 +260,19 @@ impl Poll {
 
 /// Why a write is settled by reading.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Lost(String);
+#[error("{text}")]
+struct Lost {
+    text: String,
+    /// Whether Azure said that it takes the write.
+    accepted: bool,
+}
+
+impl Lost {
+    /// Azure took the write, and does not tell what came of it.
+    fn untold() -> Self {
+        Self { text: UNTOLD.to_owned(), accepted: true }
+    }
+}
 
 impl From<Failure> for Lost {
     fn from(failure: Failure) -> Self {
@@ -259,19 +283,13 @@ impl From<Failure> for Lost {
             text.push_str(&link.to_string());
             cause = link.source();
         }
-        Self(text)
+        Self { text, accepted: false }
     }
 }
 
 impl From<Refusal> for Lost {
     fn from(refusal: Refusal) -> Self {
-        Self(refusal.to_string())
-    }
-}
-
-impl From<&str> for Lost {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self { text: refusal.to_string(), accepted: false }
     }
 }
 
@@ -287,7 +305,7 @@ pub(super) fn is_failure(state: &str) -> bool {
 }
 
 /// The wait before try number `tries` plus one where Azure names none: a quarter of a second, doubled up to ten.
-fn pause(tries: u32) -> Duration {
+pub(super) fn pause(tries: u32) -> Duration {
     FIRST.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(LONGEST)
 }
 

@@ -6,24 +6,30 @@ use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded::byte_serialize;
 
 use super::error::Refusal;
+use super::network::public_ip::marked;
 use super::{Arm, implausible};
+use crate::model::record::Owner;
 use crate::provider::Error;
 
+/// How a resource came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// When it was made.
+    pub made: OffsetDateTime,
+    /// Whose mark its tags carry.
+    pub mark: Option<Owner>,
+}
+
 impl Arm {
-    /// When the resource `name` of the type `kind`, such as `Microsoft.Network/loadBalancers`, was made; `None` when
-    /// the group, or such a resource in it, is not there or not to be seen by this identity.
+    /// When the resource `name` of the type `kind`, such as `Microsoft.Network/loadBalancers`, was made, and by whom;
+    /// `None` when the group, or such a resource in it, is not there or not to be seen by this identity.
     ///
     /// Resources - List By Resource Group, 2021-04-01, with `$expand=createdTime`: no other call tells it for every
     /// type. Needs `Microsoft.Resources/subscriptions/resourceGroups/resources/read`.
     ///
     /// # Errors
     /// When it could not be read.
-    pub async fn created(
-        &self,
-        group: &str,
-        kind: &str,
-        name: &str,
-    ) -> Result<Option<OffsetDateTime>, Error> {
+    pub async fn origin(&self, group: &str, kind: &str, name: &str) -> Result<Option<Origin>, Error> {
         let operation = "read the creation time of";
         // OData doubles an apostrophe within a text.
         let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
@@ -47,7 +53,8 @@ impl Arm {
         };
         let created =
             text(resource, "createdTime").and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok());
-        created.map(Some).ok_or_else(|| implausible(operation, name, "the answer has no creation time"))
+        let made = created.ok_or_else(|| implausible(operation, name, "the answer has no creation time"))?;
+        Ok(Some(Origin { made, mark: marked(resource.get("tags")) }))
     }
 }
 

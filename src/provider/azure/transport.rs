@@ -53,7 +53,7 @@ impl Trouble {
                     None => told,
                 };
             }
-            Self::Transport(Failure::Throttled { delay, ref answer }) => {
+            Self::Transport(Failure::Throttled { delay, ref answer, .. }) => {
                 if let Some(answer) = answer {
                     let refusal = Refusal::of(answer);
                     return Error::new(Kind::Throttled(delay), operation, resource).because(refusal);

@@ -17,6 +17,7 @@ use reqwest::{Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::record::{Draft, Record};
 use super::refusal::{ApiError, Refusal, TOKEN};
@@ -56,7 +57,13 @@ impl Client {
     {
         let request = self.request(endpoint)?;
         let effect = request.effect;
-        let response = self.http.send(&self.budget, request).await.map_err(CallError::Failed)?;
+        let response = self.http.send(&self.budget, request).await.map_err(|failure| match failure {
+            Failure::Throttled { named: false, answer, .. } => {
+                self.budget.block(Instant::now() + BLOCKED);
+                CallError::Failed(Failure::Throttled { delay: BLOCKED, named: false, answer })
+            }
+            failure => CallError::Failed(failure),
+        })?;
         decode(&response, effect)
     }
 
@@ -209,7 +216,6 @@ fn decode<T: DeserializeOwned>(response: &Response, effect: Effect) -> Result<An
             status: response.status,
             errors: errors.unwrap_or_default(),
             request_id: request_id(),
-            retry_after: response.retry_after(),
         })
     };
     let unreadable = |what: String| CallError::Unreadable {
@@ -454,3 +460,5 @@ pub(super) const PER_PAGE: u64 = 1000;
 pub(super) const ZONES_PER_PAGE: u64 = 50;
 /// For each user, tokens together; beyond it everything is refused for five minutes.
 const QUOTA: Window = Window { requests: 1200, per: Duration::from_secs(300) };
+/// How long that is. An answer need not say so ("Rate limits", which names the headers differently over time).
+const BLOCKED: Duration = QUOTA.per;

@@ -91,7 +91,7 @@ impl<'a> Task<'a> {
         };
         let mut conflicting = held.iter().filter(|held| self.conflicts(content, held));
         let (only, others) = (conflicting.next()?, conflicting.count());
-        let right = only.set.is_ours(self.owner) && same(&only.set.content, content);
+        let right = only.set.is_ours(self.owner) && only.set.content.same(content);
         (right && others == 0).then(|| vec![only.set.clone()])
     }
 
@@ -225,7 +225,7 @@ impl<'a> Unit<'a> {
         let now = written.iter().filter(of_this).chain(&self.kept).cloned();
         let sets: Vec<RecordSet> = hold(now).into_values().flatten().map(|held| held.set).collect();
         match sets.as_slice() {
-            [set] if same(&set.content, content) && set.is_ours(self.task.owner) => Ok(sets),
+            [set] if set.content.same(content) && set.is_ours(self.task.owner) => Ok(sets),
             [set] => {
                 let remedy =
                     format!("Cloudflare keeps it as {}, not as {content}; wish for that", set.content);
@@ -244,10 +244,6 @@ impl Held {
 
 fn is_version_of(held: &Held, set: &RecordSet) -> bool {
     held.rtype() == set.content.data.rtype() && held.set.version == set.version
-}
-
-fn same(held: &Content, wanted: &Content) -> bool {
-    held.data.same(&wanted.data) && held.ttl == wanted.ttl && held.proxied == wanted.proxied
 }
 
 fn says(record: &Record, rtype: &RecordType, text: &str) -> bool {

@@ -1,7 +1,6 @@
 //! What Cloudflare refuses, and what the operator does about it.
 
 use std::fmt;
-use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -15,7 +14,6 @@ pub(super) struct Refusal {
     pub(super) errors: Vec<ApiError>,
     /// `cf-ray`, for Cloudflare's support.
     pub(super) request_id: Option<String>,
-    pub(super) retry_after: Option<Duration>,
 }
 
 /// One member of `errors` or of an `error_chain`.
@@ -39,7 +37,6 @@ impl Refusal {
         match self.status.as_u16() {
             401 | 403 => Kind::Denied,
             404 => Kind::Missing,
-            429 => Kind::Throttled(self.retry_after.unwrap_or(BLOCKED)),
             500.. => Kind::Unreachable,
             _ => Kind::Rejected,
         }
@@ -176,8 +173,6 @@ const TABLE: [Entry; 20] = [
 const WRAPPERS: [u64; 2] = [1004, 6003];
 /// Codes that contradict what was read just before.
 const PRESENCE: [u64; 5] = [81044, 81053, 81054, 81057, 81058];
-/// How long Cloudflare blocks a token that exceeded its quota.
-const BLOCKED: Duration = Duration::from_secs(300);
 const ZONE_ID: &str =
     "write the zone's id, 32 hexadecimal digits from the zone's overview page, not its name";
 pub(super) const TOKEN: &str =
@@ -196,7 +191,7 @@ mod tests {
 
     fn refusal(status: u16, json: &str) -> Refusal {
         let errors = serde_json::from_str(json).unwrap();
-        Refusal { status: StatusCode::from_u16(status).unwrap(), errors, request_id: None, retry_after: None }
+        Refusal { status: StatusCode::from_u16(status).unwrap(), errors, request_id: None }
     }
 
     #[test]
@@ -252,7 +247,6 @@ mod tests {
             (401, Kind::Denied),
             (403, Kind::Denied),
             (404, Kind::Missing),
-            (429, Kind::Throttled(BLOCKED)),
             (503, Kind::Unreachable),
             (200, Kind::Rejected),
         ] {

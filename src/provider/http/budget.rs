@@ -77,14 +77,16 @@ impl Budget {
         }
     }
 
-    /// Waits for a turn; the error is how long the service asks to wait, when that is beyond `deadline`.
+    /// Waits for a turn; the error is how long the service asks to wait, when that is beyond `deadline`, which moves
+    /// on while others are waited for: that queue is of our own making.
     pub(super) async fn acquire(&self, method: &Method, deadline: Instant) -> Result<Turn<'_>, Duration> {
-        let class = Class::of(method);
+        let (class, began) = (Class::of(method), Instant::now());
         let mut turn = Turn { admitted: Vec::new(), asked: Duration::ZERO, sent: false };
         for lane in self.parts.iter().chain([&self.credential]) {
             let _first_in_line = lane.line.lock().await;
             loop {
                 let now = Instant::now();
+                let deadline = deadline + (now - began).saturating_sub(turn.asked);
                 match lane.admit(class, now) {
                     Admission::Granted => break,
                     Admission::Asked(until) if until > deadline => return Err(until - now),
@@ -350,6 +352,18 @@ mod tests {
         assert!(started.elapsed() < Duration::from_millis(500), "one was left");
         drop(budget.acquire(&Method::GET, far()).await.unwrap());
         assert!(started.elapsed() >= Duration::from_millis(900), "then none, for a second");
+    }
+
+    /// The queue is of our own making, and what the service asks for after it is as long as ever.
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_a_window_takes_nothing_from_the_time_that_the_service_may_ask_for() {
+        let budget = Budget::new("test", &[]);
+        let zone = budget.within("zone", &[window(1, 60_000)]);
+        drop(zone.acquire(&Method::GET, far()).await.unwrap());
+        budget.block(Instant::now() + Duration::from_secs(65));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let waited = zone.acquire(&Method::GET, deadline).await;
+        assert!(waited.is_ok(), "five seconds were asked for, of ten");
     }
 
     #[tokio::test]

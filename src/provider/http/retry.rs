@@ -7,14 +7,28 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use super::{Broken, Effect, Response};
 
-/// How long to wait before `tries` tries become one more; `None` takes the answer as it is.
+/// What a 429 asks for.
+pub(super) struct Throttle {
+    pub(super) delay: Duration,
+    /// Whether the service said how long.
+    pub(super) named: bool,
+    /// Whether it has been asked often enough without saying so.
+    pub(super) hopeless: bool,
+}
+
+/// What the 429 with these headers asks for, which is the answer to the try number `tries`.
+pub(super) fn throttle(headers: &HeaderMap, tries: u32) -> Throttle {
+    match asked(headers).filter(|delay| !delay.is_zero()) {
+        Some(delay) => Throttle { delay, named: true, hopeless: false },
+        // Unnamed, the wait grows, so that many clients do not come back as one.
+        None => Throttle { delay: jitter(tries) + LEAST, named: false, hopeless: tries >= TRIES },
+    }
+}
+
+/// How long to wait before `tries` tries become one more; `None` takes the answer as it is. Not for a 429.
 pub(super) fn after_answer(effect: Effect, response: &Response, tries: u32) -> Option<Duration> {
     let status = response.status.as_u16();
     let asked = asked(&response.headers);
-    if status == 429 {
-        // Unnamed, the wait grows, so that many clients do not come back as one.
-        return Some(asked.filter(|delay| !delay.is_zero()).unwrap_or_else(|| jitter(tries) + LEAST));
-    }
     let passing = matches!(status, 408 | 500 | 502 | 503 | 504);
     (passing && effect == Effect::Read && tries < TRIES).then(|| asked.unwrap_or_else(|| jitter(tries)))
 }
@@ -58,11 +72,6 @@ pub(super) fn is_refused_certificate(error: &(dyn std::error::Error + 'static)) 
     let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     let cause = inside.map(|inside| inside as &(dyn std::error::Error + 'static)).or_else(|| error.source());
     cause.is_some_and(is_refused_certificate)
-}
-
-/// Rounded up, so that what is said is never less than what is asked.
-pub(super) fn whole_seconds(delay: Duration) -> u64 {
-    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
 }
 
 /// A limit for a person.
@@ -135,11 +144,5 @@ mod tests {
             assert!(jitter(tries) <= LONGEST);
             assert!(jitter(1) <= FIRST);
         }
-    }
-
-    #[test]
-    fn seconds_are_rounded_up() {
-        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
-        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
     }
 }

@@ -191,14 +191,8 @@ impl Resources {
             });
             return if planned { Ok(true) } else { Err(Kind::Stale) };
         }
-        for wanted in &change.frontends {
-            let named = |held: &&LoadBalancer| {
-                held.frontends.iter().find(|one| same_name(&one.name, &wanted.name)).cloned()
-            };
-            let is = named(&present);
-            if is.as_ref() != Some(wanted) && is != change.held.as_ref().and_then(|held| named(&held)) {
-                return Err(Kind::Stale);
-            }
+        if !change.meets(present) {
+            return Err(Kind::Stale);
         }
         let stands = change.frontends.iter().all(|one| present.frontends.contains(one))
             && change.pools.iter().all(|name| present.pools.iter().any(|one| same_name(&one.name, name)))

@@ -158,13 +158,18 @@ impl State {
         Ok(())
     }
 
-    /// Tells every public IP which load balancer it stands in front of.
+    /// Tells every public IP which load balancer it stands in front of. One whose user changes has another version,
+    /// as at Azure (kubernetes-sigs/cloud-provider-azure, pull request 9859).
     fn attach(&mut self) {
         for ip in self.held.values_mut() {
             let own = ResourceId::new(ip.id.as_str());
             let front = self.behind.balancers.values().find(|held| held.frontend_of(&own).is_some());
             let before = ip.attached_to.as_deref().filter(|user| !user.contains("/loadBalancers/"));
-            ip.attached_to = front.map(|held| held.id.to_string()).or_else(|| before.map(str::to_owned));
+            let user = front.map(|held| held.id.to_string()).or_else(|| before.map(str::to_owned));
+            if ip.attached_to != user {
+                ip.attached_to = user;
+                ip.version = Version(format!("v{} by its user", self.writes));
+            }
         }
     }
 
@@ -179,9 +184,15 @@ impl State {
         match (&present, &change.held) {
             (None, _) if change.delete => return Ok(None),
             (Some(ip), _) if !change.delete && stands(ip) => return Ok(present),
-            (Some(ip), Some(held)) if ip.version != held.version => return fail(Kind::Stale),
+            (Some(ip), Some(held)) if !ip.is_still(held) => return fail(Kind::Stale),
+            (Some(ip), Some(held)) if !change.delete && ip.provisioning != held.provisioning => {
+                return fail(Kind::Stale);
+            }
+            (Some(ip), Some(held)) if change.delete && ip.attached_to.is_some() => {
+                let known = ip.attached_to == held.attached_to;
+                return fail(if known { Kind::Rejected } else { Kind::Stale });
+            }
             (Some(_), None) | (None, Some(_)) => return fail(Kind::Stale),
-            (Some(ip), _) if change.delete && ip.attached_to.is_some() => return fail(Kind::Rejected),
             _ => {}
         }
         if change.delete {

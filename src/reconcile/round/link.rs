@@ -79,6 +79,11 @@ impl Link {
     ) -> Self {
         Self { from: from.into(), state, detail }
     }
+
+    /// Whether authoritative servers were asked about it and did not say. What resolvers do not say decides nothing.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.state == LinkState::Unknown && self.from != ADDRESS
+    }
 }
 
 /// Whether a link holds.
@@ -94,3 +99,6 @@ pub enum LinkState {
     /// It could not be seen.
     Unknown,
 }
+
+/// What the link is called that resolvers are asked about: the address that a name leads to for somebody elsewhere.
+const ADDRESS: &str = "address";

@@ -1,10 +1,13 @@
-//! What a round has read, as far as its outcome depends on it.
+//! What a round has read, and what it could not read.
 
-use super::{Round, SubjectKind};
+use std::collections::BTreeMap;
+
+use super::{EndpointReport, EndpointStatus, Round, SubjectKind, UnknownReport};
 use crate::model::endpoint::Handle;
-use crate::model::state::{Desired, Observed, RecordKey};
+use crate::model::name::Fqdn;
+use crate::model::state::{Desired, Observed, RecordKey, Seen};
 
-/// What was read.
+/// What was read, as far as the outcome depends on it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
     /// Whether anything that is wanted was read and stands, as it should or not.
@@ -38,5 +41,62 @@ impl Round {
             };
             !concerned.iter().any(is_it)
         })
+    }
+}
+
+/// The endpoints as they were read.
+pub(super) fn endpoints(desired: &Desired, observed: &Observed) -> Vec<EndpointReport> {
+    let report = |name: &Handle| {
+        let ip = observed.public_ip(name);
+        let state = match (
+            observed.endpoints.get(name).map(|state| &state.public_ip),
+            ip.and_then(|ip| ip.address),
+        ) {
+            (Some(Seen::Present(_)), Some(_)) => EndpointStatus::Ready,
+            (Some(Seen::Present(_)), None) => EndpointStatus::Released,
+            (Some(Seen::Absent), _) => EndpointStatus::Absent,
+            (Some(Seen::Unknown(_)) | None, _) => EndpointStatus::Unknown,
+        };
+        EndpointReport {
+            name: name.clone(),
+            fqdn: ip.and_then(|ip| ip.fqdn.clone()),
+            address: ip.and_then(|ip| ip.address),
+            state,
+        }
+    };
+    desired.endpoints.keys().map(report).collect()
+}
+
+/// What could not be read, each reason once.
+pub(super) fn unknown(observed: &Observed) -> Vec<UnknownReport> {
+    let endpoints = observed.endpoints.iter().filter_map(|(name, state)| {
+        Some((format!("public IP of {name}"), state.public_ip.unknown().or_else(|| state.label.unknown())?))
+    });
+    let gateways = observed.endpoints.iter().filter_map(|(name, state)| {
+        let (what, reason) = state.gateway.as_ref()?.unread()?;
+        Some((format!("{what} of {name}"), reason))
+    });
+    let zones =
+        observed.zones.iter().filter_map(|(name, seen)| Some((format!("zones of {name}"), seen.unknown()?)));
+    // Names that one failed request would have shown are told together.
+    let mut unread: BTreeMap<(&Handle, &str), Vec<&Fqdn>> = BTreeMap::new();
+    for (RecordKey { name, account }, seen) in &observed.records {
+        // An account whose zones are unknown is told once, not once for each of its names.
+        let told = observed.zones.get(account).is_some_and(|zones| zones.unknown().is_some());
+        if let Some(reason) = seen.unknown().filter(|_| !told) {
+            unread.entry((account, reason)).or_default().push(name);
+        }
+    }
+    let records = unread.into_iter().map(|((account, reason), names)| (together(&names, account), reason));
+    let report = |(what, reason): (String, &str)| UnknownReport { what, reason: reason.to_owned() };
+    endpoints.chain(gateways).chain(zones).chain(records).map(report).collect()
+}
+
+/// The names, as far as they are few.
+fn together(names: &[&Fqdn], account: &Handle) -> String {
+    let shown: Vec<&str> = names.iter().take(3).map(|name| name.as_str()).collect();
+    match names.len().checked_sub(shown.len()) {
+        Some(more) if more > 0 => format!("{} and {more} more in {account}", shown.join(", ")),
+        _ => format!("{} in {account}", shown.join(", ")),
     }
 }

@@ -70,6 +70,9 @@ impl Query {
 
     /// Asks `server`: over UDP with EDNS (RFC 6891), and again over TCP when the answer is cut off (RFC 7766, 5).
     pub(super) async fn exchange(&self, server: SocketAddr, patience: &Patience) -> Result<Message, Failure> {
+        if Instant::now() >= patience.deadline {
+            return Err(Failure::Unasked);
+        }
         let message = self.over_udp(server, patience).await?;
         if message.metadata.truncation { self.over_tcp(server, patience).await } else { Ok(message) }
     }
@@ -159,6 +162,8 @@ impl Query {
 /// Why there is no answer to read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
+    #[error("not asked: the time for the whole look-up was up")]
+    Unasked,
     #[error("no answer within {}", humantime::format_duration(*wait))]
     Silent { wait: Duration },
     #[error("cannot be reached: {0}")]
@@ -250,3 +255,18 @@ const SERVERS_IN_A_ROW: u32 = 8;
 
 /// Longer than any resolver follows, and short enough to end a loop.
 const CHAIN_LIMIT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_there_was_no_time_left_to_ask_was_not_silent() {
+        let over = Patience::new(Duration::ZERO, 1);
+        let query = Query::of(&Name::root(), RecordType::NS, false);
+        let Said::Failed(why) = query.put_to(([127, 0, 0, 1], 9).into(), &over).await else {
+            panic!("nobody was there")
+        };
+        assert_eq!(why, "not asked: the time for the whole look-up was up");
+    }
+}

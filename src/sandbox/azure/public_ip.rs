@@ -271,19 +271,23 @@ pub(crate) fn written(world: &mut World, id: &Id) {
 }
 
 /// Brings the address in line with the allocation method: static always has one, dynamic only while something
-/// that runs uses it.
+/// that runs uses it. A frontend or an interface that begins or ceases to use it gives it another etag
+/// (kubernetes-sigs/cloud-provider-azure, pull request 9859).
 pub(crate) fn assign(world: &mut World, id: &Id) {
     let Some(resource) = world.azure.network.get(&id.key()) else { return };
     let is_static = resource.property(&["publicIPAllocationMethod"]) == Some(&json!("Static"));
     let six = resource.property(&["publicIPAddressVersion"]) == Some(&json!("IPv6"));
-    let due = is_static || network::user_of(world, id).is_some_and(|user| network::is_running(world, &user));
+    let user = network::user_of(world, id);
+    let due = is_static || user.as_ref().is_some_and(|user| network::is_running(world, user));
     let address = match (resource.lease.address, due) {
         (Some(address), true) => Some(address),
         (None, true) => Some(fresh_address(world, six)),
         (_, false) => None,
     };
-    if let Some(resource) = world.azure.network.get_mut(&id.key()).filter(|r| r.lease.address != address) {
+    let changed = |r: &Resource| r.lease.address != address || r.lease.user != user;
+    if let Some(resource) = world.azure.network.get_mut(&id.key()).filter(|r| changed(r)) {
         resource.lease.address = address;
+        resource.lease.user = user;
         let state = resource.state;
         resource.touch(state);
     }

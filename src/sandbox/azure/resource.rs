@@ -42,6 +42,8 @@ pub(crate) struct Lease {
     pub(crate) fqdn: Option<String>,
     /// Whether the label zone knows it: a name is published when the operation that claimed it has succeeded.
     pub(crate) published: Option<String>,
+    /// The configuration that uses it.
+    pub(crate) user: Option<String>,
 }
 
 impl Resource {

@@ -150,6 +150,25 @@ async fn a_listing_that_cannot_be_true_is_an_error_and_never_empty() {
     }
 }
 
+/// What stands there cannot be written to without an etag; that it is not there would be a lie.
+#[tokio::test]
+async fn a_record_set_without_a_version_is_unknown_and_never_absent() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    let set = |name: &str, rtype: &str| {
+        json!({"id": "/x", "name": name, "type": format!("Microsoft.Network/dnszones/{rtype}"),
+            "properties": {"TTL": 30, "CNAMERecord": {"cname": "a.example.net"}}})
+    };
+    let body = json!({"value": [set("@", "SOA"), set("@", "NS"), set("jumpstation", "CNAME")]});
+    for look in [named(&[JUMP]), Look { names: [name(JUMP)].into(), marked: Some(owner()) }] {
+        control.fault(on("GET", Action::Status { status: 200, headers: vec![], body: body.clone() }));
+        let error = dns.observe(&zone, &look).await.expect_err("it stands there");
+        assert!(error.chain().contains("CNAME record set has no etag"), "{}", error.chain());
+    }
+}
+
 #[tokio::test]
 async fn one_name_that_cannot_be_read_does_not_hide_the_others() {
     let rehearsal = Rehearsal::start().await;

@@ -197,6 +197,20 @@ async fn throttling_in_the_middle_of_paging_loses_nothing() {
     assert_eq!(error.kind(), Kind::Throttled(Duration::from_secs(600)), "{}", error.chain());
 }
 
+/// Whoever exceeds the quota is out for five minutes, whether the answer says so or not.
+#[tokio::test]
+async fn a_token_that_is_blocked_without_a_word_is_left_alone_for_five_minutes() {
+    let script = Script::play(vec![Step::status(429); 20]).await;
+    let (cf, zone) = scripted(&script);
+    let error = cf.observe(&zone, &many(Some(ops()))).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Throttled(Duration::from_secs(300)), "{}", error.chain());
+    assert!(error.chain().ends_with("run again in 300s"), "{}", error.chain());
+    let asked = script.seen().len();
+    let error = cf.observe(&zone, &many(Some(ops()))).await.unwrap_err();
+    assert!(matches!(error.kind(), Kind::Throttled(left) if left > Duration::from_secs(280)), "{error:?}");
+    assert_eq!(script.seen().len(), asked, "nothing is asked while it is out");
+}
+
 #[tokio::test]
 async fn a_zone_that_changes_under_the_reading_is_read_again() {
     // The deletion of a record of page 1 moves one of page 2 onto page 1, which was read already.
@@ -211,12 +225,15 @@ async fn a_zone_that_changes_under_the_reading_is_read_again() {
     let found = cf.observe(&zone, &many(Some(ops()))).await.unwrap();
     assert!(found.contains_key(&fqdn("c.example.com")) && !found.contains_key(&fqdn("a.example.com")));
 
-    let restless = (0..9).map(|_| page(&["a"], 9, 2));
-    let script = Script::play(restless).await;
-    let (cf, zone) = scripted(&script);
-    let error = cf.observe(&zone, &many(None)).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Unreachable);
-    assert!(error.chain().contains("kept changing"), "{}", error.chain());
+    // Nor is one page the whole when it says itself that there is more.
+    for pages in [2, 1] {
+        let restless = (0..9).map(|_| page(&["a"], 9, pages));
+        let script = Script::play(restless).await;
+        let (cf, zone) = scripted(&script);
+        let error = cf.observe(&zone, &many(None)).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unreachable);
+        assert!(error.chain().contains("kept changing"), "{}", error.chain());
+    }
 }
 
 #[tokio::test]

@@ -159,6 +159,10 @@ mod network {
             self.rehearsal.sandbox.control().edit_public_ip(&endpoint.public_ip.name, &edit).unwrap();
         }
 
+        async fn relabel(&self, endpoint: &Endpoint, label: &str) {
+            self.rehearsal.sandbox.control().relabel(&endpoint.public_ip.name, Some(label)).unwrap();
+        }
+
         async fn lose(&self, _: &Endpoint, lost: Lost) {
             for method in ["PUT", "DELETE"] {
                 let fault = losing(lost).method(method).path("/publicIPAddresses/");

@@ -220,11 +220,20 @@ pub(crate) mod clauses {
             let stale = match &mut deletion.part {
                 Part::NatRule(rule) => {
                     rule.held = rule.wanted.take();
-                    [change.clone(), deletion]
+                    vec![change.clone(), deletion]
                 }
                 Part::SecurityRule(rule) => {
                     rule.held = rule.wanted.take();
-                    [change.clone(), deletion]
+                    vec![change.clone(), deletion]
+                }
+                Part::LoadBalancer(balancer) if !balancer.frontends.is_empty() => {
+                    // Its frontend leads neither where it was seen to, nor where it shall.
+                    let mut held = before.load_balancer.present().unwrap().clone();
+                    let elsewhere = |name: &str| Some(subject.id("publicIPAddresses", name));
+                    held.frontends.iter_mut().for_each(|one| one.public_ip = elsewhere("pip-seen"));
+                    balancer.held = Some(held);
+                    balancer.frontends.iter_mut().for_each(|one| one.public_ip = elsewhere("pip-wanted"));
+                    vec![deletion]
                 }
                 _ => continue,
             };
@@ -234,7 +243,7 @@ pub(crate) mod clauses {
                 tried += 1;
             }
         }
-        assert_eq!(tried, 4);
+        assert_eq!(tried, 5);
         assert_eq!(state(subject, &desired).await, before, "nothing was changed");
     }
 

@@ -23,6 +23,9 @@ pub(crate) trait NetworkSubject: Send + Sync {
     /// Changes something on the public IP as somebody else would, so that its version is another.
     async fn touch(&self, endpoint: &Endpoint);
 
+    /// Gives the public IP another label as somebody else would.
+    async fn relabel(&self, endpoint: &Endpoint, label: &str);
+
     /// Makes the answer to the next write of the endpoint get lost, with or without the write itself.
     async fn lose(&self, endpoint: &Endpoint, lost: Lost);
 }
@@ -36,7 +39,8 @@ macro_rules! network_contract {
             making_what_stands_is_a_success
             a_strangers_label_is_not_to_be_had
             a_rename_keeps_the_address
-            a_write_against_an_old_version_is_stale
+            a_write_against_another_name_is_stale
+            a_new_version_of_the_same_is_the_same
             a_public_ip_is_deleted
             a_lost_answer_is_settled
         }
@@ -119,16 +123,26 @@ pub(crate) mod clauses {
         assert!(after.fqdn.unwrap().as_str().starts_with("renamed."));
     }
 
-    pub(crate) async fn a_write_against_an_old_version_is_stale<S: NetworkSubject>(subject: &S) {
+    pub(crate) async fn a_write_against_another_name_is_stale<S: NetworkSubject>(subject: &S) {
         let ip = made(subject).await;
-        subject.touch(&endpoint()).await;
+        subject.relabel(&endpoint(), "theirs").await;
         let renamed = PublicIpSpec { label: DnsLabel::parse("renamed").unwrap(), ..spec(0) };
         for stale in [change(renamed, Some(ip.clone()), false), change(spec(0), Some(ip), true)] {
             let error = apply(subject, stale).await.unwrap_err();
             assert_eq!(error.kind(), Kind::Stale, "{}", error.chain());
         }
         let state = subject.provider().observe(&endpoint()).await;
-        assert_eq!(state.public_ip.present().and_then(|ip| ip.label.clone()), Some(spec(0).label));
+        let label = state.public_ip.present().and_then(|ip| ip.label.clone());
+        assert_eq!(label.as_ref().map(DnsLabel::as_str), Some("theirs"));
+    }
+
+    pub(crate) async fn a_new_version_of_the_same_is_the_same<S: NetworkSubject>(subject: &S) {
+        let ip = made(subject).await;
+        subject.touch(&endpoint()).await;
+        let renamed = PublicIpSpec { label: DnsLabel::parse("renamed").unwrap(), ..spec(0) };
+        let ip = apply(subject, change(renamed.clone(), Some(ip), false)).await.unwrap().unwrap();
+        subject.touch(&endpoint()).await;
+        assert_eq!(apply(subject, change(renamed, Some(ip), true)).await.unwrap(), None);
     }
 
     pub(crate) async fn a_public_ip_is_deleted<S: NetworkSubject>(subject: &S) {
@@ -167,6 +181,13 @@ mod memory {
             let PublicIpSpec { resource_group, name, .. } = &endpoint.public_ip;
             let ip = self.held(resource_group, name).unwrap();
             self.put(resource_group, name, ip);
+        }
+
+        async fn relabel(&self, endpoint: &Endpoint, label: &str) {
+            let PublicIpSpec { resource_group, name, .. } = &endpoint.public_ip;
+            let ip = self.held(resource_group, name).unwrap();
+            let label = Some(DnsLabel::parse(label).unwrap());
+            self.put(resource_group, name, PublicIp { label, ..ip });
         }
 
         async fn lose(&self, endpoint: &Endpoint, lost: Lost) {

@@ -67,7 +67,7 @@ fn leave(control: &Control, prefix: &str) {
 }
 
 /// Our frontend moves to another public IP.
-fn point_elsewhere(control: &Control) {
+pub(super) fn point_elsewhere(control: &Control) {
     let mut body = control.show_resource(BALANCER).unwrap();
     let frontends = body["properties"]["frontendIPConfigurations"].as_array_mut().unwrap();
     let ours = |frontend: &&mut Value| frontend["name"] == "cnamed_demo_jump";

@@ -84,6 +84,13 @@ fn drift_by_hand() {
     keeps("gateway-closed", &scene);
 
     let mut scene = built();
+    scene.rule().access.as_mut().unwrap().priority = Some(200);
+    assert_eq!(cleared(&scene).plan().steps[0].reason, "its priority is 100, not 200");
+    scene.group("nsg-mgmt").rules[0].ports = vec![Ports::one(22)];
+    let reason = "is about other ports or another protocol than it shall be, its priority is 100, not 200";
+    assert_eq!(cleared(&scene).plan().steps[0].reason, reason);
+
+    let mut scene = built();
     scene.interface().configurations[0].pools.clear();
     scene.balancer().pools[0].members.clear();
     keeps("gateway-out-of-pool", &scene);
@@ -96,6 +103,18 @@ fn drift_by_hand() {
     let mut scene = built();
     scene.interface().provisioning = Provisioning::Failed;
     keeps("gateway-interface-failed", &scene);
+
+    let mut scene = built();
+    scene.balancer().provisioning = Provisioning::Failed;
+    keeps("gateway-balancer-failed", &scene);
+
+    let mut scene = built();
+    scene.balancer().nat_rules[0].provisioning = Provisioning::Failed;
+    keeps("gateway-rule-failed", &scene);
+
+    let mut scene = built();
+    scene.group("nsg-mgmt").provisioning = Provisioning::Failed;
+    keeps("gateway-group-failed", &scene);
 
     let mut scene = built();
     scene.group("nsg-mgmt").users.insert(id("networkInterfaces", "vm-db-nic"));
@@ -265,6 +284,21 @@ fn ports_and_places_that_are_taken() {
 }
 
 #[test]
+fn a_priority_that_this_very_plan_gives_away_is_nobody_elses() {
+    let mut scene = Scene::held("jump").gated();
+    scene.interface().group = Some(group_id("nsg-mgmt"));
+    let ssh = NatRule { name: "ssh".into(), frontend_port: 63022, backend_port: 22, ..scene.rule().clone() };
+    let lockdown = rule("lockdown", 101, false, "*");
+    let lockdown_ssh = SecurityRule { ports: vec![Ports::one(22)], ..rule("lockdown-ssh", 102, false, "*") };
+    scene.group("nsg-mgmt").rules = vec![lockdown, lockdown_ssh];
+    wants_also(&mut scene, ssh);
+    refuses("gateway-priority-shared", &scene, &["priority"]);
+    // One place is enough for one.
+    scene.group("nsg-mgmt").rules[1].priority = 103;
+    assert!(cleared(&scene).refusals().is_empty(), "{}", cleared(&scene));
+}
+
+#[test]
 fn doors_that_stay_shut_or_stand_open() {
     let mut scene = Scene::held("jump").gated();
     let subnet = Subnet { group: Some(group_id("nsg-subnet")), nat_gateway: true };
@@ -346,4 +380,10 @@ fn a_teardown_of_it() {
     let front = lb.part("frontendIPConfigurations", &scene.balancer().frontends[0].name.clone());
     scene.balancer().other_ports.push(("web".into(), Protocol::Tcp, front, Ports::one(443)));
     refuses("gateway-teardown-in-use", &scene, &["in-use"]);
+
+    // Behind a public IP that stays, it waits for names and caches all the same.
+    let mut scene = built();
+    scene.ip().mark = None;
+    scene.desired = scene.desired.torn_down();
+    keeps("gateway-teardown-behind-others", &scene);
 }

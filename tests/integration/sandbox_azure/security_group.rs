@@ -23,7 +23,8 @@ async fn rules_are_refused_in_azures_words() {
     let exclusive = "SecurityRuleParametersAreMutuallyExclusive";
     let families = "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies";
     let tag = "SecurityRuleParameterContainsUnsupportedValue";
-    let table: [(Value, &str); 20] = [
+    let overlap = "OverlappingSubnetsNotPermittedInSecurityRule";
+    let table: [(Value, &str); 23] = [
         (json!({"sourceAddressPrefix": "203.0.113.7/24"}), prefix),
         (json!({"sourceAddressPrefix": "203.0.113.0/33"}), prefix),
         (json!({"sourceAddressPrefix": "VIRTUAL_NETWORK"}), prefix),
@@ -49,6 +50,18 @@ async fn rules_are_refused_in_azures_words() {
         (json!({"destinationAddressPrefix": "2001:db8::/32"}), families),
         (json!({"sourceAddressPrefix": null, "sourceAddressPrefixes": ["Internet"]}), tag),
         (json!({"sourceAddressPrefix": null, "sourceAddressPrefixes": ["*"]}), tag),
+        (
+            json!({"sourceAddressPrefix": null, "sourceAddressPrefixes": ["203.0.113.0/24", "AzureCloud"]}),
+            tag,
+        ),
+        (
+            json!({"sourceAddressPrefix": null, "sourceAddressPrefixes": ["203.0.113.0/24", "203.0.113.7"]}),
+            overlap,
+        ),
+        (
+            json!({"sourceAddressPrefix": null, "sourceAddressPrefixes": ["203.0.113.7", "203.0.113.7/32"]}),
+            overlap,
+        ),
         (json!({"protocol": "Gre"}), "InvalidRequestFormat"),
         (json!({"access": "Maybe"}), "InvalidRequestFormat"),
         (json!({"priority": 4097}), "SecurityRuleInvalidPriority"),

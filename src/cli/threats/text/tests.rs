@@ -59,7 +59,12 @@ fn before_there_is_a_gateway() {
 
 #[test]
 fn what_was_not_seen_is_not_none() {
-    let silent = Figures { after: Count::default(), ..figures() };
+    let silent = Figures {
+        after: Count::default(),
+        accounts: shares(&[("\\administrator", 1_000, 0), ("\\admin", 203, 0), ("", 1, 0)]),
+        addresses: shares(&[("203.0.113.7", 1_204, 0)]),
+        ..figures()
+    };
     golden::same(
         "threats/silent",
         &plain(

@@ -5,7 +5,7 @@ use crate::model::endpoint::Intent;
 use crate::model::gateway::fit::{Door, GREATEST, LEAST};
 use crate::model::gateway::{Access, AllowFrom, NatRule, NetworkInterface, SecurityGroup, Source, marked};
 use crate::model::guard::Rule;
-use crate::model::plan::{GroupChange, Piece, grouping};
+use crate::model::plan::{GroupChange, Piece, grouping, reserved};
 use crate::model::resource_id::ResourceId;
 
 impl Court<'_> {
@@ -146,7 +146,10 @@ impl Court<'_> {
         let piece = || Piece::SecurityRule(marked(self.owner, &rule.name));
         let refusal = group.first_refusal(door);
         let certain = group.first_certain_refusal(door);
-        let free = group.free_place(door, &[]);
+        // What this very plan or the configuration gives to another rule is free no more.
+        let planned = reserved(self.desired, &group.id, rule);
+        let free =
+            self.later.group(&access.network_security_group).unwrap_or(group).free_place(door, &planned);
         let remedy = |name: &str| match free {
             Some(free) => format!("set priority = {free} for {}, or leave it out", rule.name),
             None => format!(

@@ -11,6 +11,7 @@ use crate::model::gateway::{
 use crate::model::plan::derive::Planner;
 use crate::model::plan::{GroupChange, SecurityGroupChange};
 use crate::model::resource_id::ResourceId;
+use crate::model::state::Desired;
 
 /// What several endpoints share, as far as this plan has come.
 #[derive(Default)]
@@ -76,7 +77,7 @@ impl<'p> Planner<'p> {
             };
             steps.push(step);
         }
-        let mut planned = self.reserved(id, rule);
+        let mut planned = reserved(self.desired, id, rule);
         planned.extend(self.shared.priorities.get(id).into_iter().flatten());
         let empty;
         let group = match held {
@@ -125,19 +126,19 @@ impl<'p> Planner<'p> {
         steps.push(step);
         steps
     }
+}
 
-    /// The priorities of `group` that the configuration gives to other rules.
-    fn reserved(&self, group: &ResourceId, rule: &NatRule) -> Vec<u16> {
-        (self.desired.endpoints.values())
-            .filter(|endpoint| endpoint.intent == Intent::Hold)
-            .filter_map(|endpoint| endpoint.gateway.as_ref())
-            .flat_map(|gateway| &gateway.nat_rules)
-            .filter(|other| other.name != rule.name)
-            .filter_map(|other| other.access.as_ref())
-            .filter(|access| access.network_security_group == *group)
-            .filter_map(|access| access.priority)
-            .collect()
-    }
+/// The priorities of `group` that the configuration gives to other rules than `rule`.
+pub(in crate::model) fn reserved(desired: &Desired, group: &ResourceId, rule: &NatRule) -> Vec<u16> {
+    (desired.endpoints.values())
+        .filter(|endpoint| endpoint.intent == Intent::Hold)
+        .filter_map(|endpoint| endpoint.gateway.as_ref())
+        .flat_map(|gateway| &gateway.nat_rules)
+        .filter(|other| other.name != rule.name)
+        .filter_map(|other| other.access.as_ref())
+        .filter(|access| access.network_security_group == *group)
+        .filter_map(|access| access.priority)
+        .collect()
 }
 
 /// In what `held` is not as it shall be, in words.
@@ -145,12 +146,26 @@ fn differences(held: &SecurityRule, wanted: &SecurityRule) -> Option<String> {
     if held.says(wanted) {
         return None;
     }
-    let moved = SecurityRule { priority: wanted.priority, ..held.clone() };
-    Some(match held.allow {
-        _ if moved.says(wanted) => "its place is another".to_owned(),
-        true => "lets in others than it shall".to_owned(),
-        false => "keeps out whom it shall let in".to_owned(),
-    })
+    // Each part by itself, in what is otherwise as it shall be.
+    let differs = |part: SecurityRule| !part.says(wanted);
+    let mut found = Vec::new();
+    if !held.allow {
+        found.push("keeps out whom it shall let in".to_owned());
+    } else if differs(SecurityRule { sources: held.sources.clone(), ..wanted.clone() }) {
+        found.push("lets in others than it shall".to_owned());
+    }
+    if differs(SecurityRule {
+        priority: wanted.priority,
+        allow: wanted.allow,
+        sources: wanted.sources.clone(),
+        ..held.clone()
+    }) {
+        found.push("is about other ports or another protocol than it shall be".to_owned());
+    }
+    if held.priority != wanted.priority {
+        found.push(format!("its priority is {}, not {}", held.priority, wanted.priority));
+    }
+    Some(found.join(", "))
 }
 
 /// The security group that `interface` gets, where it and its subnet lack what its rules stand in.

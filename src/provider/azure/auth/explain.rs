@@ -30,6 +30,11 @@ impl TokenError {
         {
             text = plain(&cause.to_string());
         }
+        // It is there, and has a fault of its own.
+        if way == Way::ManagedIdentity && text.contains("metadata service answered 5") {
+            let remedy = "run again; if it stays so, look at the machine's health in Azure".to_owned();
+            return Self { kind: Kind::Unreachable, what: format!("{way}: {text}"), remedy: Some(remedy) };
+        }
         if way == Way::ManagedIdentity && (failure.is_some() || text.contains("metadata service answered")) {
             return Self {
                 kind: Kind::Denied,
@@ -212,6 +217,20 @@ mod tests {
         let managed = TokenError::of(Way::ManagedIdentity, &error);
         assert_eq!(managed.kind(), Kind::Denied);
         assert!(managed.remedy().unwrap().contains("no managed identity here"));
+    }
+
+    #[test]
+    fn a_metadata_service_that_fails_is_there() {
+        for (status, kind, word) in
+            [(500, Kind::Unreachable, "run again"), (404, Kind::Denied, "no managed identity here")]
+        {
+            let text = format!("the instance metadata service answered {status}");
+            let inner = azure_core::Error::with_message(ErrorKind::Other, text);
+            let error = azure_core::Error::with_error(ErrorKind::Credential, inner, "non-transport error");
+            let error = TokenError::of(Way::ManagedIdentity, &error);
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.remedy().unwrap().contains(word), "{error}");
+        }
     }
 
     #[test]

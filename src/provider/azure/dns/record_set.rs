@@ -13,6 +13,11 @@ use crate::model::state::Zone;
 
 /// Parses a record set; `None` when it has no name that a record of ours could have, or no version.
 pub(super) fn parse(zone: &Zone, document: &Value) -> Option<RecordSet> {
+    told(zone, document).filter(|set| !set.version.0.is_empty())
+}
+
+/// As [`parse`]; the version is empty where none is told.
+pub(super) fn told(zone: &Zone, document: &Value) -> Option<RecordSet> {
     let name = name(&zone.name, document)?;
     let rtype = rtype(document)?;
     let properties = document.get("properties")?;
@@ -27,7 +32,7 @@ pub(super) fn parse(zone: &Zone, document: &Value) -> Option<RecordSet> {
             proxied: false,
         },
         mark: marked(properties),
-        version: Version(text_at(document, &["etag"])?.to_owned()),
+        version: Version(text_at(document, &["etag"]).unwrap_or_default().to_owned()),
     })
 }
 

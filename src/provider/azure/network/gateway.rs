@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::sleep;
 
-use super::super::operation::{Condition, Write};
+use super::super::operation::{Condition, Write, pause};
 use super::super::{at, implausible, text_at};
-use super::{API_VERSION, AzureNetwork, edit, parts};
+use super::{API_VERSION, AzureNetwork, edit, may_try_again, parts};
 use crate::model::endpoint::{Endpoint, Provisioning};
 use crate::model::gateway::{GatewayState, HeldNatRule, NetworkInterface, SecurityRule, prefix};
 use crate::model::plan::{
@@ -146,8 +146,8 @@ impl AzureNetwork {
         if edit::is_made(&held, change) && held.provisioning == Provisioning::Succeeded {
             return Ok(());
         }
-        if change.held.is_none() {
-            return Err(Error::new(Kind::Stale, "create", change.id.name()));
+        if change.held.is_none() || !change.meets(&held) {
+            return Err(Error::new(Kind::Stale, verb(change), change.id.name()));
         }
         let mut body = edit::settable_parts(&resource);
         edit::balancer(&mut body, change);
@@ -207,8 +207,9 @@ impl AzureNetwork {
             (Ok(found), Some(wanted)) => same(&found, wanted),
             _ => false,
         };
-        let deadline = Instant::now() + self.arm.operation;
+        let mut tries = 0;
         loop {
+            tries += 1;
             let read = self.part(id, operation, parse).await?;
             let written = match (&read, held, wanted, &body) {
                 (None, _, None, _) => return Ok(()),
@@ -234,9 +235,7 @@ impl AzureNetwork {
                 _ => return Err(Error::new(Kind::Stale, operation, id.name())),
             };
             match written {
-                // A part has the etag of its whole: a sibling was written, be it by us. Whether the part itself is
-                // another one now shows when it is read again.
-                Err(error) if error.kind() == Kind::Stale && Instant::now() < deadline => {}
+                Err(error) if may_try_again(&error, tries) => sleep(pause(tries)).await,
                 written => return written,
             }
         }

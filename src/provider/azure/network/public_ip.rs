@@ -53,7 +53,7 @@ pub(super) fn parse(resource: &Value) -> Result<PublicIp, String> {
 }
 
 /// The owner that `tags` name. Tag names have no case.
-pub(super) fn marked(tags: Option<&Value>) -> Option<Owner> {
+pub(in crate::provider::azure) fn marked(tags: Option<&Value>) -> Option<Owner> {
     let tags = tags?.as_object()?;
     let tag = |name: &str| {
         let (_, value) = tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;

@@ -79,6 +79,7 @@ fn sides(rule: &Value, rule_id: &str) -> Result<(), Response> {
         if let Some(text) = rule.get(&one).and_then(Value::as_str) {
             families.extend(prefix(text, rule_id)?);
         }
+        overlapping(rule, rule_id, &one, &many)?;
         for text in texts(rule, &many) {
             if is_tag(text) || text == "*" {
                 let message = format!(
@@ -113,6 +114,23 @@ fn sides(rule: &Value, rule_id: &str) -> Result<(), Response> {
         );
         let code = "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies";
         return Err(arm::error(400, code, &message));
+    }
+    Ok(())
+}
+
+/// No prefix of a plural member lies within another.
+fn overlapping(rule: &Value, rule_id: &str, one: &str, many: &str) -> Result<(), Response> {
+    let prefixes: Vec<(&str, Prefix)> =
+        texts(rule, many).filter_map(|text| Some((text, Prefix::parse(text)?))).collect();
+    for (at, (first, wide)) in prefixes.iter().enumerate() {
+        if let Some((second, _)) = prefixes.iter().skip(at + 1).find(|(_, other)| wide.overlaps(other)) {
+            let message = format!(
+                "Security rule parameter {} for rule with Id {rule_id} contains overlapping subnets [{first}, {second}], \
+                 which is not permitted.",
+                capital(one)
+            );
+            return Err(arm::error(400, "OverlappingSubnetsNotPermittedInSecurityRule", &message));
+        }
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ pub(super) struct ConfigFile {
     /// The friendly names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) record: Vec<At<RecordFile>>,
-    /// When a service would look; not used yet.
+    /// When `cnamed run` looks.
     pub(super) watch: Option<WatchFile>,
     /// How what was written is checked in DNS.
     pub(super) verify: Option<VerifyFile>,
@@ -271,15 +271,15 @@ pub(super) struct SecretFile {
     pub(super) credential: Option<At<String>>,
 }
 
-/// When a service would look; not used yet.
+/// When `cnamed run` looks.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct WatchFile {
-    /// Not used yet: the time between full rounds, before jitter.
+    /// The time between full rounds, before jitter.
     #[schemars(extend("default" = defaults::text(defaults::INTERVAL)))]
     pub(super) interval: Option<At<String>>,
-    /// Not used yet: the time between look-ups of the label, which cost no API call.
+    /// The time between look-ups of the label, which cost no API call.
     #[schemars(extend("default" = defaults::text(defaults::LABEL_INTERVAL)))]
     pub(super) label_interval: Option<At<String>>,
 }

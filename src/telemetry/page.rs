@@ -1,7 +1,7 @@
 //! The status page: one look tells whether every name leads where it should, and if not, at which link it breaks.
 //!
 //! Written by the server, whole, so that it works without a script; with one it refreshes itself. Whatever came from
-//! outside is text: [`html`] has no way to make markup of it.
+//! outside is text: there is no way to make markup of it.
 
 mod attention;
 mod headline;

@@ -203,19 +203,6 @@ async fn a_log_filter_decides_what_is_logged() {
 }
 
 #[tokio::test]
-async fn keys_that_nothing_reads_say_so() {
-    let cloud = Cloud::start().await;
-    let schema = cloud.run(&["config", "schema"]).await.exits(0).json();
-    for section in ["watch", "http"] {
-        let keys = schema["properties"][section]["properties"].as_object().unwrap();
-        for (key, said) in keys {
-            let said = said["description"].as_str().unwrap();
-            assert!(said.starts_with("Not used yet"), "{section}.{key}: {said}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn no_remedy_names_a_command_that_does_not_exist() {
     let cloud = Cloud::start().await;
     let body = json!({"error": {"code": "AuthenticationFailed", "message": "Authentication failed."}});

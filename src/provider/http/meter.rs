@@ -99,4 +99,14 @@ mod tests {
             assert_eq!(ended as usize, at, "counted in the place that is read");
         }
     }
+
+    #[test]
+    fn two_credentials_of_one_name_are_counted_together_and_the_lesser_rest_counts() {
+        let metered = |attempts, left| Metered { budget: "b".to_owned(), attempts, left };
+        let (spent, fresh) = (metered([1, 0, 2, 0, 0], Some(3)), metered([4, 0, 0, 0, 1], Some(90)));
+        for sum in [spent.clone().and(&fresh), fresh.and(&spent)] {
+            assert_eq!(sum, metered([5, 0, 2, 0, 1], Some(3)));
+        }
+        assert_eq!(metered([0; 5], None).and(&spent), spent);
+    }
 }

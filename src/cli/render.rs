@@ -130,7 +130,15 @@ fn headline(round: &Round) -> String {
         Outcome::Unverified if agreed == total => {
             let broken = round.ways_in.iter().filter(|way| way.port.state != LinkState::Whole);
             let ports: Vec<String> = broken.map(|way| way.frontend_port.to_string()).collect();
-            (Tone::Warn, "Not verified", format!("no way in was proved through {}", ports.join(" and ")))
+            let severed = round.chains.iter().find_map(|chain| {
+                let link = chain.links.iter().find(|link| link.state == LinkState::Broken)?;
+                Some(format!("the chain of {} is broken at its {}", chain.name, link.from))
+            });
+            let found = match severed {
+                Some(severed) if ports.is_empty() => severed,
+                _ => format!("no way in was proved through {}", ports.join(" and ")),
+            };
+            (Tone::Warn, "Not verified", found)
         }
         Outcome::Unverified => (
             Tone::Warn,

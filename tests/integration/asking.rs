@@ -95,7 +95,7 @@ async fn a_label_that_leads_elsewhere_is_not_in_sync() {
     control.dns_fault(NameServer::Label, Some(DnsFault::Stale));
     control.recreate_public_ip("pip-jump").unwrap();
     let run = cloud.run(&["status"]).await.exits(5);
-    run.says("Not verified").says(&format!("the chain of {NAME} is broken at its label in DNS"));
+    run.says("Not verified").says(&format!("the label in DNS of {NAME} is broken"));
 }
 
 #[tokio::test]

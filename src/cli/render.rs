@@ -7,7 +7,7 @@ use super::output::{Output, Tone};
 use super::table::Table;
 use crate::model::endpoint::Handle;
 use crate::model::guard::Cleared;
-use crate::model::plan::{Verb, counted};
+use crate::model::plan::Verb;
 use crate::model::verify::Verdict;
 use crate::reconcile::round::{ChangeOutcome, EndpointStatus, Outcome, RecordReport, Round, SubjectKind};
 
@@ -71,89 +71,13 @@ fn round(round: &Round, next: &str) -> String {
 }
 
 fn headline(round: &Round) -> String {
-    let agreed =
-        round.records.iter().filter(|r| matches!(r.verdict, Verdict::Agreed | Verdict::Masked)).count();
-    let total = round.records.len();
-    let count = |outcome| round.changes.iter().filter(|change| change.outcome == outcome).count();
-    let applied = count(ChangeOutcome::Applied);
-    let planned = count(ChangeOutcome::Planned);
-    let (tone, word, rest) = match round.outcome {
-        // In sync is what name servers bear out.
-        Outcome::InSync if !round.authoritative || total == 0 => {
-            (Tone::Good, "Unchanged", "nothing to do; name servers were not asked".to_owned())
-        }
-        Outcome::InSync => (
-            Tone::Good,
-            "In sync",
-            format!("{}, and every authoritative server agrees{}", counted(total, "record"), ways_in(round)),
-        ),
-        Outcome::Changed if total > 0 => (
-            Tone::Good,
-            "Done",
-            format!(
-                "{} made, and every authoritative server agrees on {}{}",
-                counted(applied, "change"),
-                counted(total, "record"),
-                ways_in(round)
-            ),
-        ),
-        Outcome::Changed => (Tone::Good, "Done", format!("{} made", counted(applied, "change"))),
-        Outcome::Pending if planned > 0 && applied > 0 => (
-            Tone::Warn,
-            "Pending",
-            format!(
-                "{} made, {} still to make: plan again",
-                counted(applied, "change"),
-                counted(planned, "change")
-            ),
-        ),
-        Outcome::Pending if planned > 0 => {
-            (Tone::Warn, "Pending", format!("{} to make", counted(planned, "change")))
-        }
-        Outcome::Pending if applied > 0 => (
-            Tone::Warn,
-            "Pending",
-            format!("{} made; something waits that cannot be done here", counted(applied, "change")),
-        ),
-        Outcome::Pending => {
-            (Tone::Warn, "Pending", "something waits, and nothing can be done about it here".to_owned())
-        }
-        Outcome::Unverified if agreed == total => {
-            (Tone::Warn, "Not verified", chains::loose(&round.chains, &round.ways_in))
-        }
-        Outcome::Unverified => (
-            Tone::Warn,
-            "Not verified",
-            format!("{agreed} of {} on every authoritative server as wanted", counted(total, "record")),
-        ),
-        Outcome::Refused => (
-            Tone::Bad,
-            "Refused",
-            match applied {
-                0 => "nothing of the endpoints concerned was touched".to_owned(),
-                _ => format!("{} made; what is refused is told below", counted(applied, "change")),
-            },
-        ),
-        Outcome::Partial => (
-            Tone::Bad,
-            "Partly failed",
-            match applied {
-                0 => "what was not read or not done is told below".to_owned(),
-                _ => format!("{} made; the rest is told below", counted(applied, "change")),
-            },
-        ),
-        Outcome::Failed => (Tone::Bad, "Failed", "see below".to_owned()),
+    let tone = match round.outcome {
+        Outcome::InSync | Outcome::Changed => Tone::Good,
+        Outcome::Pending | Outcome::Unverified => Tone::Warn,
+        Outcome::Refused | Outcome::Partial | Outcome::Failed => Tone::Bad,
     };
+    let (word, rest) = round.headline();
     format!("{}: {rest}.", tone.paint(word))
-}
-
-/// The ports, where they were tried and all of them hold.
-fn ways_in(round: &Round) -> String {
-    match round.ways_in.len() {
-        0 => String::new(),
-        1 => "; 1 port leads to its service".to_owned(),
-        ports => format!("; {ports} ports lead to their services"),
-    }
 }
 
 fn section(out: &mut String, title: &str, table: &Table) {

@@ -43,6 +43,7 @@ async fn work(global: &Global, output: &Output) -> Result<Vec<String>, Exit> {
     let mut orders =
         Orders::of_process().map_err(|error| failed(cause("could not listen to signals", error)))?;
     let (server, address) = Server::bind(config.http.listen).await.map_err(|error| failed(told(error)))?;
+    let server = server.known_as(config.http.names.clone());
     tracing::info!(%address, directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "service");
     let clock: Clock = Arc::new(OffsetDateTime::now_utc);
     let source = File { global: global.clone(), http: None };

@@ -6,6 +6,7 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::label::Glimpse;
+use super::standing::line;
 use super::watcher::{Done, Watcher};
 use super::{Looked, Running, Service, Source, chance};
 use crate::journal::{Noticed, What};
@@ -65,7 +66,7 @@ impl<S: Source> Service<S> {
             self.converged = Some(at);
         }
         self.desk.round(at, &notices_of(&round, &self.active.desired.owner, at));
-        self.desk.pulse(&if well { Pulse::Well } else { Pulse::Ill(format!("{:?}", round.outcome)) });
+        self.desk.pulse(&if well { Pulse::Well } else { Pulse::Ill(line(&round)) });
         let took = now.saturating_duration_since(began);
         let changed = happened || done.iter().any(|done| done.report.outcome == ChangeOutcome::Applied);
         self.calm = self.calm.after(changed);

@@ -12,7 +12,7 @@ use crate::model::endpoint::Handle;
 use crate::model::sight::Sight;
 use crate::notify::words::notice_of_service;
 use crate::notify::{Notice, Topic};
-use crate::reconcile::round::{Chain, RecordReport};
+use crate::reconcile::round::{Chain, RecordReport, Round};
 use crate::telemetry::beat::Beat;
 use crate::telemetry::snapshot::{Counts, Resting, Snapshot};
 
@@ -88,7 +88,7 @@ impl<S: Source> Service<S> {
     /// How the service stands, in one line.
     pub(super) fn status_line(&self) -> String {
         let round = match &self.last {
-            Some(last) => format!("{:?}", last.round.outcome),
+            Some(last) => line(&last.round),
             None => "the first round is under way".to_owned(),
         };
         match self.active.away.absences().as_slice() {
@@ -139,6 +139,12 @@ impl<S: Source> Service<S> {
         };
         self.snapshots.send_replace(Arc::new(snapshot));
     }
+}
+
+/// What came of a round, in one line.
+pub(super) fn line(round: &Round) -> String {
+    let (word, rest) = round.headline();
+    format!("{word}: {rest}")
 }
 
 /// What a service shows that has just begun.

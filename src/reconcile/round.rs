@@ -1,5 +1,6 @@
 //! One round as one value: text, JSON, logs and the exit code are renderings of it.
 
+mod headline;
 mod link;
 mod standing;
 mod words;

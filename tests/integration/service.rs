@@ -314,7 +314,7 @@ async fn it_stops_at_once_in_the_middle_of_a_write_and_says_what_was_in_flight()
         let asked = Instant::now();
         let in_flight = life.end().await;
         assert!(asked.elapsed() < Duration::from_secs(2));
-        assert_eq!(in_flight, ["create jump"]);
+        assert_eq!(in_flight, ["create public IP of jump"]);
     })
     .await;
 }

@@ -24,25 +24,6 @@ pub(super) fn render(round: &Round) -> String {
     out
 }
 
-/// What is not whole in a round whose every record is: the first link that is broken, or else the ports that lead nowhere,
-/// or else the first link that could not be seen.
-pub(super) fn loose(chains: &[Chain], ways: &[WayIn]) -> String {
-    let is_port = |link: &Link| ways.iter().any(|way| way.port.from == link.from);
-    let links = || chains.iter().flat_map(|chain| chain.links.iter().map(move |link| (&chain.name, link)));
-    let first = |state| links().find(|(_, link)| link.state == state && !is_port(link));
-    if let Some((name, link)) = first(LinkState::Broken) {
-        return format!("the {} of {name} is broken: {}", link.from, link.detail);
-    }
-    let closed = ways.iter().filter(|way| way.port.state != LinkState::Whole);
-    let ports: Vec<String> = closed.map(|way| way.frontend_port.to_string()).collect();
-    match first(LinkState::Unknown) {
-        Some((name, link)) if ports.is_empty() => {
-            format!("the {} of {name} could not be seen: {}", link.from, link.detail)
-        }
-        _ => format!("no way in was proved through {}", ports.join(" and ")),
-    }
-}
-
 /// Chains of one name that differ in their first link alone: what each account's name servers say.
 struct Group<'r> {
     chains: Vec<&'r Chain>,
@@ -115,47 +96,5 @@ impl<'r> Group<'r> {
             way.port.state == LinkState::Whole && chain.links.iter().any(same)
         };
         ways.iter().filter(led).filter_map(|way| way.line(&chain.name)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::endpoint::Handle;
-    use crate::model::name::Fqdn;
-
-    fn link(from: &'static str, state: LinkState) -> Link {
-        Link { from: from.into(), state, detail: format!("what is seen of the {from}") }
-    }
-
-    fn told(label: LinkState, address: LinkState, port: LinkState) -> String {
-        let port = link("port 63011", port);
-        let links = vec![
-            link("name", LinkState::Whole),
-            link("label in DNS", label),
-            link("address", address),
-            port.clone(),
-        ];
-        let name = Fqdn::parse("jump.example.com").unwrap();
-        let (account, endpoint) = (Handle::parse("azure").unwrap(), Handle::parse("jump").unwrap());
-        let chain = Chain { name, account, endpoint, links, connect: Vec::new() };
-        let endpoint = Handle::parse("jump").unwrap();
-        let way = WayIn { endpoint, rule: "rdp".into(), frontend_port: 63011, backend_port: 3389, port };
-        loose(&[chain], &[way])
-    }
-
-    #[test]
-    fn the_first_broken_link_is_named_before_what_follows_from_it() {
-        use LinkState::{Broken, Pending, Unknown, Whole};
-        let label = "the label in DNS of jump.example.com is broken: what is seen of the label in DNS";
-        assert_eq!(told(Broken, Broken, Broken), label);
-        assert_eq!(told(Broken, Whole, Whole), label);
-        let address = "the address of jump.example.com is broken: what is seen of the address";
-        assert_eq!(told(Unknown, Broken, Whole), address);
-        assert_eq!(told(Unknown, Pending, Broken), "no way in was proved through 63011");
-        assert_eq!(told(Whole, Whole, Unknown), "no way in was proved through 63011");
-        let unseen =
-            "the label in DNS of jump.example.com could not be seen: what is seen of the label in DNS";
-        assert_eq!(told(Unknown, Whole, Whole), unseen);
     }
 }

@@ -1,6 +1,7 @@
 //! The service's loop, over providers in memory and on a clock that runs as fast as it is asked.
 
 pub(crate) mod sim;
+mod weathered;
 
 use std::sync::Arc;
 use std::time::Duration;

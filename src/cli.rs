@@ -16,6 +16,7 @@ mod adopt;
 mod config;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod doctor;
 mod plan;
 mod remove;
 #[cfg(feature = "sandbox")]
@@ -65,6 +66,7 @@ async fn run(cli: Cli, output: &Output) -> Exit {
         Command::Remove(args) => remove::run(global, &args, output).await,
         Command::Teardown(args) => teardown::run(global, &args, output).await,
         Command::Threats(args) => threats::run(global, &args, output).await,
+        Command::Doctor => doctor::run(global, output).await,
         Command::Config { command } => config::run(global, command, output),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(global, &args, output).await,

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! shell       cli  telemetry  config      process, arguments, files, output
-//! adapters    provider/* resolver/* probe/*  the network    beside them: reconcile, through the ports alone
+//! adapters    provider/* resolver/* probe/*  the network    beside them: reconcile, doctor, through the ports alone
 //! ports       provider  resolver  probe   traits, their contracts, the kinds of errors
 //! core        model                       values and functions over values: no I/O, no clock, not one async fn
 //! ```
@@ -27,6 +27,8 @@
 //!   [`model::greeting`] reads; below it TCP, directly or through a SOCKS5 proxy.
 //! - [`reconcile`]: one round through the ports: observe, plan, guard, apply, verify, and where it is asked for the walk
 //!   from each name to its port. One value describes it whole.
+//! - [`doctor`]: what stands in the way of a round, through the ports too: questions alone, each with its outcome and the
+//!   operator's next step; what is needed and whether it was granted is [`model::permission`].
 //! - [`config`]: the file as written, and the configuration as used; every mistake at once.
 //! - [`cli`]: the commands, one file each, and the composition root.
 //! - [`telemetry`] writes the logs, and lets no library below us write any.
@@ -38,6 +40,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod journal;
 pub mod model;
 pub mod notify;

@@ -105,6 +105,11 @@ pub(crate) enum Command {
     Teardown(TeardownArgs),
     /// Shows failed logons before and after the gateway went up: by account, and from where.
     Threats(ThreatsArgs),
+    /// Asks after every credential, permission, zone, delegation, resolver, clock and directory, and writes nothing.
+    ///
+    /// Exit codes: 0 nothing failed; 1 something did; 6 nothing failed, and something could not be asked;
+    /// 2 configuration.
+    Doctor,
     /// Looks at the configuration itself.
     Config {
         /// What to look at.

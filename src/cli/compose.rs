@@ -1,10 +1,16 @@
 //! The composition root: from a configuration to what a round runs on. A new DNS provider is one line here.
 
+mod examination;
+
+pub(crate) use examination::Examination;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use url::Url;
 
 use super::args::Global;
 use super::exit::Exit;
@@ -14,6 +20,7 @@ use crate::config::{
     SocksProxy, ThreatsConfig,
 };
 use crate::model::endpoint::Handle;
+use crate::model::name::ZoneName;
 use crate::model::state::{Consents, Desired};
 use crate::probe::tcp::{self, TcpProber};
 use crate::provider::DnsProvider;
@@ -41,7 +48,7 @@ impl Composition {
     }
 
     fn build(config: Config, environment: &Environment) -> Result<Self, String> {
-        let http = http(&config)?;
+        let http = http(&config, DEADLINE)?;
         let azure = &config.azure;
         let builder = Builder { environment, azure };
         let arm = Arc::new(Arm::new(&http, &builder.settings()?).map_err(told)?);
@@ -50,13 +57,7 @@ impl Composition {
             accounts.insert(account.name.clone(), builder.account(account, &arm, &http)?);
         }
         let verify = &config.verify;
-        let usual = hickory::Settings::default();
-        let resolver = Hickory::new(&hickory::Settings {
-            resolvers: verify.resolvers.iter().map(ToString::to_string).collect(),
-            // A silent server is not waited for longer than agreement is.
-            timeout: usual.timeout.min(verify.timeout / u32::from(usual.attempts)),
-            ..usual
-        });
+        let resolver = resolver(&config);
         let usual = tcp::Settings::default();
         let prober = TcpProber::new(&tcp::Settings {
             // Nor is a silent service.
@@ -99,7 +100,7 @@ impl Watchtower {
         threats: &ThreatsConfig,
         environment: &Environment,
     ) -> Result<Self, String> {
-        let http = http(config)?;
+        let http = http(config, DEADLINE)?;
         let settings = Builder { environment, azure: &config.azure }.settings()?;
         let workspace = Workspace {
             id: threats.workspace.clone(),
@@ -111,8 +112,20 @@ impl Watchtower {
     }
 }
 
+/// DNS, through the configured resolvers.
+fn resolver(config: &Config) -> Result<Hickory, hickory::SettingsError> {
+    let verify = &config.verify;
+    let usual = hickory::Settings::default();
+    Hickory::new(&hickory::Settings {
+        resolvers: verify.resolvers.iter().map(ToString::to_string).collect(),
+        // A silent server is not waited for longer than agreement is.
+        timeout: usual.timeout.min(verify.timeout / u32::from(usual.attempts)),
+        ..usual
+    })
+}
+
 /// The one client of the process.
-fn http(config: &Config) -> Result<Arc<Http>, String> {
+fn http(config: &Config, deadline: Duration) -> Result<Arc<Http>, String> {
     let extra_ca = match &config.tls.extra_ca {
         Some(file) => {
             let read = std::fs::read(file);
@@ -120,7 +133,7 @@ fn http(config: &Config) -> Result<Arc<Http>, String> {
         }
         None => None,
     };
-    let settings = http::Settings { extra_ca, attempt: config.limits.request_timeout, deadline: DEADLINE };
+    let settings = http::Settings { extra_ca, attempt: config.limits.request_timeout, deadline };
     Http::new(&settings).map_err(told)
 }
 
@@ -210,32 +223,30 @@ impl Builder<'_> {
         arm: &Arc<Arm>,
         http: &Arc<Http>,
     ) -> Result<Arc<dyn DnsProvider>, String> {
-        let name_servers: Vec<String> = account.name_servers.iter().map(ToString::to_string).collect();
-        let name_servers = (!name_servers.is_empty()).then_some(name_servers);
-        match &account.kind {
+        Ok(match &account.kind {
             AccountKind::AzureDns { resource_group, subscription, zones } => {
-                let zones = (!zones.is_empty()).then(|| zones.clone());
-                let (group, subscription) = (resource_group.clone(), Some(subscription.clone()));
-                Ok(Arc::new(AzureDns::new(
-                    account.name.clone(),
-                    arm.clone(),
-                    group,
-                    subscription,
-                    zones,
-                    name_servers,
-                )))
+                Arc::new(azure_dns(account, (resource_group, subscription, zones), arm))
             }
             AccountKind::Cloudflare { token, api, zones } => {
-                let settings = cloudflare::Settings {
-                    account: account.name.clone(),
-                    api: api.clone(),
-                    token: self.secret(&format!("the token of account {}", account.name), token)?,
-                    zones: zones.clone(),
-                    name_servers,
-                };
-                Ok(Arc::new(Cloudflare::new(settings, http.clone())))
+                Arc::new(self.cloudflare(account, (token, api, zones), http)?)
             }
-        }
+        })
+    }
+
+    fn cloudflare(
+        &self,
+        account: &AccountConfig,
+        (token, api, zones): (&SecretRef, &Url, &BTreeMap<ZoneName, String>),
+        http: &Arc<Http>,
+    ) -> Result<Cloudflare, String> {
+        let settings = cloudflare::Settings {
+            account: account.name.clone(),
+            api: api.clone(),
+            token: self.secret(&format!("the token of account {}", account.name), token)?,
+            zones: zones.clone(),
+            name_servers: name_servers(account),
+        };
+        Ok(Cloudflare::new(settings, http.clone()))
     }
 
     fn secret(&self, what: &str, reference: &SecretRef) -> Result<secrecy::SecretString, String> {
@@ -249,6 +260,22 @@ impl Builder<'_> {
         };
         setting.read(self.environment).ok_or_else(|| format!("{what} {unset}"))
     }
+}
+
+fn azure_dns(
+    account: &AccountConfig,
+    (group, subscription, zones): (&str, &str, &[ZoneName]),
+    arm: &Arc<Arm>,
+) -> AzureDns {
+    let zones = (!zones.is_empty()).then(|| zones.to_vec());
+    let (name, subscription) = (account.name.clone(), Some(subscription.to_owned()));
+    AzureDns::new(name, arm.clone(), group.to_owned(), subscription, zones, name_servers(account))
+}
+
+/// The servers that the operator wrote in place of the provider's own.
+fn name_servers(account: &AccountConfig) -> Option<Vec<String>> {
+    let servers: Vec<String> = account.name_servers.iter().map(ToString::to_string).collect();
+    (!servers.is_empty()).then_some(servers)
 }
 
 /// The whole chain on one line.

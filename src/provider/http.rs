@@ -7,13 +7,14 @@
 //! service did nothing (Azure's "another operation is under way") is the adapter's to know.
 
 mod budget;
+mod clock;
 mod message;
 mod quota;
 mod retry;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderName, HeaderValue};
@@ -21,6 +22,7 @@ use reqwest::{Certificate, Client, Url, redirect};
 use tokio::time::{Instant, sleep, timeout};
 
 pub use budget::{Budget, Window};
+pub use clock::Skew;
 pub use message::{Effect, Request, Response};
 
 /// What every connection has in common.
@@ -96,6 +98,7 @@ pub struct Http {
     direct: Client,
     settings: Settings,
     budgets: budget::Registry,
+    clocks: clock::Clocks,
 }
 
 impl Http {
@@ -133,6 +136,7 @@ impl Http {
             direct: build(true)?,
             settings: settings.clone(),
             budgets: budget::Registry::default(),
+            clocks: clock::Clocks::default(),
         }))
     }
 
@@ -142,6 +146,12 @@ impl Http {
     #[must_use]
     pub fn budget(&self, name: &str, credential: &str, windows: &[Window]) -> Arc<Budget> {
         self.budgets.of(name, credential, windows)
+    }
+
+    /// How far the clocks of the services that answered so far are from this host's.
+    #[must_use]
+    pub fn clocks(&self) -> Vec<Skew> {
+        self.clocks.all()
     }
 
     /// Sends `request` when `budget` allows it, and again as far as the policy allows, until an answer has come
@@ -219,6 +229,7 @@ impl Http {
         seen: &mut Option<Seen>,
     ) -> Result<Response, Broken> {
         let client = if reach == Reach::Anywhere { &self.client } else { &self.direct };
+        let began = SystemTime::now();
         let sent = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone())
@@ -235,6 +246,7 @@ impl Http {
             }
         })?;
         let (status, headers) = (answer.status(), answer.headers().clone());
+        self.clocks.note(&request.url, &headers, began, SystemTime::now());
         *seen = Some(Seen { status, headers: headers.clone() });
         let mut body = BytesMut::new();
         loop {

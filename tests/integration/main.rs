@@ -17,6 +17,7 @@ mod config;
 mod contract;
 mod costs;
 mod crowd;
+mod doctor;
 mod foreign;
 mod gateway;
 mod golden_plans;

@@ -17,6 +17,7 @@ mod config;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod doctor;
+mod init;
 mod plan;
 mod remove;
 #[cfg(feature = "sandbox")]
@@ -67,6 +68,7 @@ async fn run(cli: Cli, output: &Output) -> Exit {
         Command::Teardown(args) => teardown::run(global, &args, output).await,
         Command::Threats(args) => threats::run(global, &args, output).await,
         Command::Doctor => doctor::run(global, output).await,
+        Command::Init(args) => init::run(global, &args, output),
         Command::Config { command } => config::run(global, command, output),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(global, &args, output).await,

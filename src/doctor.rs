@@ -8,6 +8,7 @@ mod credential;
 mod delegation;
 pub mod host;
 mod label;
+mod logons;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::model::name::Fqdn;
 use crate::model::permission::{self, Needs};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Desired, EndpointState};
-use crate::provider::{DnsProvider, Error, NetworkProvider, Rights};
+use crate::provider::{DnsProvider, Error, LogonProvider, NetworkProvider, Rights};
 use crate::resolver::{Heard, Resolver, Survey};
 use zone::Held;
 
@@ -38,6 +39,8 @@ pub struct Doctor {
     pub azure: Result<Azure, String>,
     /// The DNS accounts, or why there is none: `None` where it is the Azure credential that is missing.
     pub accounts: BTreeMap<Handle, Result<Account, Option<String>>>,
+    /// Where failed logons are collected, where anybody asks for them; or why it cannot be asked.
+    pub logons: Option<Result<Arc<dyn LogonProvider>, String>>,
     /// DNS itself.
     pub resolver: Arc<dyn Resolver>,
     /// Who serves zones.
@@ -89,8 +92,9 @@ impl Doctor {
                 _ => vec![Check::new(Topic::Permissions, "azure", Health::NotAsked, NO_CREDENTIAL)],
             }
         };
-        let (permissions, delegations, labels) =
-            futures::join!(permissions, self.delegations(&held), self.labels(&endpoints));
+        let (permissions, delegations, labels, logons) =
+            futures::join!(permissions, self.delegations(&held), self.labels(&endpoints), self.logons(taken));
+        checks.extend(logons);
         checks.extend(permissions);
         checks.extend(delegations);
         checks.extend(resolvers);
@@ -125,6 +129,9 @@ impl Doctor {
             let subnets: Vec<ResourceId> =
                 gateway.map(|gateway| gateway.subnets.keys().cloned().collect()).unwrap_or_default();
             needs.endpoint(&self.subscription, endpoint, &subnets);
+            if let (Some(gateway), Some(_)) = (&endpoint.gateway, &self.logons) {
+                needs.add(&permission::group_of(&gateway.load_balancer), &permission::CREATION);
+            }
         }
         for held in held.iter().filter(|held| held.of_azure) {
             for (mode, endpoint) in &held.wishes {

@@ -102,14 +102,13 @@ impl Watchtower {
     ) -> Result<Self, String> {
         let http = http(config, DEADLINE)?;
         let settings = Builder { environment, azure: &config.azure }.settings()?;
-        let workspace = Workspace {
-            id: threats.workspace.clone(),
-            api: threats.api.clone(),
-            audience: threats.audience.clone(),
-        };
-        let logons = LogAnalytics::new(&http, &settings.cloud, &settings.credential, workspace);
+        let logons = LogAnalytics::new(&http, &settings.cloud, &settings.credential, workspace(threats));
         Ok(Self { arm: Arm::new(&http, &settings).map_err(told)?, logons: logons.map_err(told)? })
     }
+}
+
+fn workspace(threats: &ThreatsConfig) -> Workspace {
+    Workspace { id: threats.workspace.clone(), api: threats.api.clone(), audience: threats.audience.clone() }
 }
 
 /// DNS, through the configured resolvers.

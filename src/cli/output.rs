@@ -133,6 +133,11 @@ impl Output {
         }
     }
 
+    /// A question for the person at the terminal, asked even of one who wants no progress.
+    pub(crate) fn ask(&self, text: &str) {
+        write(&mut io::stderr().lock(), text, self.colour_on_stderr());
+    }
+
     /// Why nothing came of it. A script that asked for JSON gets JSON here too.
     pub(crate) fn failure(&self, text: &str, exit: Exit) -> Exit {
         if self.is_json() {

@@ -78,6 +78,7 @@ fn shown(scope: &str) -> String {
     match parts.as_slice() {
         ["", _, _, _, group] => (*group).to_owned(),
         ["", _, subscription] => format!("subscription {subscription}"),
+        ["", _, _, _, group, .., name] => format!("{name} of {group}"),
         [.., name] => (*name).to_owned(),
         [] => String::new(),
     }

@@ -41,7 +41,7 @@ impl Doctor {
                     "the public IP is not there, and somebody else holds the label".into(),
                 )
                 .next("choose another label, or set label_scope"),
-                (Seen::Absent, Seen::Unknown(why)) => check(Health::Failed, why.clone()),
+                (Seen::Absent, Seen::Unknown(why)) => check(Health::NotAsked, why.clone()),
                 (Seen::Absent, Seen::Present(LabelHolder::Own(id))) => {
                     check(Health::Warning, format!("the public IP is not there; the label is held by {id}"))
                         .next("free the label there, or name that public IP")

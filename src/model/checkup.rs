@@ -37,6 +37,8 @@ pub enum Topic {
     Resolver,
     /// Whether an endpoint's label gives its address at its own servers.
     Label,
+    /// Whether a table of failed logons can be asked.
+    Logons,
     /// The directory that the service keeps its journal in.
     State,
     /// The address that the service listens on.
@@ -104,6 +106,7 @@ impl fmt::Display for Topic {
             Self::Delegation => "delegation",
             Self::Resolver => "resolver",
             Self::Label => "label",
+            Self::Logons => "logons",
             Self::State => "state",
             Self::Listen => "listen",
         })

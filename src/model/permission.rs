@@ -193,6 +193,8 @@ pub const ALIAS: [&str; 3] = [
     "Microsoft.Network/publicIPAddresses/dnsAliases/write",
     "Microsoft.Network/publicIPAddresses/dnsAliases/delete",
 ];
+/// For when a gateway went up, where its load balancer is.
+pub const CREATION: [&str; 1] = ["Microsoft.Resources/subscriptions/resourceGroups/resources/read"];
 /// To be told what was granted at all.
 pub const PERMISSIONS: &str = "Microsoft.Authorization/permissions/read";
 /// What Cloudflare calls the permission Zone > DNS > Edit in a zone's `permissions`.

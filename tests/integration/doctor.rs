@@ -86,20 +86,22 @@ async fn it_reads_well() {
             let host = url.trim_start_matches("https://").split('/').next().unwrap();
             text = text.replace(host, "HOST");
         }
-        let quick = |line: &str| match line.split_once(" answers in ") {
-            Some((head, tail)) => format!("{head} answers in N {}\n", tail.split_once(' ').unwrap().1),
-            None => format!("{line}\n"),
-        };
-        let words = |line: String| match line.split_once("a user's token ") {
-            Some((head, _)) => format!("{head}a user's token ID\n"),
-            None => line,
+        let changing = |line: &str| {
+            let line = match line.split_once(" answers in ") {
+                Some((head, tail)) => format!("{head} answers in N {}", tail.split_once(' ').unwrap().1),
+                None => line.to_owned(),
+            };
+            match line.split_once("a user's token ") {
+                Some((head, _)) => format!("{head}a user's token ID"),
+                None => line,
+            }
         };
         // Columns are as wide as the widest address, which is never the same.
-        let narrow = |line: String| {
-            let (head, tail) = line.split_at(line.len().min(22));
-            format!("{head}{}\n", tail.split_whitespace().collect::<Vec<_>>().join(" "))
+        let narrow = |line: &str| {
+            let words: Vec<&str> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+            format!("{}\n", words.join("  "))
         };
-        text.lines().map(quick).map(words).map(narrow).collect::<String>()
+        text.lines().map(changing).map(|line| narrow(&line)).collect::<String>()
     };
     let run = cloud.run(&["doctor"]).await.exits(0);
     golden::same("cli/doctor", &steady(&run));
@@ -132,7 +134,7 @@ async fn a_missing_permission_is_named_with_its_scope() {
         ("virtualNetworks/subnets/join/action", "rg-mgmt", "/resourceGroups/rg-mgmt"),
         (
             "dnszones/CNAME/delete",
-            "example.com",
+            "example.com of rg-dns",
             "/resourceGroups/rg-dns/providers/Microsoft.Network/dnszones/example.com",
         ),
         (
@@ -170,7 +172,7 @@ async fn a_role_elsewhere_is_none_here() {
     let scope = format!("/subscriptions/{}/resourceGroups/rg-dns", AZURE_IDENTITY.subscription);
     cloud.sandbox.control().grant(AZURE_IDENTITY.client_id, &["*"], &scope).unwrap();
     let run = json(&cloud).await.exits(1);
-    assert_eq!(the(&run, "permissions", "example.com").health, "ok");
+    assert_eq!(the(&run, "permissions", "example.com of rg-dns").health, "ok");
     assert_eq!(the(&run, "permissions", "rg-mgmt").health, "not-asked");
 }
 
@@ -337,6 +339,20 @@ async fn a_directory_that_cannot_be_written_and_a_port_that_is_held_are_named() 
     assert_eq!(the(&run, "state", "state").detail, "is no directory");
     let listen = the(&run, "listen", "127.0.0.1");
     assert!(listen.health == "failed" && listen.next.contains("http.listen"), "{listen:?}");
+}
+
+#[tokio::test]
+async fn a_workspace_that_cannot_be_asked_is_named() {
+    let cloud = healthy(false).await;
+    let run = json(&cloud).await.exits(0);
+    assert_eq!(the(&run, "logons", "SecurityEvent").detail, "can be asked");
+    assert_eq!(the(&run, "logons", "Syslog").detail, "nothing is collected there");
+    let fewer: Vec<String> =
+        role().into_iter().filter(|action| !action.contains("OperationalInsights")).collect();
+    let fewer: Vec<&str> = fewer.iter().map(String::as_str).collect();
+    cloud.sandbox.control().grant(AZURE_IDENTITY.client_id, &fewer, "/").unwrap();
+    let run = json(&cloud).await.exits(1);
+    assert_eq!(the(&run, "logons", "SecurityEvent").health, "failed");
 }
 
 #[tokio::test]

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Builder, azure_dns, http, load_config, resolver, told};
+use super::{Builder, azure_dns, http, load_config, resolver, told, workspace};
 use crate::cli::args::Global;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::config::{AccountKind, Config, Environment};
 use crate::doctor::{Account, Azure, Doctor};
 use crate::model::state::Consents;
-use crate::provider::azure::{Arm, AzureNetwork};
+use crate::provider::LogonProvider;
+use crate::provider::azure::{Arm, AzureNetwork, LogAnalytics};
 use crate::provider::cloudflare::Cloudflare;
 use crate::provider::http::Http;
 
@@ -57,12 +58,18 @@ impl Examination {
             };
             accounts.insert(account.name.clone(), built);
         }
+        let logons = config.threats.as_ref().map(|threats| {
+            let settings = builder.settings()?;
+            let logons = LogAnalytics::new(&http, &settings.cloud, &settings.credential, workspace(threats));
+            Ok(Arc::new(logons.map_err(told)?) as Arc<dyn LogonProvider>)
+        });
         let resolver = Arc::new(resolver(&config).map_err(told)?);
         let doctor = Doctor {
             desired: config.desired(Consents::default()),
             subscription: config.azure.subscription.clone(),
             azure: arm.map(|arm| Azure { rights: arm.clone(), network: Arc::new(AzureNetwork::new(arm)) }),
             accounts,
+            logons,
             resolver: resolver.clone(),
             survey: resolver,
             label_servers: config.verify.label_servers.iter().map(ToString::to_string).collect(),

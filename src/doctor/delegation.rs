@@ -77,7 +77,7 @@ fn judge(zone: &ZoneName, hosts: &Hosts<'_>, by: &str, named: &[String]) -> Chec
     let is_reached = |account: &&Handle| {
         hosts.listed.get(*account).is_some_and(|listed| listed.iter().any(|server| named.contains(server)))
     };
-    if let Some(lost) = hosts.sets.iter().find(|set| !set.iter().any(|account| is_reached(account))) {
+    if let Some(lost) = hosts.sets.iter().find(|set| !set.iter().any(&is_reached)) {
         let detail = format!("not delegated here: {by} name {}, {}", or_none(named), lists(lost));
         let servers = lost.iter().find_map(|account| hosts.listed.get(*account)).copied().unwrap_or_default();
         let step = format!("delegate {zone} to {} where the domain is registered or held", or_none(servers));

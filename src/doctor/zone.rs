@@ -32,6 +32,13 @@ pub(super) struct Held<'d> {
     pub(super) listed: Result<Vec<String>, String>,
 }
 
+/// What is wanted in one zone.
+#[derive(Debug, Default)]
+struct Wanted<'d> {
+    names: BTreeSet<&'d Fqdn>,
+    wishes: Vec<(Mode, &'d Handle)>,
+}
+
 impl Doctor {
     /// Every account: its credential, its zones, and what can be read and written there. Those of Azure's are asked
     /// where its credential was `taken`.
@@ -82,19 +89,19 @@ impl Doctor {
             Err(_) => return (vec![credential::late(Topic::Zone, name)], Vec::new()),
         };
         let apexes = Apexes::new(&zones, |zone| &zone.name);
-        let mut wanted: BTreeMap<&str, (&Zone, BTreeSet<&Fqdn>, Vec<(Mode, &Handle)>)> = BTreeMap::new();
+        let mut wanted: BTreeMap<&str, Wanted<'d>> = BTreeMap::new();
         for (key, wish) in self.desired.records.iter().filter(|(key, _)| key.account == *name) {
             match apexes.nearest(&key.name) {
                 [zone] => {
-                    let (_, names, wishes) =
-                        wanted.entry(&zone.id).or_insert_with(|| (*zone, BTreeSet::new(), Vec::new()));
-                    names.insert(&key.name);
-                    wishes.push((wish.mode, &wish.endpoint));
+                    let wanted = wanted.entry(&zone.id).or_default();
+                    wanted.names.insert(&key.name);
+                    wanted.wishes.push((wish.mode, &wish.endpoint));
                 }
                 found => checks.push(homeless(name, &key.name, found, &zones)),
             }
         }
-        let looks = wanted.into_values().map(|(zone, names, wishes)| async move {
+        let looks = zones.iter().filter_map(|zone| Some((zone, wanted.remove(zone.id.as_str())?)));
+        let looks = looks.map(|(zone, Wanted { names, wishes })| async move {
             let provider = account.provider.as_ref();
             let (read, listed, rights) = futures::join!(
                 timeout(PATIENCE, read(provider, zone, &names)),

@@ -77,7 +77,10 @@ fn shown(scope: &str) -> String {
     let parts: Vec<&str> = scope.split('/').collect();
     match parts.as_slice() {
         ["", _, _, _, group] => (*group).to_owned(),
-        ["", _, subscription] => format!("subscription {subscription}"),
+        // Its first group tells it from another; what fails has the whole scope in its detail.
+        ["", _, subscription] => {
+            format!("subscription {}", subscription.split('-').next().unwrap_or_default())
+        }
         ["", _, _, _, group, .., name] => format!("{name} of {group}"),
         [.., name] => (*name).to_owned(),
         [] => String::new(),

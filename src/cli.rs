@@ -18,7 +18,9 @@ mod adopt;
 mod config;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod doctor;
 mod history;
+mod init;
 mod man;
 mod notify;
 mod plan;
@@ -79,6 +81,8 @@ async fn run(cli: Cli, output: &Output) -> Exit {
         Command::Undo(args) => undo::run(global, &args, output).await,
         Command::Threats(args) => threats::run(global, &args, output).await,
         Command::Notify { command } => notify::run(global, &command, output).await,
+        Command::Doctor => doctor::run(global, output).await,
+        Command::Init(args) => init::run(global, &args, output),
         Command::Config { command } => config::run(global, command, output),
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => demo::run(global, &args, output).await,

@@ -86,9 +86,7 @@ impl Config {
         let whole = |problem: &str, remedy: &str| diagnostic::Source::whole(&file, problem, remedy);
         let bytes = std::fs::read(path).map_err(|error| {
             let remedy = match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "give another path with --config, or start from config/cnamed.minimal.toml"
-                }
+                std::io::ErrorKind::NotFound => "give another path with --config, or make one: cnamed init",
                 std::io::ErrorKind::PermissionDenied => "let the user that runs cnamed read it",
                 _ => "give the path of a file with --config",
             };

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! shell       cli  telemetry  config      process, arguments, files, output
-//! adapters    provider/* resolver/* probe/*  the network    beside them: reconcile, through the ports alone
+//! adapters    provider/* resolver/* probe/*  the network    beside them: reconcile, doctor, through the ports alone
 //! ports       provider  resolver  probe   traits, their contracts, the kinds of errors
 //! core        model                       values and functions over values: no I/O, no clock, not one async fn
 //! ```
@@ -33,6 +33,8 @@
 //!   switches, the ledger of what each was told, and the desk that delivers behind everybody's back.
 //! - [`journal`]: what was changed and what happened, in one file that survives a kill and a full disk; what a round
 //!   changes is written by [`telemetry::scribe`].
+//! - [`doctor`]: what stands in the way of a round, through the ports too: questions alone, each with its outcome and the
+//!   operator's next step; what is needed and whether it was granted is [`model::permission`].
 //! - [`config`]: the file as written, and the configuration as used; every mistake at once.
 //! - [`cli`]: the commands, one file each, and the composition root.
 //! - [`telemetry`] writes the logs, and lets no library below us write any.
@@ -45,6 +47,7 @@
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod journal;
 pub mod model;
 pub mod notify;

@@ -3,12 +3,14 @@
 //! Nothing below this line performs I/O, reads a clock or the environment, logs, or is `async`. Every function
 //! takes values and returns values.
 
+pub mod checkup;
 pub mod effect;
 pub mod endpoint;
 pub mod gateway;
 pub mod greeting;
 pub mod guard;
 pub mod name;
+pub mod permission;
 pub mod plan;
 pub mod record;
 pub mod resource_id;

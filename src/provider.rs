@@ -26,9 +26,11 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
 use crate::model::endpoint::{Endpoint, Handle, PublicIp};
 use crate::model::name::Fqdn;
+use crate::model::permission::Grant;
 use crate::model::plan::{GatewayChange, NetworkChange, RecordChange};
 use crate::model::record::{Owner, RecordSet};
 use crate::model::resource_id::ResourceId;
@@ -62,6 +64,15 @@ pub trait DnsProvider: Send + Sync + fmt::Debug {
     /// When they could not be read; never an empty list in its place.
     async fn zones(&self) -> Result<Vec<Zone>, Error>;
 
+    /// The servers that the provider itself names for `zone`, whatever the operator wrote in their place: lower case,
+    /// without a dot at the end.
+    ///
+    /// # Errors
+    /// When they could not be read.
+    async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
+        Ok(zone.name_servers.clone())
+    }
+
     /// What holds each name (every type, since a CNAME stands alone), and every record with the owner's mark,
     /// each with its version. Reads only, and no more than it must: a targeted read for each name while names
     /// are few, pages of the zone when they are many.
@@ -80,6 +91,33 @@ pub trait DnsProvider: Send + Sync + fmt::Debug {
         owner: &Owner,
         changes: &[RecordChange],
     ) -> Vec<Result<Vec<RecordSet>, Error>>;
+}
+
+/// A credential, as it and its service tell of it. Questions only: nothing is ever written.
+#[async_trait]
+pub trait Rights: Send + Sync + fmt::Debug {
+    /// Whose it is and until when; obtains one where there is none yet.
+    ///
+    /// # Errors
+    /// When there is none, or the service does not take it any more.
+    async fn holder(&self) -> Result<Holder, Error>;
+
+    /// What it may do at `scope`: an Azure resource id, or the id of a Cloudflare zone.
+    ///
+    /// # Errors
+    /// When the service does not tell; [`Kind::Missing`] where there is no such scope.
+    async fn grants(&self, scope: &str) -> Result<Vec<Grant>, Error>;
+}
+
+/// Whose a credential is, never the credential itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The way to it and whose it is, in one line.
+    pub who: String,
+    /// Until when it can be used, where that is known; an instant for what is renewed without anybody's doing.
+    pub expires: Option<OffsetDateTime>,
+    /// Whether it is renewed without anybody's doing.
+    pub renewed: bool,
 }
 
 /// The account that holds endpoints' resources.
@@ -225,6 +263,21 @@ impl Error {
         self.remedy.as_deref()
     }
 
+    /// What the operator does next: as it is known, or as it usually is for this kind.
+    #[must_use]
+    pub fn step(&self) -> Cow<'_, str> {
+        match &self.remedy {
+            Some(remedy) => remedy.into(),
+            None => self.kind.usual_step(),
+        }
+    }
+
+    /// The whole chain on one line, each link once, ending in the next step.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        format!("{}; {}", self.causes(), self.step())
+    }
+
     /// The whole chain on one line, each link once, without the next step.
     #[must_use]
     pub fn causes(&self) -> String {
@@ -234,18 +287,6 @@ impl Error {
             text.push_str(": ");
             text.push_str(&cause.to_string());
             link = cause.source();
-        }
-        text
-    }
-
-    /// The whole chain on one line, each link once, ending in the next step.
-    #[must_use]
-    pub fn chain(&self) -> String {
-        let mut text = self.causes();
-        text.push_str("; ");
-        match (&self.remedy, self.kind) {
-            (Some(remedy), _) => text.push_str(remedy),
-            (None, kind) => text.push_str(&kind.usual_step()),
         }
         text
     }

@@ -119,6 +119,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: NotifyCommand,
     },
+    /// Asks after every credential, permission, zone, delegation, resolver, clock and directory, and writes nothing.
+    ///
+    /// Exit codes: 0 nothing failed; 1 something did; 6 nothing failed, and something could not be asked;
+    /// 2 configuration.
+    Doctor,
+    /// Writes a configuration, from answers at a terminal or from flags.
+    Init(Box<super::init::InitArgs>),
     /// Looks at the configuration itself.
     Config {
         /// What to look at.

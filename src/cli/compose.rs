@@ -1,12 +1,17 @@
 //! The composition root: from a configuration to what a round runs on. A new DNS provider is one line here.
 
+mod examination;
 mod telling;
+
+pub(crate) use examination::Examination;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use url::Url;
 
 use super::args::Global;
 use super::exit::Exit;
@@ -16,6 +21,7 @@ use crate::config::{
     SocksProxy, ThreatsConfig,
 };
 use crate::model::endpoint::Handle;
+use crate::model::name::ZoneName;
 use crate::model::state::{Consents, Desired};
 use crate::probe::tcp::{self, TcpProber};
 use crate::provider::DnsProvider;
@@ -28,7 +34,7 @@ use crate::resolver::hickory::{self, Hickory};
 pub(crate) use telling::subscribers;
 
 /// After how long a request is not tried again.
-const DEADLINE: Duration = Duration::from_secs(120);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A configuration and everything built from it.
 #[derive(Debug)]
@@ -47,7 +53,7 @@ impl Composition {
 
     /// Builds what `config` describes.
     pub(crate) fn build(config: Config, environment: &Environment) -> Result<Self, String> {
-        let http = http(&config)?;
+        let http = http(&config, DEADLINE)?;
         let azure = &config.azure;
         let builder = Builder { environment, azure };
         let arm = Arc::new(Arm::new(&http, &builder.settings()?).map_err(told)?);
@@ -56,13 +62,7 @@ impl Composition {
             accounts.insert(account.name.clone(), builder.account(account, &arm, &http)?);
         }
         let verify = &config.verify;
-        let usual = hickory::Settings::default();
-        let resolver = Hickory::new(&hickory::Settings {
-            resolvers: verify.resolvers.iter().map(ToString::to_string).collect(),
-            // A silent server is not waited for longer than agreement is.
-            timeout: usual.timeout.min(verify.timeout / u32::from(usual.attempts)),
-            ..usual
-        });
+        let resolver = resolver(&config);
         let usual = tcp::Settings::default();
         let prober = TcpProber::new(&tcp::Settings {
             // Nor is a silent service.
@@ -106,20 +106,31 @@ impl Watchtower {
         threats: &ThreatsConfig,
         environment: &Environment,
     ) -> Result<Self, String> {
-        let http = http(config)?;
+        let http = http(config, DEADLINE)?;
         let settings = Builder { environment, azure: &config.azure }.settings()?;
-        let workspace = Workspace {
-            id: threats.workspace.clone(),
-            api: threats.api.clone(),
-            audience: threats.audience.clone(),
-        };
-        let logons = LogAnalytics::new(&http, &settings.cloud, &settings.credential, workspace);
+        let logons = LogAnalytics::new(&http, &settings.cloud, &settings.credential, workspace(threats));
         Ok(Self { arm: Arm::new(&http, &settings).map_err(told)?, logons: logons.map_err(told)? })
     }
 }
 
+fn workspace(threats: &ThreatsConfig) -> Workspace {
+    Workspace { id: threats.workspace.clone(), api: threats.api.clone(), audience: threats.audience.clone() }
+}
+
+/// DNS, through the configured resolvers.
+fn resolver(config: &Config) -> Result<Hickory, hickory::SettingsError> {
+    let verify = &config.verify;
+    let usual = hickory::Settings::default();
+    Hickory::new(&hickory::Settings {
+        resolvers: verify.resolvers.iter().map(ToString::to_string).collect(),
+        // A silent server is not waited for longer than agreement is.
+        timeout: usual.timeout.min(verify.timeout / u32::from(usual.attempts)),
+        ..usual
+    })
+}
+
 /// The one client of the process.
-pub(crate) fn http(config: &Config) -> Result<Arc<Http>, String> {
+pub(crate) fn http(config: &Config, deadline: Duration) -> Result<Arc<Http>, String> {
     let extra_ca = match &config.tls.extra_ca {
         Some(file) => {
             let read = std::fs::read(file);
@@ -127,7 +138,7 @@ pub(crate) fn http(config: &Config) -> Result<Arc<Http>, String> {
         }
         None => None,
     };
-    let settings = http::Settings { extra_ca, attempt: config.limits.request_timeout, deadline: DEADLINE };
+    let settings = http::Settings { extra_ca, attempt: config.limits.request_timeout, deadline };
     Http::new(&settings).map_err(told)
 }
 
@@ -217,32 +228,30 @@ impl Builder<'_> {
         arm: &Arc<Arm>,
         http: &Arc<Http>,
     ) -> Result<Arc<dyn DnsProvider>, String> {
-        let name_servers: Vec<String> = account.name_servers.iter().map(ToString::to_string).collect();
-        let name_servers = (!name_servers.is_empty()).then_some(name_servers);
-        match &account.kind {
+        Ok(match &account.kind {
             AccountKind::AzureDns { resource_group, subscription, zones } => {
-                let zones = (!zones.is_empty()).then(|| zones.clone());
-                let (group, subscription) = (resource_group.clone(), Some(subscription.clone()));
-                Ok(Arc::new(AzureDns::new(
-                    account.name.clone(),
-                    arm.clone(),
-                    group,
-                    subscription,
-                    zones,
-                    name_servers,
-                )))
+                Arc::new(azure_dns(account, (resource_group, subscription, zones), arm))
             }
             AccountKind::Cloudflare { token, api, zones } => {
-                let settings = cloudflare::Settings {
-                    account: account.name.clone(),
-                    api: api.clone(),
-                    token: self.secret(&format!("the token of account {}", account.name), token)?,
-                    zones: zones.clone(),
-                    name_servers,
-                };
-                Ok(Arc::new(Cloudflare::new(settings, http.clone())))
+                Arc::new(self.cloudflare(account, (token, api, zones), http)?)
             }
-        }
+        })
+    }
+
+    fn cloudflare(
+        &self,
+        account: &AccountConfig,
+        (token, api, zones): (&SecretRef, &Url, &BTreeMap<ZoneName, String>),
+        http: &Arc<Http>,
+    ) -> Result<Cloudflare, String> {
+        let settings = cloudflare::Settings {
+            account: account.name.clone(),
+            api: api.clone(),
+            token: self.secret(&format!("the token of account {}", account.name), token)?,
+            zones: zones.clone(),
+            name_servers: name_servers(account),
+        };
+        Ok(Cloudflare::new(settings, http.clone()))
     }
 
     fn secret(&self, what: &str, reference: &SecretRef) -> Result<secrecy::SecretString, String> {
@@ -256,6 +265,22 @@ impl Builder<'_> {
         };
         setting.read(self.environment).ok_or_else(|| format!("{what} {unset}"))
     }
+}
+
+fn azure_dns(
+    account: &AccountConfig,
+    (group, subscription, zones): (&str, &str, &[ZoneName]),
+    arm: &Arc<Arm>,
+) -> AzureDns {
+    let zones = (!zones.is_empty()).then(|| zones.to_vec());
+    let (name, subscription) = (account.name.clone(), Some(subscription.to_owned()));
+    AzureDns::new(name, arm.clone(), group.to_owned(), subscription, zones, name_servers(account))
+}
+
+/// The servers that the operator wrote in place of the provider's own.
+fn name_servers(account: &AccountConfig) -> Option<Vec<String>> {
+    let servers: Vec<String> = account.name_servers.iter().map(ToString::to_string).collect();
+    (!servers.is_empty()).then_some(servers)
 }
 
 /// The whole chain on one line.

@@ -52,7 +52,8 @@ struct Line {
 async fn test(global: &Global, only: Option<&str>, output: &Output) -> Result<Report, Exit> {
     let config = load_config(global, output)?;
     let chosen = choose(&config, only).map_err(|text| output.failure(&text, Exit::Usage))?;
-    let http = compose::http(&config).map_err(|text| output.failure(&text, Exit::Usage))?;
+    let http =
+        compose::http(&config, compose::DEADLINE).map_err(|text| output.failure(&text, Exit::Usage))?;
     let subscribers = compose::subscribers(&config, &Environment::process(), &http);
     let notice = &notice_of_test(&config.owner, OffsetDateTime::now_utc());
     let asked = chosen.into_iter().map(|at| (&config.notifiers[at], &subscribers[at]));

@@ -30,6 +30,11 @@ impl Progress {
         }
         Self { bar }
     }
+
+    /// Shows `what` is being done, in one line.
+    pub(crate) fn say(&self, what: &'static str) {
+        self.bar.set_message(what);
+    }
 }
 
 impl Drop for Progress {

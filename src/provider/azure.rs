@@ -13,6 +13,7 @@ mod network;
 mod operation;
 mod question;
 mod resources;
+mod rights;
 mod transport;
 
 use std::collections::BTreeSet;

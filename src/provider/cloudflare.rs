@@ -9,6 +9,7 @@ mod apply;
 mod change;
 mod record;
 mod refusal;
+mod rights;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -227,6 +228,11 @@ impl DnsProvider for Cloudflare {
 
     async fn zones(&self) -> Result<Vec<Zone>, Error> {
         self.zones.get_or_try_init(|| self.find_zones()).await.cloned()
+    }
+
+    async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
+        let listed = self.zone_details(&zone.id).await?.name_servers.unwrap_or_default();
+        Ok(listed.iter().map(|server| server.trim_end_matches('.').to_ascii_lowercase()).collect())
     }
 
     async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {

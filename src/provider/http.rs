@@ -7,6 +7,7 @@
 //! service did nothing (Azure's "another operation is under way") is the adapter's to know.
 
 mod budget;
+mod clock;
 mod message;
 mod meter;
 mod quota;
@@ -14,7 +15,7 @@ mod retry;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderName, HeaderValue};
@@ -23,6 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::provider::Trail;
 pub use budget::{Budget, Window};
+pub use clock::Skew;
 pub use message::{Effect, Request, Response};
 pub use meter::{Ended, Metered};
 
@@ -104,6 +106,7 @@ pub struct Http {
     direct: Client,
     settings: Settings,
     budgets: budget::Registry,
+    clocks: clock::Clocks,
 }
 
 impl Http {
@@ -141,6 +144,7 @@ impl Http {
             direct: build(true)?,
             settings: settings.clone(),
             budgets: budget::Registry::default(),
+            clocks: clock::Clocks::default(),
         }))
     }
 
@@ -156,6 +160,12 @@ impl Http {
     #[must_use]
     pub fn metered(&self) -> Vec<Metered> {
         self.budgets.metered()
+    }
+
+    /// How far the clocks of the services that answered so far are from this host's.
+    #[must_use]
+    pub fn clocks(&self) -> Vec<Skew> {
+        self.clocks.all()
     }
 
     /// Sends `request` when `budget` allows it, and again as far as the policy allows, until an answer has come
@@ -252,6 +262,7 @@ impl Http {
         seen: &mut Option<Seen>,
     ) -> Result<Response, Broken> {
         let client = if reach == Reach::Anywhere { &self.client } else { &self.direct };
+        let began = SystemTime::now();
         let sent = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone())
@@ -268,6 +279,7 @@ impl Http {
             }
         })?;
         let (status, headers) = (answer.status(), answer.headers().clone());
+        self.clocks.note(&request.url, &headers, began, SystemTime::now());
         *seen = Some(Seen { status, headers: headers.clone() });
         let mut body = BytesMut::new();
         loop {

@@ -5,6 +5,7 @@
 //! as long as it is open; between questions this holds no socket, no task and no timer.
 
 mod servers;
+mod survey;
 mod wire;
 
 use std::fmt;

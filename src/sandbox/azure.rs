@@ -9,6 +9,7 @@ pub(crate) mod label;
 pub(crate) mod log_analytics;
 pub(crate) mod network;
 pub(crate) mod operation;
+mod permissions;
 pub(crate) mod public_ip;
 mod rdata;
 pub(crate) mod record_set;
@@ -174,6 +175,9 @@ fn admitted(world: &mut World, request: &Request) -> Result<Response, Response> 
 fn routed(world: &mut World, principal: &Principal, request: &Request, route: &[&str]) -> Response {
     let lower: Vec<String> = route.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+    if let Some(answer) = permissions::asked(world, principal, request, &lower) {
+        return answer;
+    }
     let method = request.method.as_str();
     match (method, lower.as_slice()) {
         ("GET", ["subscriptions"]) => {

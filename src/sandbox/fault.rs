@@ -124,6 +124,11 @@ pub enum Action {
         /// The wait.
         milliseconds: u64,
     },
+    /// Processed; the answer's `Date` is off by this many seconds, as if the caller's clock went wrong the other way.
+    Date {
+        /// Seconds; more than zero is ahead.
+        ahead: i64,
+    },
     /// Accepted with 202 or 201; the operation then fails so (Resource Manager's writes only).
     OperationFails {
         /// `error.code`.

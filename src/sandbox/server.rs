@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -179,11 +179,23 @@ async fn exchange(
             cut.body_mut().cut();
             Ok(cut)
         }
+        Some(Action::Date { ahead }) => {
+            finish(Some(response.status), true);
+            Ok(wire(response.with("date", date(ahead))))
+        }
         other => {
             finish(Some(response.status), other.is_some());
             Ok(wire(response))
         }
     }
+}
+
+/// The time as an HTTP date (RFC 9110, 5.6.7), so many seconds from now.
+fn date(ahead: i64) -> String {
+    let off = Duration::from_secs(ahead.unsigned_abs());
+    let now = SystemTime::now();
+    let then = if ahead < 0 { now.checked_sub(off) } else { now.checked_add(off) };
+    httpdate::fmt_http_date(then.unwrap_or(now))
 }
 
 /// Waits until request `number` is not held any more.

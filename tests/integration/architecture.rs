@@ -73,6 +73,7 @@ fn may(module: &str, import: &str) -> bool {
         }
         ("resolver", _) => within("model") || within("resolver/hickory") || ports,
         ("probe", _) => within("model") || within("probe"),
+        ("doctor", _) => within("model") || within("doctor") || ports,
         ("reconcile", _) => within("model") || within("reconcile") || ports,
         ("config", _) => within("model") || within("config") || import == "notify/Topic",
         ("journal", _) => within("model") || within("journal"),
@@ -113,6 +114,8 @@ fn the_layer_rules_refuse_what_they_should() {
         ("provider/cloudflare", "provider/azure/auth"),
         ("provider/cloudflare", "config"),
         ("reconcile", "provider/azure"),
+        ("doctor/zone", "provider/cloudflare"),
+        ("doctor/host", "config"),
         ("reconcile/verify", "resolver/hickory"),
         ("resolver/hickory", "provider/Error/x"),
         ("sandbox/azure", "provider/Error"),
@@ -134,6 +137,7 @@ fn the_layer_rules_refuse_what_they_should() {
     }
     for (module, import) in [
         ("reconcile", "provider/DnsProvider"),
+        ("doctor", "provider/Rights"),
         ("cli/compose", "provider/azure"),
         ("sandbox/dns", "model/name/Fqdn"),
         ("probe/tcp", "model/greeting/Parser"),

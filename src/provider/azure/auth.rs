@@ -4,6 +4,7 @@
 //! token, supports user-assigned managed identities on machines and App Service, and does not support Azure Arc.
 
 mod certificate;
+mod claims;
 mod explain;
 
 use std::fmt;
@@ -28,10 +29,11 @@ use tokio::time::Instant;
 
 use super::cloud::Cloud;
 use super::transport::IdentityTransport;
-use crate::provider::Kind;
 use crate::provider::http::Http;
+use crate::provider::{Holder, Kind};
 
 use self::certificate::Certificate;
+use self::claims::Claims;
 pub(super) use self::explain::TokenError;
 
 /// Which credential to use.
@@ -247,6 +249,26 @@ impl Credential {
             Some(token) => header(token.token.secret()),
             None => Err(error),
         }
+    }
+
+    /// Whose the token is, by its own words; obtains one where there is none.
+    ///
+    /// # Errors
+    /// When there is no token, with what to do about it.
+    pub(super) async fn holder(&self) -> Result<Holder, TokenError> {
+        self.bearer().await?;
+        let held = self.held.lock().await;
+        let way = held.link.and_then(|link| self.links.get(link)).map(|link| link.way);
+        let claims = held.token.as_ref().map(|token| Claims::of(token.token.secret())).unwrap_or_default();
+        // A token obtained elsewhere has no other date than its own.
+        let renewed = way.is_some_and(|way| way != Way::Token);
+        let known = held.token.as_ref().map(|token| token.expires_on).filter(|_| renewed);
+        let mut who = way.map(|way| way.to_string()).unwrap_or_default();
+        let whose = claims.who();
+        if !whose.is_empty() {
+            who.push_str(&format!(", {whose}"));
+        }
+        Ok(Holder { who, expires: known.or(claims.expires), renewed })
     }
 
     /// Asks the link that gave the last token, or each in turn.

@@ -204,6 +204,15 @@ impl DnsProvider for AzureDns {
         self.zones.get_or_try_init(read).await.cloned()
     }
 
+    async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
+        let name = zone.name.to_string();
+        match self.arm.get("read the zone", &zone.id, API_VERSION).await? {
+            Some(document) => Ok(parse_zone(&document)?.name_servers),
+            None => Err(Error::new(Kind::Missing, "read the zone", name)
+                .remedy("check the account's zones, resource_group and subscription")),
+        }
+    }
+
     async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
         let mut found: Found = BTreeMap::new();
         let mut rest: Vec<&Fqdn> = look.names.iter().collect();

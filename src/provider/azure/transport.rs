@@ -18,7 +18,7 @@ use reqwest::{Method, Url};
 use super::auth::{Credential, TokenError};
 use super::error::Refusal;
 use crate::provider::http::{Budget, Effect, Failure, Http, Request, Response};
-use crate::provider::{Error, Kind};
+use crate::provider::{Error, Holder, Kind};
 
 /// Why there is no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,11 @@ impl Transport {
     /// What this credential may send.
     pub(super) fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    /// Whose the token is.
+    pub(super) async fn holder(&self) -> Result<Holder, Trouble> {
+        Ok(self.credential.holder().await?)
     }
 
     /// The address of `path`, which may carry a query.

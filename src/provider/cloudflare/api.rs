@@ -300,6 +300,23 @@ endpoint!(
     query | call | { query(&[("page", &call.page.to_string()), ("per_page", &ZONES_PER_PAGE.to_string())]) }
 );
 
+/// `GET /zones/{zone}`.
+pub(super) struct GetZone<'c> {
+    pub(super) zone: &'c str,
+}
+
+endpoint!(GetZone<'_>, GET, ZoneEntry, |call| format!("zones/{}", call.zone));
+
+/// `GET /user/tokens/verify`, and `GET /accounts/{account}/tokens/verify` for a token that an account owns.
+pub(super) struct VerifyToken<'c> {
+    pub(super) account: Option<&'c str>,
+}
+
+endpoint!(VerifyToken<'_>, GET, Verified, |call| match call.account {
+    Some(account) => format!("accounts/{account}/tokens/verify"),
+    None => "user/tokens/verify".into(),
+});
+
 /// `GET /zones/{zone}/dns_records`, filtered.
 pub(super) struct ListRecords<'c> {
     pub(super) zone: &'c str,
@@ -411,6 +428,28 @@ pub(super) struct ZoneEntry {
     pub(super) name_servers: Option<Vec<String>>,
     #[serde(default)]
     pub(super) plan: Option<Plan>,
+    #[serde(default)]
+    pub(super) permissions: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) account: Option<Holding>,
+}
+
+/// The account that holds a zone.
+#[derive(Debug, Deserialize)]
+pub(super) struct Holding {
+    #[serde(default)]
+    pub(super) id: Option<String>,
+}
+
+/// What is told of a token.
+#[derive(Debug, Deserialize)]
+pub(super) struct Verified {
+    #[serde(default)]
+    pub(super) id: Option<String>,
+    /// `active`, `disabled` or `expired`.
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) expires_on: Option<String>,
 }
 
 /// A zone's plan.
@@ -439,6 +478,8 @@ pub(super) struct Outcome {
 }
 
 impl ApiResult for Zones {}
+impl ApiResult for ZoneEntry {}
+impl ApiResult for Verified {}
 impl ApiResult for Records {}
 impl ApiResult for Record {}
 impl ApiResult for Deleted {}

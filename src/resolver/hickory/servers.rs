@@ -170,7 +170,7 @@ impl Hickory {
     }
 
     /// What the first of the configured resolvers says that has an answer.
-    async fn ask_resolvers(
+    pub(super) async fn ask_resolvers(
         &self,
         name: &Name,
         rtype: RecordType,

@@ -238,7 +238,7 @@ fn negative_ttl(message: &Message) -> Option<u32> {
     })
 }
 
-fn in_words(code: ResponseCode) -> String {
+pub(super) fn in_words(code: ResponseCode) -> String {
     match code {
         ResponseCode::Refused => "REFUSED: it does not serve this name, or not to us".to_owned(),
         ResponseCode::ServFail => {

@@ -26,13 +26,15 @@ pub(crate) struct Principal {
 impl Principal {
     /// Whether a role assignment covers `action` at `scope`. `*` stands for any text; case does not matter.
     pub(crate) fn may(&self, action: &str, scope: &str) -> bool {
-        let scope = scope.to_ascii_lowercase();
         self.grants.iter().any(|(pattern, at)| {
-            let at = at.to_ascii_lowercase();
-            let covered = at == "/"
-                || scope.strip_prefix(&at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            covered && glob(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
+            Self::covers(at, scope) && glob(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
         })
+    }
+
+    /// Whether what is granted `at` a scope is granted at `scope` too: there and below.
+    pub(crate) fn covers(at: &str, scope: &str) -> bool {
+        let (at, scope) = (at.to_ascii_lowercase(), scope.to_ascii_lowercase());
+        at == "/" || scope.strip_prefix(&at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 

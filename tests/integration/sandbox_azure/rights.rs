@@ -127,3 +127,23 @@ async fn leaving_a_pool_takes_no_permission_there() {
     );
     azure.made(&nic(), &without).await;
 }
+
+#[tokio::test]
+async fn what_is_granted_is_told_to_those_who_may_read_it() {
+    let azure = Azure::start().await;
+    let at = |group: &str| format!("/resourceGroups/{group}/providers/Microsoft.Authorization/permissions");
+    let told = azure.get(&at("rg-mgmt")).await.ok(200).body;
+    assert_eq!(told["value"][0]["actions"], json!(["*"]));
+    assert_eq!(told["value"][0]["notActions"], json!([]));
+    azure.get(&at("rg-nowhere")).await.refused(404, "ResourceGroupNotFound");
+    only(&azure, &["Microsoft.Network/publicIPAddresses/*"]);
+    let read = "Microsoft.Authorization/permissions/read";
+    lacks(&azure.get(&at("rg-mgmt")).await, "AuthorizationFailed", read);
+    // A role below says nothing of what is above.
+    let scope = format!("/subscriptions/{}/resourceGroups/rg-dns", AZURE_IDENTITY.subscription);
+    azure.sandbox.control().grant(AZURE_IDENTITY.client_id, &["*/read"], &scope).unwrap();
+    let zone = "/resourceGroups/rg-dns/providers/Microsoft.Network/dnszones/example.com";
+    let told = azure.get(&format!("{zone}/providers/Microsoft.Authorization/permissions")).await.ok(200).body;
+    assert_eq!(told["value"][0]["actions"], json!(["*/read"]));
+    lacks(&azure.get("/providers/Microsoft.Authorization/permissions").await, "AuthorizationFailed", read);
+}

@@ -15,14 +15,14 @@ use crate::laws::world::owner;
 use crate::scene::{Scene, label_name, mine};
 
 /// In place, with a name that leads to it.
-fn built() -> Scene {
+pub(super) fn built() -> Scene {
     let mut scene = Scene::held("jump").gated().built();
     scene.wants("jump.example.com", "cf", Mode::Cname);
     scene.holds("jump.example.com", "cf", vec![mine(label_name("jump"))]);
     scene
 }
 
-fn rule(name: &str, priority: u16, allow: bool, source: &str) -> SecurityRule {
+pub(super) fn rule(name: &str, priority: u16, allow: bool, source: &str) -> SecurityRule {
     SecurityRule {
         name: name.into(),
         priority,
@@ -36,13 +36,13 @@ fn rule(name: &str, priority: u16, allow: bool, source: &str) -> SecurityRule {
     }
 }
 
-fn wants_also(scene: &mut Scene, rule: NatRule) {
+pub(super) fn wants_also(scene: &mut Scene, rule: NatRule) {
     let jump = scene.desired.endpoints.values_mut().next().unwrap();
     jump.gateway.as_mut().unwrap().nat_rules.push(rule);
 }
 
 /// The rules that refuse, and their text under `name`.
-fn refuses(name: &str, scene: &Scene, rules: &[&str]) {
+pub(super) fn refuses(name: &str, scene: &Scene, rules: &[&str]) {
     let cleared = cleared(scene);
     assert!(cleared.plan().steps.is_empty(), "{cleared}");
     let found: Vec<String> = cleared.refusals().iter().map(|refusal| refusal.rule.to_string()).collect();
@@ -122,7 +122,7 @@ fn drift_by_hand() {
 }
 
 /// Somebody's load balancer, with a rule of version 1 that does it already.
-fn adopted() -> Scene {
+pub(super) fn adopted() -> Scene {
     let mut scene = Scene::held("jump").gated();
     let lb = id("loadBalancers", "lb-jump");
     scene.ip().attached_to = Some(lb.to_string());

@@ -87,8 +87,12 @@ impl<'p> Planner<'p> {
                 &empty
             }
         };
-        // Without a place for it the guard refuses it, with what there is to say.
-        let Some(priority) = group.place(door, &planned) else { return steps };
+        let Some(priority) = group.place(door, &planned) else {
+            // Where none becomes free by this plan the guard refuses it, with what there is to say.
+            let subject = Subject::Gateway(endpoint.clone(), Piece::SecurityRule(name));
+            self.block(subject, &format!("a free priority in {}", id.name()), true);
+            return steps;
+        };
         self.shared.priorities.entry(id.clone()).or_default().push(priority);
         let mut wanted = security_rule(owner, access, rule, priority);
         let behind = group.users.iter().any(|user| *user != rule.network_interface);

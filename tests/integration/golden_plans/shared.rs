@@ -1,0 +1,79 @@
+//! Two endpoints that share a security group, and what one endpoint leaves behind in what it shared.
+
+use cnamed::model::gateway::{Frontend, Gateway, GatewayState, NatRule, NetworkInterface};
+use cnamed::model::plan::{Action, Part, Plan};
+use cnamed::model::resource_id::ResourceId;
+use cnamed::model::state::{LabelHolder, Seen};
+
+use super::gateway::{built, refuses, rule, wants_also};
+use super::{cleared, keeps};
+use crate::laws::site::{group_id, id};
+use crate::laws::world::handle;
+use crate::scene::Scene;
+
+/// `built`, with SSH of a second machine behind nsg-db.
+fn two_machines() -> Scene {
+    let mut scene = Scene::held("jump").gated();
+    let second = id("networkInterfaces", "vm-db-nic");
+    let mut ssh = NatRule {
+        name: "ssh".into(),
+        frontend_port: 63022,
+        backend_port: 22,
+        network_interface: second.clone(),
+        ..scene.rule().clone()
+    };
+    ssh.access.as_mut().unwrap().network_security_group = group_id("nsg-db");
+    wants_also(&mut scene, ssh);
+    let mut machine = NetworkInterface { id: second.clone(), ..scene.interface().clone() };
+    machine.configurations[0].address = Some([10, 0, 0, 5].into());
+    scene.gateway().interfaces.insert(second, Seen::Present(machine));
+    scene.gateway().groups.insert(group_id("nsg-db"), Seen::Absent);
+    scene.built()
+}
+
+/// Whether `step` of `plan` waits for `other`, directly or not.
+fn waits(plan: &Plan, step: usize, other: usize) -> bool {
+    plan.steps[step].after.iter().any(|on| *on == other || waits(plan, *on, other))
+}
+
+fn position(plan: &Plan, is: impl Fn(&Part) -> bool) -> usize {
+    let found = plan.steps.iter().position(|step| match &step.action {
+        Action::Gateway(change) => is(&change.part),
+        _ => false,
+    });
+    found.unwrap_or_else(|| panic!("{plan}"))
+}
+
+/// The second machine's rule is taken out of the file.
+fn narrowed() -> Scene {
+    let mut scene = two_machines();
+    let jump = scene.desired.endpoints.values_mut().next().unwrap();
+    jump.gateway.as_mut().unwrap().nat_rules.pop();
+    scene
+}
+
+/// A second endpoint before `jump` in every order, whose rule stands in the same group.
+fn beside(scene: &mut Scene, priority: u16) {
+    let mut alpha = scene.desired.endpoints[&handle("jump")].clone();
+    alpha.name = handle("alpha");
+    alpha.public_ip.name = "pip-alpha".into();
+    alpha.public_ip.label = "alpha".parse().unwrap();
+    let Gateway { public_ip, load_balancer, nat_rules } = alpha.gateway.as_mut().unwrap();
+    *public_ip = ResourceId::new("/ips/pip-8");
+    *load_balancer = id("loadBalancers", "lb-alpha");
+    nat_rules[0].name = "alpha".into();
+    nat_rules[0].network_interface = id("networkInterfaces", "vm-alpha-nic");
+    nat_rules[0].access.as_mut().unwrap().priority = Some(priority);
+    let mut state = scene.state().clone();
+    if let Seen::Present(ip) = &mut state.public_ip {
+        *ip = crate::laws::world::public_ip(8, Some("alpha"));
+    }
+    let gateway: &mut GatewayState = state.gateway.as_mut().unwrap();
+    gateway.load_balancer = Seen::Absent;
+    let mut machine = scene.interface().clone();
+    machine.id = id("networkInterfaces", "vm-alpha-nic");
+    machine.configurations[0].pools.clear();
+    gateway.interfaces = [(machine.id.clone(), Seen::Present(machine))].into();
+    scene.desired.endpoints.insert(handle("alpha"), alpha);
+    scene.observed.endpoints.insert(handle("alpha"), state);
+}

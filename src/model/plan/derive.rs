@@ -18,7 +18,7 @@ use crate::model::zone::ZoneIndex;
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     let mut planner = Planner::new(desired, observed);
-    for endpoint in desired.endpoints.values() {
+    for endpoint in planner.in_order() {
         planner.endpoint(endpoint);
     }
     planner.leaderless();

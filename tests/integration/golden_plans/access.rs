@@ -92,6 +92,25 @@ fn a_place_that_another_rule_of_ours_leaves_is_waited_for() {
     assert_eq!(places(&scene), [("cnamed_ops_rdp".into(), None, Some(100))]);
 }
 
+#[test]
+fn places_are_left_before_they_are_taken() {
+    let mut scene = with_ssh(
+        Some(102),
+        vec![
+            rule("cnamed_ops_rdp", 100, true, "203.0.113.0/24"),
+            ssh_rule("cnamed_ops_ssh", 101, true, "203.0.113.0/24"),
+        ],
+    );
+    scene.rule().access.as_mut().unwrap().priority = Some(101);
+    let moved =
+        [("cnamed_ops_ssh".into(), Some(101), Some(102)), ("cnamed_ops_rdp".into(), Some(100), Some(101))];
+    assert_eq!(places(&scene), moved);
+    // Two that change places have none to go to first.
+    let gateway = scene.desired.endpoints.values_mut().next().unwrap().gateway.as_mut().unwrap();
+    gateway.nat_rules[1].access.as_mut().unwrap().priority = Some(100);
+    refuses("gateway-priority-swapped", &scene, &["priority"]);
+}
+
 /// What is told of an endpoint, and of what.
 fn told(scene: &Scene) -> Vec<String> {
     let cleared = cleared(scene);

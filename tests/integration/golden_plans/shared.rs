@@ -77,3 +77,23 @@ fn beside(scene: &mut Scene, priority: u16) {
     scene.desired.endpoints.insert(handle("alpha"), alpha);
     scene.observed.endpoints.insert(handle("alpha"), state);
 }
+
+#[test]
+fn places_are_left_before_another_endpoint_takes_them() {
+    let mut scene = built();
+    beside(&mut scene, 100);
+    scene.rule().access.as_mut().unwrap().priority = Some(101);
+    scene.group("nsg-mgmt").rules.push(rule("others", 200, true, "198.51.100.0/24"));
+    let groups = scene.gateway().groups.clone();
+    scene.observed.endpoints.get_mut(&handle("alpha")).unwrap().gateway.as_mut().unwrap().groups = groups;
+    let cleared = cleared(&scene);
+    assert!(cleared.refusals().is_empty(), "{cleared}");
+    let plan = cleared.plan();
+    let of = |name: &'static str| {
+        position(
+            plan,
+            |part| matches!(part, Part::SecurityRule(door) if door.wanted.as_ref().is_some_and(|one| one.name == name)),
+        )
+    };
+    assert!(waits(plan, of("cnamed_ops_alpha"), of("cnamed_ops_rdp")), "{cleared}");
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Note, Part, Piece, SecurityRuleChange, Site, Subject};
-use crate::model::endpoint::{Intent, Provisioning};
+use crate::model::endpoint::{Endpoint, Intent, Provisioning};
 use crate::model::gateway::fit::{Door, security_rule};
 use crate::model::gateway::{
     Access, Gateway, GatewayState, NatRule, NetworkInterface, SecurityGroup, SecurityRule, marked,
@@ -34,9 +34,55 @@ impl<'p> Planner<'p> {
     /// Lets in whom the NAT rules name.
     pub(super) fn access(&mut self, site: &Site<'p>) -> Vec<usize> {
         let rules = site.gateway.nat_rules.iter().filter_map(|rule| Some((rule, rule.access.as_ref()?)));
-        // Those with a choice make room for those without.
-        let (fixed, free): (Vec<_>, Vec<_>) = rules.partition(|(_, access)| access.priority.is_some());
-        free.into_iter().chain(fixed).flat_map(|(rule, access)| self.admit(site, rule, access)).collect()
+        // Those with a choice make room for those without, and whoever leaves a place goes before whoever comes.
+        let (mut fixed, mut ordered): (Vec<_>, Vec<_>) =
+            rules.partition(|(_, access)| access.priority.is_some());
+        while !fixed.is_empty() {
+            let waits = |(rule, access): &(&NatRule, &Access)| {
+                let mut others = fixed.iter().filter(|(other, _)| other.name != rule.name);
+                others.any(|(other, _)| self.stands_in_place(site.state, access, other))
+            };
+            // Where they wait for one another, the guard says so.
+            let next = fixed.iter().position(|one| !waits(one)).unwrap_or(0);
+            ordered.push(fixed.remove(next));
+        }
+        ordered.into_iter().flat_map(|(rule, access)| self.admit(site, rule, access)).collect()
+    }
+
+    /// The endpoints, each after those whose rules leave the places that its own are given.
+    pub(in crate::model::plan) fn in_order(&self) -> Vec<&'p Endpoint> {
+        let mut rest: Vec<&'p Endpoint> = self.desired.endpoints.values().collect();
+        let mut ordered = Vec::with_capacity(rest.len());
+        while !rest.is_empty() {
+            let waits = |one: &&Endpoint| {
+                rest.iter().any(|other| other.name != one.name && self.comes_after(one, other))
+            };
+            // Where they wait for one another, the guard refuses one, and the next round has room for it.
+            let next = rest.iter().position(|one| !waits(one)).unwrap_or(0);
+            ordered.push(rest.remove(next));
+        }
+        ordered
+    }
+
+    /// Whether a rule of `one` is given the place that a rule of `other` stands in.
+    fn comes_after(&self, one: &Endpoint, other: &Endpoint) -> bool {
+        let state = self.observed.endpoints.get(&one.name).and_then(|state| state.gateway.as_ref());
+        let (Some(state), Some(ours), Some(theirs)) = (state, &one.gateway, &other.gateway) else {
+            return false;
+        };
+        one.intent == Intent::Hold
+            && other.intent == Intent::Hold
+            && (ours.nat_rules.iter().filter_map(|rule| rule.access.as_ref()))
+                .filter(|access| access.priority.is_some())
+                .any(|access| theirs.nat_rules.iter().any(|rule| self.stands_in_place(state, access, rule)))
+    }
+
+    /// Whether what stands where the configuration puts `access` is the security rule of `other`.
+    fn stands_in_place(&self, state: &GatewayState, access: &Access, other: &NatRule) -> bool {
+        let group = &access.network_security_group;
+        let shared = other.access.as_ref().is_some_and(|theirs| theirs.network_security_group == *group);
+        let held = || state.group(group)?.rule(&marked(&self.desired.owner, &other.name));
+        shared && held().is_some_and(|held| held.inbound && Some(held.priority) == access.priority)
     }
 
     /// The security group, and the rule in it.

@@ -32,9 +32,9 @@ impl<'p> Planner<'p> {
         let Some(site) = self.site(endpoint) else { return Vec::new() };
         self.way_out(&site);
         // What nothing needs goes first: it may be in the way of what shall come.
-        let closed = self.stray_rules(&site);
+        let (ports, doors) = self.stray_rules(&site);
         let balancer = self.balancer(&site, public_ip);
-        let mut before: Vec<usize> = balancer.into_iter().chain(closed.iter().copied()).collect();
+        let mut before: Vec<usize> = balancer.into_iter().chain(ports).collect();
         before.sort_unstable();
         let mut behind: Vec<usize> = balancer.into_iter().collect();
         behind.extend(self.nat_rules(&site, &before));
@@ -47,6 +47,8 @@ impl<'p> Planner<'p> {
         if interfaces.is_empty() { self.last(behind) } else { interfaces }
     }
 
+        // Being in a pool of ours is all that leads to a door that nothing names any more: it ends once that is closed.
+        before.extend(doors);
     /// The gateway of `endpoint` and what was seen of it; tells what keeps it from being planned.
     pub(super) fn site(&mut self, endpoint: &'p Endpoint) -> Option<Site<'p>> {
         let gateway = endpoint.gateway.as_ref()?;

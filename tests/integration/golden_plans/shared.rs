@@ -44,6 +44,17 @@ fn position(plan: &Plan, is: impl Fn(&Part) -> bool) -> usize {
     found.unwrap_or_else(|| panic!("{plan}"))
 }
 
+/// What tells us that we own something there goes last.
+#[test]
+fn a_door_is_closed_before_its_machine_is_forgotten() {
+    let cleared = cleared(&narrowed());
+    let plan = cleared.plan();
+    let door = position(plan, |part| matches!(part, Part::SecurityRule(door) if door.wanted.is_none()));
+    let nic = position(plan, |part| matches!(part, Part::Interface(nic) if !nic.leave.is_empty()));
+    let pool = position(plan, |part| matches!(part, Part::LoadBalancer(lb) if !lb.without_pools.is_empty()));
+    assert!(waits(plan, nic, door) && waits(plan, pool, door) && waits(plan, pool, nic), "{cleared}");
+}
+
 /// The second machine's rule is taken out of the file.
 fn narrowed() -> Scene {
     let mut scene = two_machines();

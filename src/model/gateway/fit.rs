@@ -69,6 +69,8 @@ impl LoadBalancer {
             frontends: Vec::new(),
             pools: Vec::new(),
             nat_rules: Vec::new(),
+            pool_users: [].into(),
+            frontend_users: [].into(),
             other_ports: Vec::new(),
             balancing: Vec::new(),
             nat_pools: [].into(),
@@ -168,24 +170,33 @@ impl LoadBalancer {
             .or_else(|| balancing().map(|held| Rival { name: &held.name, nat: None }))
     }
 
-    /// What of others leads to the pool, in words.
+    /// What of others leads to the pool, by name.
     #[must_use]
-    pub fn pool_user(&self, owner: &Owner, pool: &str) -> Option<String> {
+    pub fn pool_user(&self, owner: &Owner, pool: &str) -> Option<&str> {
         let id = self.pool_id(pool);
         let foreign = |held: &&HeldNatRule| !is_marked(owner, &held.name);
         let rule = self.nat_rules.iter().filter(foreign).find(|held| held.pool.as_ref() == Some(&id));
-        let outbound = self.outbound.contains(&id).then(|| "a rule for the way out".to_owned());
-        rule.map(|held| held.name.clone()).or(outbound)
+        rule.map(|held| &held.name).or_else(|| self.pool_users.get(&id)).map(String::as_str)
     }
 
-    /// What of others listens on the frontend, in words.
+    /// What of others stands on the frontend, by name.
     #[must_use]
-    pub fn frontend_user(&self, owner: &Owner, frontend: &str) -> Option<String> {
+    pub fn frontend_user(&self, owner: &Owner, frontend: &str) -> Option<&str> {
         let id = self.frontend_id(frontend);
         let foreign = |held: &&HeldNatRule| !is_marked(owner, &held.name);
         let rule = self.nat_rules.iter().filter(foreign).find(|held| held.frontend == id);
-        let other = self.other_ports.iter().find(|(_, _, at, _)| *at == id);
-        rule.map(|held| held.name.clone()).or_else(|| other.map(|(name, ..)| name.clone()))
+        rule.map(|held| &held.name).or_else(|| self.frontend_users.get(&id)).map(String::as_str)
+    }
+
+    /// The first thing in it that `owner` did not make, by name.
+    #[must_use]
+    pub fn of_others(&self, owner: &Owner) -> Option<&str> {
+        let parts = (self.nat_rules.iter().map(|rule| &rule.name))
+            .chain(self.pools.iter().map(|pool| &pool.name))
+            .chain(self.frontends.iter().map(|frontend| &frontend.name))
+            .filter(|name| !is_marked(owner, name));
+        let users = self.pool_users.values().chain(self.frontend_users.values());
+        parts.chain(users).map(String::as_str).next()
     }
 }
 

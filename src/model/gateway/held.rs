@@ -74,6 +74,10 @@ pub struct LoadBalancer {
     pub nat_rules: Vec<HeldNatRule>,
     /// The frontend ports of its load-balancing rules and inbound NAT pools, and their names.
     pub other_ports: Vec<(String, Protocol, ResourceId, Ports)>,
+    /// The pools that its load-balancing rules and outbound rules lead to, and the first of those by name.
+    pub pool_users: BTreeMap<ResourceId, String>,
+    /// The frontends that its load-balancing rules, outbound rules and inbound NAT pools stand on, as above.
+    pub frontend_users: BTreeMap<ResourceId, String>,
     /// Its load-balancing rules that take a port of their machines for themselves.
     pub balancing: Vec<Balancing>,
     /// Its inbound NAT pools, which stand beside no inbound NAT rule.

@@ -144,17 +144,12 @@ pub(super) fn adopted() -> Scene {
     scene.group("nsg-mgmt").users = [id("networkInterfaces", "vm-jump-nic")].into();
     scene.gateway().load_balancer = Seen::Present(LoadBalancer {
         id: lb,
+        ..LoadBalancer::empty(id("loadBalancers", "lb-jump"))
         location: "West Europe".into(),
         sku: "Standard".into(),
         frontends: vec![Frontend { name: "front".into(), public_ip: Some(ResourceId::new("/ips/pip-7")) }],
         pools: vec![HeldPool { name: "web".into(), members: [].into(), addresses: false }],
         nat_rules: vec![by_hand],
-        other_ports: Vec::new(),
-        balancing: Vec::new(),
-        nat_pools: [].into(),
-        outbound: [].into(),
-        provisioning: Default::default(),
-        mark: None,
         version: cnamed::model::record::Version("v1".into()),
     });
     scene
@@ -378,7 +373,8 @@ fn a_teardown_of_it() {
     keeps("gateway-teardown-shared", &scene);
     let lb = scene.balancer().id.clone();
     let front = lb.part("frontendIPConfigurations", &scene.balancer().frontends[0].name.clone());
-    scene.balancer().other_ports.push(("web".into(), Protocol::Tcp, front, Ports::one(443)));
+    scene.balancer().other_ports.push(("web".into(), Protocol::Tcp, front.clone(), Ports::one(443)));
+    scene.balancer().frontend_users.insert(front, "web".into());
     refuses("gateway-teardown-in-use", &scene, &["in-use"]);
 
     // Behind a public IP that stays, it waits for names and caches all the same.

@@ -63,6 +63,30 @@ fn narrowed() -> Scene {
     scene
 }
 
+/// What of others uses our pool or our frontend, by whichever rule, keeps us from taking it out.
+#[test]
+fn what_others_use_of_ours_is_refused_before_the_first_write() {
+    let lb = |scene: &mut Scene| scene.balancer().id.clone();
+    let mut scene = built();
+    let pool = lb(&mut scene).part("backendAddressPools", "cnamed_ops_rdp");
+    scene.balancer().pool_users.insert(pool, "https".into());
+    let mut down = scene.clone();
+    down.desired = down.desired.torn_down();
+    refuses("gateway-teardown-pool-in-use", &down, &["in-use"]);
+    // Renamed, the pool stays where it is, and its machine in it.
+    scene.rule().name = "desktop".into();
+    let cleared_ = cleared(&scene);
+    let note = "nothing of ours needs the pool cnamed_ops_rdp any more, and it stays, since https uses it";
+    assert!(cleared_.plan().notes.iter().any(|one| one.text == note), "{cleared_}");
+
+    let mut scene = built();
+    let front = lb(&mut scene).part("frontendIPConfigurations", "cnamed_ops_jump");
+    scene.balancer().frontend_users.insert(front, "out".into());
+    scene.desired = scene.desired.torn_down();
+    let rules: Vec<String> = cleared(&scene).refusals().iter().map(|one| one.rule.to_string()).collect();
+    assert!(rules.contains(&"in-use".to_owned()), "{}", cleared(&scene));
+}
+
 /// A second endpoint before `jump` in every order, whose rule stands in the same group.
 fn beside(scene: &mut Scene, priority: u16) {
     let mut alpha = scene.desired.endpoints[&handle("jump")].clone();

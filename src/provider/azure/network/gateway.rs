@@ -132,13 +132,7 @@ impl AzureNetwork {
         };
         if change.delete {
             // What somebody put there since is not ours to delete.
-            let ours = |name: &str| name.starts_with(&prefix(owner));
-            let foreign = held.nat_rules.iter().any(|rule| !ours(&rule.name))
-                || held.pools.iter().any(|pool| !ours(&pool.name))
-                || held.frontends.iter().any(|frontend| !ours(&frontend.name))
-                || !held.other_ports.is_empty()
-                || !held.outbound.is_empty();
-            if held.mark.as_ref() != Some(owner) || foreign {
+            if held.mark.as_ref() != Some(owner) || held.of_others(owner).is_some() {
                 return Err(Error::new(Kind::Stale, "delete", change.id.name()));
             }
             return self.take_away(&change.id, &resource).await;

@@ -45,8 +45,8 @@ pub(super) struct Planner<'p> {
     pub(super) pointing: OnceCell<HashMap<&'p Fqdn, Vec<&'p RecordKey>>>,
     /// What the gateways of several endpoints share.
     pub(super) shared: Shared,
-    /// The steps without which a name of the endpoint at hand would lead to a closed door.
-    behind: Vec<usize>,
+    /// The steps without which a name of the endpoint at hand would lead to a closed door; `None` where nobody knows.
+    behind: Option<Vec<usize>>,
     followers: HashMap<&'p Handle, Vec<Follower<'p>>>,
 }
 
@@ -66,7 +66,7 @@ impl<'p> Planner<'p> {
             written: HashMap::new(),
             pointing: OnceCell::new(),
             shared: Shared::default(),
-            behind: Vec::new(),
+            behind: Some(Vec::new()),
             followers,
         }
     }
@@ -169,7 +169,7 @@ impl<'p> Planner<'p> {
         let hold = endpoint.intent == Intent::Hold;
         let labelled = ip.label.as_ref() == Some(&spec.label);
         let mut coming = None;
-        self.behind.clear();
+        self.behind = Some(Vec::new());
         if !hold {
             if let (false, Some(label)) = (labelled, &ip.label) {
                 let text = format!("its label is {label}, not {}; names follow it as it is", spec.label);
@@ -181,7 +181,10 @@ impl<'p> Planner<'p> {
             if let Some(unknown) = unasked(endpoint, state) {
                 self.block(subject(), &unknown, false);
             } else if ip.label.is_some() {
-                return self.relabel(endpoint, ip);
+                self.behind = self.gateway(endpoint, None);
+                self.relabel(endpoint, ip);
+                self.behind = Some(Vec::new());
+                return;
             } else {
                 let reason = format!("it has no label, and {} is wanted", spec.label);
                 coming = Some(self.keep(endpoint, ip, reason));
@@ -199,7 +202,7 @@ impl<'p> Planner<'p> {
                 self.record(key, wanted, ip, coming.is_some());
             }
         }
-        self.behind.clear();
+        self.behind = Some(Vec::new());
     }
 
     fn keep(&mut self, endpoint: &'p Endpoint, ip: &PublicIp, reason: String) -> usize {
@@ -344,7 +347,13 @@ impl<'p> Planner<'p> {
     fn write(&mut self, key: &'p RecordKey, endpoint: Option<&Handle>, change: RecordChange, reason: String) {
         // A new name comes last, so that whoever tries it finds the door open; one that is mended waits for nothing.
         let new = change.before.is_empty() && change.after.is_some();
-        let after = if new { self.behind.clone() } else { Vec::new() };
+        let after = match &self.behind {
+            Some(behind) if new => behind.clone(),
+            None if new => {
+                return self.block(Subject::Record(key.clone()), "what stands behind the public IP", false);
+            }
+            _ => Vec::new(),
+        };
         let step = self.step(endpoint, Action::Record(change), after, reason);
         self.written.insert(key, step);
     }

@@ -28,8 +28,13 @@ pub(super) struct Site<'p> {
 
 impl<'p> Planner<'p> {
     /// Plans what `endpoint`'s gateway lacks, after the step that makes its public IP; gives the last steps.
-    pub(super) fn gateway(&mut self, endpoint: &'p Endpoint, public_ip: Option<usize>) -> Vec<usize> {
-        let Some(site) = self.site(endpoint) else { return Vec::new() };
+    ///
+    /// `None` when it cannot be planned, which was told.
+    pub(super) fn gateway(&mut self, endpoint: &'p Endpoint, public_ip: Option<usize>) -> Option<Vec<usize>> {
+        if endpoint.gateway.is_none() {
+            return Some(Vec::new());
+        }
+        let site = self.site(endpoint)?;
         self.way_out(&site);
         // What nothing needs goes first: it may be in the way of what shall come.
         let (ports, doors) = self.stray_rules(&site);
@@ -44,7 +49,7 @@ impl<'p> Planner<'p> {
         let interfaces = self.interfaces(&site, &before);
         let done = self.last(before.iter().chain(&interfaces).copied().collect());
         self.stray_parts(&site, done);
-        if interfaces.is_empty() { self.last(behind) } else { interfaces }
+        Some(if interfaces.is_empty() { self.last(behind) } else { interfaces })
     }
 
         // Being in a pool of ours is all that leads to a door that nothing names any more: it ends once that is closed.

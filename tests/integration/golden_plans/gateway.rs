@@ -12,7 +12,7 @@ use cnamed::model::state::Seen;
 use super::{cleared, keeps};
 use crate::laws::site::{group_id, id, subnet_id};
 use crate::laws::world::owner;
-use crate::scene::{Scene, label_name, mine};
+use crate::scene::{Scene, cname, label_name, mine};
 
 /// In place, with a name that leads to it.
 pub(super) fn built() -> Scene {
@@ -344,6 +344,11 @@ fn doors_that_stay_shut_or_stand_open() {
 
 #[test]
 fn what_cannot_be_read_or_written_now() {
+    // A new name waits for what stands behind it; one that is there is mended all the same.
+    scene.wants("desk.example.com", "cf", Mode::Cname);
+    scene.wants("shell.example.com", "cf", Mode::Cname);
+    scene.holds("shell.example.com", "cf", vec![mine(cname("elsewhere.example.net"))]);
+    keeps("gateway-busy-new-name", &scene);
     let mut scene = built();
     scene.gateway().groups.insert(group_id("nsg-mgmt"), Seen::Unknown("403 Forbidden".into()));
     keeps("gateway-unread", &scene);

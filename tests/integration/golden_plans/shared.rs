@@ -132,3 +132,16 @@ fn places_are_left_before_another_endpoint_takes_them() {
     };
     assert!(waits(plan, of("cnamed_ops_alpha"), of("cnamed_ops_rdp")), "{cleared}");
 }
+
+/// What a rename withdraws comes back later; what stands behind the public IP is mended at once.
+#[test]
+fn a_gateway_is_mended_while_its_label_is_renamed() {
+    let mut scene = built();
+    scene.spec().label = "bastion".parse().unwrap();
+    scene.state().label = Seen::Present(LabelHolder::Nobody);
+    scene.desired.consents.relabel = true;
+    scene.balancer().nat_rules.clear();
+    let cleared = cleared(&scene);
+    position(cleared.plan(), |part| matches!(part, Part::NatRule(rule) if rule.wanted.is_some()));
+    assert!(cleared.refusals().is_empty(), "{cleared}");
+}

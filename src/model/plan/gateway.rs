@@ -52,6 +52,7 @@ impl<'p> Planner<'p> {
         Some(if interfaces.is_empty() { self.last(behind) } else { interfaces })
     }
 
+        self.left_groups(&site, &done);
         // Being in a pool of ours is all that leads to a door that nothing names any more: it ends once that is closed.
         before.extend(doors);
     /// The gateway of `endpoint` and what was seen of it; tells what keeps it from being planned.

@@ -169,7 +169,9 @@ async fn what_others_put_into_ours_keeps_it_there() {
     let mut balancer = control.show_resource(BALANCER).unwrap();
     balancer["properties"]["backendAddressPools"].as_array_mut().unwrap().push(json!({"name": "theirs"}));
     control.put_resource(BALANCER, &balancer).unwrap();
-    cloud.run(&["teardown", "--yes"]).await.exits(0);
+    let run = cloud.run(&["teardown", "--yes"]).await.exits(0);
+    // It is billed on, or serves somebody: whoever takes the rest down hears of it.
+    run.says("stays: theirs is in it").says("stays: https is in it");
     let group = control.show_resource(GROUP).unwrap();
     let rules: Vec<&Value> =
         group["properties"]["securityRules"].as_array().unwrap().iter().map(|rule| &rule["name"]).collect();

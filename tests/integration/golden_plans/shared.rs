@@ -63,6 +63,58 @@ fn narrowed() -> Scene {
     scene
 }
 
+/// A group that was made for a machine goes with the last that leads there, unless somebody uses it.
+#[test]
+fn a_group_that_nothing_needs_any_more_goes() {
+    let mut scene = narrowed();
+    keeps("gateway-group-left", &scene);
+    for _ in 0..3 {
+        scene.apply(cleared(&scene).plan());
+    }
+    assert_eq!(scene.gateway().groups[&group_id("nsg-db")], Seen::Absent);
+    assert!(cleared(&scene).plan().is_empty(), "{}", cleared(&scene));
+
+    let mut scene = narrowed();
+    scene.group("nsg-db").rules.push(rule("theirs", 300, true, "198.51.100.0/24"));
+    let note = "stays: theirs is in it, and vm-db-nic stays behind it, which nothing leads to any more";
+    let cleared_ = cleared(&scene);
+    assert!(cleared_.plan().notes.iter().any(|one| one.text == note), "{cleared_}");
+    let gone = |part: &Part| matches!(part, Part::SecurityGroup(_));
+    let gone = cleared_
+        .plan()
+        .steps
+        .iter()
+        .any(|step| matches!(&step.action, Action::Gateway(one) if gone(&one.part)));
+    assert!(!gone, "{cleared_}");
+    // Without a mark it was there before.
+    let mut scene = narrowed();
+    scene.group("nsg-db").mark = None;
+    let cleared = cleared(&scene);
+    assert!(!cleared.plan().notes.iter().any(|one| one.text.contains("vm-db-nic")), "{cleared}");
+}
+
+/// What a teardown leaves is told, with what keeps it.
+#[test]
+fn what_a_teardown_leaves_is_told() {
+    let mut scene = built();
+    scene.desired = scene.desired.torn_down();
+    let told = |scene: &Scene| -> Vec<String> {
+        let cleared = cleared(scene);
+        assert!(cleared.refusals().is_empty(), "{cleared}");
+        cleared.plan().notes.iter().map(|note| format!("{}: {}", note.subject, note.text)).collect()
+    };
+    assert_eq!(told(&scene), Vec::<String>::new());
+    scene.group("nsg-mgmt").users.insert(id("networkInterfaces", "vm-db-nic"));
+    assert_eq!(told(&scene), ["security group nsg-mgmt of jump: stays: vm-db-nic is behind it"]);
+    scene.group("nsg-mgmt").mark = None;
+    scene.balancer().mark = None;
+    let stays = [
+        "load balancer lb-jump of jump: does not carry our mark, and stays",
+        "security group nsg-mgmt of jump: does not carry our mark, and stays",
+    ];
+    assert_eq!(told(&scene), stays);
+}
+
 /// What of others uses our pool or our frontend, by whichever rule, keeps us from taking it out.
 #[test]
 fn what_others_use_of_ours_is_refused_before_the_first_write() {

@@ -12,10 +12,10 @@ use crate::model::resource_id::ResourceId;
 use crate::model::state::Seen;
 
 impl<'p> Planner<'p> {
-    /// Takes away NAT rules and security rules that nothing wants; gives the steps that the rest waits for.
-    pub(super) fn stray_rules(&mut self, site: &Site<'p>) -> Vec<usize> {
+    /// Takes away NAT rules and security rules that nothing wants; gives the steps of either.
+    pub(super) fn stray_rules(&mut self, site: &Site<'p>) -> (Vec<usize>, Vec<usize>) {
         if !self.desired.prune {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let Site { endpoint, state, .. } = site;
         let wanted = self.wanted_names(site);
@@ -133,4 +133,4 @@ impl<'p> Planner<'p> {
     }
 }
 
-const UNWANTED: &str = "carries our mark, and the configuration does not name it";
+pub(super) const UNWANTED: &str = "carries our mark, and the configuration does not name it";

@@ -111,6 +111,36 @@ fn places_are_left_before_they_are_taken() {
     refuses("gateway-priority-swapped", &scene, &["priority"]);
 }
 
+#[test]
+fn a_security_rule_tells_in_what_it_differs() {
+    let told = |change: fn(&mut SecurityRule)| {
+        let mut scene = built();
+        change(&mut scene.group("nsg-mgmt").rules[0]);
+        cleared(&scene).plan().steps[0].reason.clone()
+    };
+    assert_eq!(told(|rule| rule.ports = vec![Ports::one(22)]), "is about another port");
+    assert_eq!(told(|rule| rule.protocol = None), "is about another protocol");
+    assert_eq!(told(|rule| rule.allow = false), "keeps out whom it shall let in");
+    assert_eq!(
+        told(|rule| rule.sources.push(Source::from("198.51.100.0/24".to_owned()))),
+        "lets in 198.51.100.0/24 too"
+    );
+    assert_eq!(
+        told(|rule| rule.sources = vec![Source::from("198.51.100.0/24".to_owned())]),
+        "lets in 198.51.100.0/24 too, and keeps out 203.0.113.0/24"
+    );
+    assert_eq!(
+        told(|rule| rule.destinations = vec![Source::from("10.0.0.9".to_owned())]),
+        "is about another destination"
+    );
+    assert_eq!(told(|rule| rule.any_source_port = false), "is about some source ports only");
+    let mut scene = built();
+    scene.rule().access.as_mut().unwrap().priority = Some(200);
+    scene.group("nsg-mgmt").rules[0].ports = vec![Ports::one(22)];
+    let both = "is about another port, and its priority is 100, not 200";
+    assert_eq!(cleared(&scene).plan().steps[0].reason, both);
+}
+
 /// What is told of an endpoint, and of what.
 fn told(scene: &Scene) -> Vec<String> {
     let cleared = cleared(scene);

@@ -198,24 +198,40 @@ fn differences(held: &SecurityRule, wanted: &SecurityRule) -> Option<String> {
     }
     // Each part by itself, in what is otherwise as it shall be.
     let differs = |part: SecurityRule| !part.says(wanted);
-    let mut found = Vec::new();
+    let mut why = Vec::new();
     if !held.allow {
-        found.push("keeps out whom it shall let in".to_owned());
+        why.push("keeps out whom it shall let in".to_owned());
     } else if differs(SecurityRule { sources: held.sources.clone(), ..wanted.clone() }) {
-        found.push("lets in others than it shall".to_owned());
+        let lacking = |of: &SecurityRule, from: &SecurityRule| -> Option<String> {
+            let texts =
+                |rule: &SecurityRule| rule.sources.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let held = texts(from);
+            let mut missing = texts(of);
+            missing.retain(|text| !held.iter().any(|held| held.eq_ignore_ascii_case(text)));
+            (!missing.is_empty()).then(|| missing.join(" and "))
+        };
+        why.extend(lacking(held, wanted).map(|extra| format!("lets in {extra} too")));
+        why.extend(lacking(wanted, held).map(|missing| format!("keeps out {missing}")));
     }
-    if differs(SecurityRule {
-        priority: wanted.priority,
-        allow: wanted.allow,
-        sources: wanted.sources.clone(),
-        ..held.clone()
-    }) {
-        found.push("is about other ports or another protocol than it shall be".to_owned());
+    if differs(SecurityRule { ports: held.ports.clone(), ..wanted.clone() }) {
+        why.push("is about another port".to_owned());
+    }
+    if held.protocol != wanted.protocol {
+        why.push("is about another protocol".to_owned());
+    }
+    if held.inbound != wanted.inbound {
+        why.push("is about what goes out".to_owned());
+    }
+    if !held.any_source_port {
+        why.push("is about some source ports only".to_owned());
+    }
+    if differs(SecurityRule { destinations: held.destinations.clone(), ..wanted.clone() }) {
+        why.push("is about another destination".to_owned());
     }
     if held.priority != wanted.priority {
-        found.push(format!("its priority is {}, not {}", held.priority, wanted.priority));
+        why.push(format!("its priority is {}, not {}", held.priority, wanted.priority));
     }
-    Some(found.join(", "))
+    Some(why.join(", and "))
 }
 
 /// The security group that `interface` gets, where it and its subnet lack what its rules stand in.

@@ -109,6 +109,7 @@ impl LoadBalancer {
             held.frontend == frontend
                 && held.protocol.is_none_or(|protocol| protocol == rule.protocol)
                 && held.ports == Ports::one(rule.frontend_port)
+                && !held.floating
                 && held.backend_port == rule.backend_port
                 && self.reaches(held, &machine)
         })
@@ -377,6 +378,7 @@ pub fn nat_rule(owner: &Owner, gateway: &Gateway, rule: &NatRule, frontend: &str
         backend_port: rule.backend_port,
         pool: Some(gateway.load_balancer.part(POOLS, &name)),
         target: None,
+        floating: false,
         idle_timeout_minutes: rule.idle_timeout_minutes,
         provisioning: Provisioning::Succeeded,
         name,

@@ -174,6 +174,8 @@ pub struct HeldNatRule {
     pub target: Option<ResourceId>,
     /// Minutes until an idle TCP connection is forgotten.
     pub idle_timeout_minutes: u8,
+    /// Whether the machine sees the frontend's address instead of its own, which few are set up to answer for.
+    pub floating: bool,
     /// Whether its last operation succeeded.
     pub provisioning: Provisioning,
 }

@@ -267,6 +267,9 @@ fn differences(held: &HeldNatRule, wanted: &HeldNatRule) -> Option<String> {
         why.push("leads to another port");
     }
     if held.pool != wanted.pool || held.target.is_some() {
+    if held.floating != wanted.floating {
+        why.push("keeps the frontend's address, which the machine does not answer for");
+    }
         why.push("leads to another machine");
     }
     if held.idle_timeout_minutes != wanted.idle_timeout_minutes {

@@ -148,3 +148,14 @@ fn told(scene: &Scene) -> Vec<String> {
     let notes = cleared.plan().notes.iter().map(|note| format!("{}: {}", note.subject, note.text));
     notes.filter(|note| !note.contains("no way out")).collect()
 }
+
+#[test]
+fn a_rule_that_uses_floating_ip_does_not_serve() {
+    let mut scene = adopted();
+    scene.balancer().nat_rules[0].floating = true;
+    refuses("gateway-floating", &scene, &["port"]);
+    let mut scene = built();
+    scene.balancer().nat_rules[0].floating = true;
+    let reason = cleared(&scene).plan().steps[0].reason.clone();
+    assert_eq!(reason, "keeps the frontend's address, which the machine does not answer for");
+}

@@ -128,7 +128,8 @@ pub(super) fn adopted() -> Scene {
         backend_port: 3389,
         pool: None,
         target: machine,
-        idle_timeout_minutes: 15,
+        idle_timeout_minutes: 4,
+        floating: false,
         provisioning: Default::default(),
     };
     scene.interface().configurations[0].nat_rules = [lb.part("inboundNatRules", "rdp-by-hand")].into();

@@ -108,6 +108,7 @@ pub(super) fn nat_rule(rule: &HeldNatRule) -> Value {
             "frontendPortRangeEnd": rule.ports.last,
             "backendPort": rule.backend_port,
             "idleTimeoutInMinutes": rule.idle_timeout_minutes,
+            "enableFloatingIP": rule.floating,
         },
     })
 }

@@ -148,6 +148,7 @@ pub(super) fn nat_rule(entry: &Value) -> Result<HeldNatRule, String> {
             .and_then(Value::as_u64)
             .and_then(|minutes| u8::try_from(minutes).ok())
             .unwrap_or(IDLE),
+        floating: at(entry, &["properties", "enableFloatingIP"]).and_then(Value::as_bool) == Some(true),
         provisioning: provisioning(entry),
         name: named,
     })

@@ -153,6 +153,7 @@ fn nat_rule(
         pool,
         target: None,
         idle_timeout_minutes: 4,
+        floating: false,
         provisioning: Provisioning::Succeeded,
     }
 }

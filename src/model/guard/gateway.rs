@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Refusal, Rule};
-use crate::model::endpoint::{Endpoint, Intent, PublicIp};
-use crate::model::gateway::admission::{Visit, decides, is_everybody};
-use crate::model::gateway::{Gateway, GatewayState, INTERNET_TAG, NatRule, Source, marked, same_name};
+use crate::model::endpoint::{Endpoint, Intent, PublicIp, same_region};
+use crate::model::gateway::admission::is_everybody;
+use crate::model::gateway::{Gateway, GatewayState, NatRule, is_marked, marked, same_name};
 use crate::model::plan::{Piece, Plan, Subject};
 use crate::model::record::Owner;
 use crate::model::resource_id::ResourceId;
@@ -33,6 +33,9 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
             court.public_ip(ip);
         }
         court.balancer();
+        if gateway.nat_rules.is_empty() && !desired.consents.deletes {
+            court.emptied();
+        }
         for rule in &gateway.nat_rules {
             court.machine(rule);
             if let Some(access) = &rule.access {
@@ -144,6 +147,30 @@ impl Court<'_> {
             self.refuse(self.at_balancer(), Rule::Membership, reason, allow);
         }
         self.region(self.at_balancer(), "load balancer", &held.id, &held.location);
+    }
+
+    /// Every port of ours would be taken away: the file may have lost its last NAT rule by mistake.
+    fn emptied(&mut self) {
+        let (Some(held), Some(later)) =
+            (self.state.load_balancer.present(), self.later.load_balancer.present())
+        else {
+            return;
+        };
+        let stays = |name: &str| later.nat_rules.iter().any(|rule| same_name(&rule.name, name));
+        let gone: Vec<&str> = (held.nat_rules.iter().map(|rule| rule.name.as_str()))
+            .filter(|name| is_marked(self.owner, name) && !stays(name))
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        let reason = format!(
+            "The configuration names no NAT rule of {} at all, yet our mark stands on {}.",
+            self.endpoint.name,
+            gone.join(" and ")
+        );
+        let allow = "run `cnamed sync --allow deletes` to take them away, or set prune = false to keep them"
+            .to_owned();
+        self.refuse(self.at_balancer(), Rule::WantedEmpty, reason, allow);
     }
 
     /// Whether `id` is in the endpoint's subscription, which its id alone tells.

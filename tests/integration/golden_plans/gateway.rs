@@ -356,7 +356,13 @@ fn a_rule_that_is_taken_out_of_the_file_or_renamed() {
     let mut scene = built();
     let jump = scene.desired.endpoints.values_mut().next().unwrap();
     jump.gateway.as_mut().unwrap().nat_rules.clear();
+    // The last of them is too many to lose by mistake.
+    refuses("gateway-emptied", &scene, &["wanted-empty"]);
+    scene.desired.consents.deletes = true;
     keeps("gateway-prune", &scene);
+    scene.desired.consents.deletes = false;
+    scene.desired.prune = false;
+    assert!(cleared(&scene).plan().is_empty() && cleared(&scene).refusals().is_empty());
     let mut scene = built();
     scene.rule().name = "desktop".into();
     keeps("gateway-rename", &scene);

@@ -139,6 +139,22 @@ fn what_others_use_of_ours_is_refused_before_the_first_write() {
     assert!(rules.contains(&"in-use".to_owned()), "{}", cleared(&scene));
 }
 
+/// A public IP is taken off by the removal of its own frontend alone.
+#[test]
+fn another_frontend_that_goes_takes_no_public_ip_off() {
+    let mut scene = built();
+    let theirs =
+        Frontend { name: "front".into(), public_ip: scene.balancer().frontends[0].public_ip.clone() };
+    let mut stray = scene.balancer().frontends[0].clone();
+    stray.public_ip = Some(ResourceId::new("/ips/pip-other"));
+    scene.balancer().nat_rules.clear();
+    scene.balancer().frontends = vec![theirs, stray];
+    scene.balancer().mark = None;
+    scene.desired = scene.desired.torn_down();
+    let found: Vec<String> = cleared(&scene).refusals().iter().map(|one| one.rule.to_string()).collect();
+    assert_eq!(found, ["in-use"], "{}", cleared(&scene));
+}
+
 /// A second endpoint before `jump` in every order, whose rule stands in the same group.
 fn beside(scene: &mut Scene, priority: u16) {
     let mut alpha = scene.desired.endpoints[&handle("jump")].clone();

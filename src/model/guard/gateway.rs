@@ -240,30 +240,4 @@ impl Court<'_> {
     }
 }
 
-/// The first group before `rule`'s machine and the rule in it that lets everybody in, where every group does.
-fn open_door(state: &GatewayState, rule: &NatRule) -> Option<(String, String)> {
-    let interface = state.interface(&rule.network_interface)?;
-    let source = Source::Tag(INTERNET_TAG.to_owned());
-    let visit = Visit {
-        source: &source,
-        protocol: rule.protocol,
-        port: rule.backend_port,
-        machine: interface.primary().and_then(|one| one.address),
-    };
-    let open = |id: &ResourceId| {
-        let by = decides(&state.group(id)?.rules, visit).filter(|by| by.allow)?;
-        Some((id.name().to_owned(), by.name.clone()))
-    };
-    let groups = interface.group.iter().chain(state.subnet_group(interface));
-    let doors: Option<Vec<(String, String)>> = groups.map(open).collect();
-    doors?.into_iter().next()
-}
-
-/// Azure writes a region as `westeurope` and as `West Europe`.
-fn same_region(one: &str, other: &str) -> bool {
-    let plain =
-        |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
-    plain(one) == plain(other)
-}
-
 const STANDARD: &str = "Standard";

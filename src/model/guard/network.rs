@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::record::left_behind;
 use super::{Refusal, Rule};
-use crate::model::endpoint::{Allocation, Endpoint, Handle, Intent, PublicIp};
+use crate::model::endpoint::{Allocation, Endpoint, Handle, Intent, PublicIp, same_region};
 use crate::model::name::Fqdn;
 use crate::model::plan::{Action, NetworkChange, Part, Plan, Subject, points_at_label};
 use crate::model::record::RecordSet;
@@ -99,7 +99,7 @@ fn unchangeable(
     refuse: &mut impl FnMut(Rule, String, String),
 ) {
     let spec = &change.spec;
-    if !held.location.eq_ignore_ascii_case(&spec.location) {
+    if !same_region(&held.location, &spec.location) {
         let reason = format!(
             "The public IP {} is in {} and cannot move to {}.",
             spec.name, held.location, spec.location

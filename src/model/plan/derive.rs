@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::gateway::Shared;
 use super::release::Leaving;
 use super::{Action, Blocked, NetworkChange, Note, Plan, RecordChange, Step, Subject};
-use crate::model::endpoint::{Endpoint, Handle, Intent, Provisioning, PublicIp};
+use crate::model::endpoint::{Endpoint, Handle, Intent, Provisioning, PublicIp, same_region};
 use crate::model::name::Fqdn;
 use crate::model::record::{Content, Data, Mode, Owner, Policy, RecordSet, RecordType, Ttl};
 use crate::model::state::{
@@ -214,7 +214,7 @@ impl<'p> Planner<'p> {
     fn differences(&mut self, endpoint: &Endpoint, ip: &PublicIp) {
         let spec = &endpoint.public_ip;
         let mut differ = Vec::new();
-        if !ip.location.eq_ignore_ascii_case(&spec.location) {
+        if !same_region(&ip.location, &spec.location) {
             differ.push(format!("it is in {}, not in {}", ip.location, spec.location));
         }
         if ip.allocation != spec.allocation {
@@ -443,8 +443,7 @@ pub(in crate::model) fn points_at_label(set: &RecordSet, endpoint: &Endpoint) ->
     let spec = &endpoint.public_ip;
     let Data::Cname(target) = &set.content.data else { return false };
     let mut labels = target.labels();
-    labels.next() == Some(spec.label.as_str())
-        && labels.any(|label| label.eq_ignore_ascii_case(&spec.location))
+    labels.next() == Some(spec.label.as_str()) && labels.any(|label| same_region(label, &spec.location))
 }
 
 /// What the label waits for when its holder is not known.

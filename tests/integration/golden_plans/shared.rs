@@ -213,3 +213,18 @@ fn a_gateway_is_mended_while_its_label_is_renamed() {
     position(cleared.plan(), |part| matches!(part, Part::NatRule(rule) if rule.wanted.is_some()));
     assert!(cleared.refusals().is_empty(), "{cleared}");
 }
+
+/// Azure writes a region in two ways.
+#[test]
+fn a_region_is_one_however_it_is_written() {
+    let mut scene = built();
+    scene.ip().location = "West Europe".into();
+    scene.balancer().location = "West Europe".into();
+    let cleared = cleared(&scene);
+    assert!(cleared.refusals().is_empty() && cleared.plan().is_empty(), "{cleared}");
+    assert!(!cleared.plan().notes.iter().any(|note| note.text.contains("West Europe")), "{cleared}");
+    scene.spec().label = "bastion".parse().unwrap();
+    scene.state().label = Seen::Present(LabelHolder::Nobody);
+    scene.desired.consents.relabel = true;
+    assert!(super::cleared(&scene).refusals().is_empty(), "{}", super::cleared(&scene));
+}

@@ -159,3 +159,16 @@ fn a_rule_that_uses_floating_ip_does_not_serve() {
     let reason = cleared(&scene).plan().steps[0].reason.clone();
     assert_eq!(reason, "keeps the frontend's address, which the machine does not answer for");
 }
+
+/// What a refused rule would have opened is not told as if it did.
+#[test]
+fn a_note_of_what_is_not_done_goes_with_it() {
+    let mut scene = Scene::held("jump").gated();
+    scene.interface().group = Some(group_id("nsg-mgmt"));
+    scene.group("nsg-mgmt").users = [id("networkInterfaces", "vm-db-nic")].into();
+    let opens =
+        |scene: &Scene| cleared(scene).plan().notes.iter().any(|note| note.text.starts_with("opens port"));
+    assert!(opens(&scene), "{}", cleared(&scene));
+    scene.interface().location = "northeurope".into();
+    assert!(!cleared(&scene).refusals().is_empty() && !opens(&scene), "{}", cleared(&scene));
+}

@@ -40,8 +40,7 @@ impl Door<'_> {
 
     /// A connection to it from everything that `source` stands for.
     fn visit<'v>(&self, source: &'v Source) -> Visit<'v> {
-        let machine = self.interface.and_then(|interface| interface.primary()?.address);
-        Visit { source, protocol: self.rule.protocol, port: self.rule.backend_port, machine }
+        self.rule.visit(source, self.interface)
     }
 
     /// The first source that `rules` do not let in, and the rule that refuses it, if one does.
@@ -69,9 +68,9 @@ impl LoadBalancer {
             frontends: Vec::new(),
             pools: Vec::new(),
             nat_rules: Vec::new(),
+            other_ports: Vec::new(),
             pool_users: [].into(),
             frontend_users: [].into(),
-            other_ports: Vec::new(),
             balancing: Vec::new(),
             nat_pools: [].into(),
             outbound: [].into(),
@@ -109,8 +108,8 @@ impl LoadBalancer {
             held.frontend == frontend
                 && held.protocol.is_none_or(|protocol| protocol == rule.protocol)
                 && held.ports == Ports::one(rule.frontend_port)
-                && !held.floating
                 && held.backend_port == rule.backend_port
+                && !held.floating
                 && self.reaches(held, &machine)
         })
     }
@@ -378,8 +377,8 @@ pub fn nat_rule(owner: &Owner, gateway: &Gateway, rule: &NatRule, frontend: &str
         backend_port: rule.backend_port,
         pool: Some(gateway.load_balancer.part(POOLS, &name)),
         target: None,
-        floating: false,
         idle_timeout_minutes: rule.idle_timeout_minutes,
+        floating: false,
         provisioning: Provisioning::Succeeded,
         name,
     }

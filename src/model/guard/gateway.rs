@@ -218,12 +218,12 @@ impl Court<'_> {
                 .map(|held| (held.protocol, held.backend_port))
         };
         let Some(leads_to) = leads(self.later) else { return };
-        if leads(self.state) == Some(leads_to) && open_door(self.state, rule).is_some() {
+        if leads(self.state) == Some(leads_to) && self.state.open_door(rule).is_some() {
             return;
         }
         // What another endpoint's steps would close stays open where those are refused.
         let unclosed = GatewayState { groups: self.state.groups.clone(), ..self.later.clone() };
-        let Some((group, by)) = open_door(self.later, rule).or_else(|| open_door(&unclosed, rule)) else {
+        let Some((group, by)) = self.later.open_door(rule).or_else(|| unclosed.open_door(rule)) else {
             return;
         };
         let reason = format!(

@@ -165,6 +165,7 @@ impl<'p> Planner<'p> {
     fn follow(&mut self, endpoint: &'p Endpoint, state: &EndpointState, ip: &'p PublicIp) {
         let spec = &endpoint.public_ip;
         self.differences(endpoint, ip);
+        self.unwatched(endpoint, ip);
         let subject = || Subject::PublicIp(endpoint.name.clone());
         let hold = endpoint.intent == Intent::Hold;
         let labelled = ip.label.as_ref() == Some(&spec.label);

@@ -13,6 +13,7 @@ use crate::model::gateway::{
 use crate::model::state::Seen;
 
 mod access;
+mod doors;
 mod membership;
 mod strays;
 
@@ -36,6 +37,7 @@ impl<'p> Planner<'p> {
         }
         let site = self.site(endpoint)?;
         self.way_out(&site);
+        self.standing(&site);
         // What nothing needs goes first: it may be in the way of what shall come.
         let (ports, doors) = self.stray_rules(&site);
         let balancer = self.balancer(&site, public_ip);
@@ -45,16 +47,16 @@ impl<'p> Planner<'p> {
         behind.extend(self.nat_rules(&site, &before));
         behind.extend(self.access(&site));
         before.extend(&behind);
+        // Being in a pool of ours is all that leads to a door that nothing names any more: it ends once that is closed.
+        before.extend(doors);
         let before = self.last(before);
         let interfaces = self.interfaces(&site, &before);
         let done = self.last(before.iter().chain(&interfaces).copied().collect());
+        self.left_groups(&site, &done);
         self.stray_parts(&site, done);
         Some(if interfaces.is_empty() { self.last(behind) } else { interfaces })
     }
 
-        self.left_groups(&site, &done);
-        // Being in a pool of ours is all that leads to a door that nothing names any more: it ends once that is closed.
-        before.extend(doors);
     /// The gateway of `endpoint` and what was seen of it; tells what keeps it from being planned.
     pub(super) fn site(&mut self, endpoint: &'p Endpoint) -> Option<Site<'p>> {
         let gateway = endpoint.gateway.as_ref()?;
@@ -196,14 +198,7 @@ impl<'p> Planner<'p> {
         if let (None, Some(serving)) =
             (ours, held.and_then(|held| held.serving(owner, &gateway.public_ip, rule, state)))
         {
-            if serving.pool.is_none() {
-                let text = format!(
-                    "{} does it, and is of version 1, which Azure retires on 30 September 2027",
-                    serving.name
-                );
-                let subject = Subject::Gateway(endpoint.name.clone(), Piece::NatRule(name));
-                self.plan.notes.push(Note { subject, text });
-            }
+            self.adopted(site, rule, serving, &name);
             return None;
         }
         let frontend =
@@ -267,13 +262,13 @@ fn differences(held: &HeldNatRule, wanted: &HeldNatRule) -> Option<String> {
         why.push("leads to another port");
     }
     if held.pool != wanted.pool || held.target.is_some() {
-    if held.floating != wanted.floating {
-        why.push("keeps the frontend's address, which the machine does not answer for");
-    }
         why.push("leads to another machine");
     }
     if held.idle_timeout_minutes != wanted.idle_timeout_minutes {
         why.push("keeps idle connections for another time");
+    }
+    if held.floating != wanted.floating {
+        why.push("keeps the frontend's address, which the machine does not answer for");
     }
     (!why.is_empty()).then(|| why.join(", and "))
 }

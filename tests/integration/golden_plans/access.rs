@@ -150,6 +150,48 @@ fn told(scene: &Scene) -> Vec<String> {
 }
 
 #[test]
+fn whoever_gets_in_beside_those_who_are_named_is_told() {
+    let mut scene = built();
+    assert_eq!(told(&scene), Vec::<String>::new());
+    let theirs = [
+        rule("branch", 300, true, "198.51.100.0/24"),
+        rule("inside", 301, true, "10.0.0.0/8"),
+        rule("part", 302, true, "203.0.113.128/25"),
+        rule("denied", 303, false, "192.0.2.0/24"),
+        rule("late", 304, true, "192.0.2.0/24"),
+    ];
+    scene.group("nsg-mgmt").rules.extend(theirs);
+    let note = "security group nsg-mgmt of jump: lets 198.51.100.0/24 in to port 3389 of vm-jump-nic by branch, and allow_from of rdp does not name that";
+    assert_eq!(told(&scene), [note]);
+    // A second group before the same machine keeps them out again.
+    let subnet = Subnet { group: Some(group_id("nsg-subnet")), nat_gateway: true };
+    scene.gateway().subnets = [(subnet_id(0), Seen::Present(subnet))].into();
+    scene.group("nsg-subnet").rules = vec![rule("office", 100, true, "203.0.113.0/24")];
+    assert_eq!(told(&scene), Vec::<String>::new());
+}
+
+#[test]
+fn what_serves_is_told_of_with_what_it_does_otherwise() {
+    let mut scene = adopted();
+    scene.balancer().nat_rules[0].idle_timeout_minutes = 15;
+    scene.balancer().nat_rules[0].protocol = None;
+    scene.group("nsg-mgmt").rules.push(rule("no-lab", 500, false, "203.0.113.128/25"));
+    let office = "security rule cnamed_ops_rdp of jump: is not made, since office lets in whom rdp names";
+    let part = "security group nsg-mgmt of jump: may keep a part of 203.0.113.0/24 out of port 3389 of vm-jump-nic by no-lab, which comes first";
+    let told = told(&scene);
+    assert!(told.contains(&office.to_owned()) && told.contains(&part.to_owned()), "{told:#?}");
+    for text in ["keeps idle connections for 15 minutes, not 4", "leads every protocol there, not TCP alone"]
+    {
+        let text = format!("NAT rule cnamed_ops_rdp of jump: rdp-by-hand does it, and {text}");
+        assert!(told.contains(&text), "{told:#?}");
+    }
+    let front = "load balancer lb-jump of jump: its frontend front, which is not ours, stands on the public IP, which is: a teardown will be refused until that is taken off";
+    assert!(told.contains(&front.to_owned()), "{told:#?}");
+    scene.ip().mark = None;
+    assert!(!self::told(&scene).contains(&front.to_owned()));
+}
+
+#[test]
 fn a_rule_that_uses_floating_ip_does_not_serve() {
     let mut scene = adopted();
     scene.balancer().nat_rules[0].floating = true;
@@ -158,6 +200,22 @@ fn a_rule_that_uses_floating_ip_does_not_serve() {
     scene.balancer().nat_rules[0].floating = true;
     let reason = cleared(&scene).plan().steps[0].reason.clone();
     assert_eq!(reason, "keeps the frontend's address, which the machine does not answer for");
+}
+
+#[test]
+fn a_door_that_nobody_opens_and_a_balancer_that_nobody_named_are_told_of() {
+    let mut scene = Scene::held("jump").gated();
+    scene.rule().access = None;
+    let shut = "NAT rule cnamed_ops_rdp of jump: leads to a closed door: vm-jump-nic is behind no security group, and a Standard load balancer lets nobody in then; name one as network_security_group of rdp";
+    assert_eq!(told(&scene), [shut]);
+    scene.interface().group = Some(group_id("nsg-mgmt"));
+    scene.group("nsg-mgmt");
+    assert_eq!(told(&scene), Vec::<String>::new());
+
+    let mut scene = built();
+    scene.desired.endpoints.values_mut().for_each(|endpoint| endpoint.gateway = None);
+    let unnamed = "public IP of jump: it stands before the load balancer lb-jump, of which the configuration says nothing; what is behind it is neither looked at nor taken down";
+    assert_eq!(told(&scene), [unnamed]);
 }
 
 /// What a refused rule would have opened is not told as if it did.

@@ -138,13 +138,13 @@ pub(super) fn adopted() -> Scene {
     scene.group("nsg-mgmt").users = [id("networkInterfaces", "vm-jump-nic")].into();
     scene.gateway().load_balancer = Seen::Present(LoadBalancer {
         id: lb,
-        ..LoadBalancer::empty(id("loadBalancers", "lb-jump"))
         location: "West Europe".into(),
         sku: "Standard".into(),
         frontends: vec![Frontend { name: "front".into(), public_ip: Some(ResourceId::new("/ips/pip-7")) }],
         pools: vec![HeldPool { name: "web".into(), members: [].into(), addresses: false }],
         nat_rules: vec![by_hand],
         version: cnamed::model::record::Version("v1".into()),
+        ..LoadBalancer::empty(id("loadBalancers", "lb-jump"))
     });
     scene
 }
@@ -338,17 +338,17 @@ fn doors_that_stay_shut_or_stand_open() {
 
 #[test]
 fn what_cannot_be_read_or_written_now() {
-    // A new name waits for what stands behind it; one that is there is mended all the same.
-    scene.wants("desk.example.com", "cf", Mode::Cname);
-    scene.wants("shell.example.com", "cf", Mode::Cname);
-    scene.holds("shell.example.com", "cf", vec![mine(cname("elsewhere.example.net"))]);
-    keeps("gateway-busy-new-name", &scene);
     let mut scene = built();
     scene.gateway().groups.insert(group_id("nsg-mgmt"), Seen::Unknown("403 Forbidden".into()));
     keeps("gateway-unread", &scene);
     let mut scene = built();
     scene.balancer().provisioning = Provisioning::Busy;
     keeps("gateway-busy", &scene);
+    // A new name waits for what stands behind it; one that is there is mended all the same.
+    scene.wants("desk.example.com", "cf", Mode::Cname);
+    scene.wants("shell.example.com", "cf", Mode::Cname);
+    scene.holds("shell.example.com", "cf", vec![mine(cname("elsewhere.example.net"))]);
+    keeps("gateway-busy-new-name", &scene);
 }
 
 #[test]

@@ -105,7 +105,9 @@ impl<'p> Planner<'p> {
         let held = held.as_ref();
         let name = marked(owner, &rule.name);
         let ours = held.and_then(|held| held.rule(&name));
-        if ours.is_none() && held.is_some_and(|held| held.serves(door)) {
+        if let Some(held) = held.filter(|held| ours.is_none() && held.serves(door)) {
+            self.served(site, rule, access, held, name);
+            self.doors(site, rule, access, None);
             return Vec::new();
         }
         let mut steps = Vec::new();
@@ -141,6 +143,7 @@ impl<'p> Planner<'p> {
         };
         self.shared.priorities.entry(id.clone()).or_default().push(priority);
         let mut wanted = security_rule(owner, access, rule, priority);
+        self.doors(site, rule, access, Some(&wanted));
         let behind = group.users.iter().any(|user| *user != rule.network_interface);
         if behind {
             let sources: Vec<String> = wanted.sources.iter().map(ToString::to_string).collect();

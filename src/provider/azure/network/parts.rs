@@ -349,7 +349,6 @@ mod tests {
         assert_eq!(parsed.nat_pools, ["rdp-pool".to_owned()].into());
     }
 
-    /// What a collection is called, and how many of it were read.
     #[test]
     fn whatever_stands_on_a_frontend_or_a_pool_is_told_by_name() {
         let lb = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/loadBalancers/lb";
@@ -378,6 +377,7 @@ mod tests {
         assert_eq!(parsed.outbound.len(), 1, "what may not be used for the way out is none");
     }
 
+    /// What a collection is called, and how many of it were read.
     type Counted<T> = (&'static str, fn(&T) -> usize);
 
     /// Reads every official example whose resource is of `kind`, and holds the count of what it lists against

@@ -180,7 +180,9 @@ impl Reconciler {
                 left = !plan.steps.is_empty();
                 break (observed, cleared);
             }
-            announced.extend(plan.blocked.iter().map(|blocked| blocked.subject.clone()));
+            // What waits for somebody else was not reviewed as work of ours.
+            let ours = plan.blocked.iter().filter(|blocked| blocked.ours);
+            announced.extend(ours.map(|blocked| blocked.subject.clone()));
             watch.event(Event::Planned(plan.steps.len()));
             let done = self.apply(&observed, &cleared, watch).await;
             // What failed in an earlier pass and was tried again is told once, as it ended. What was done stays told.

@@ -1,6 +1,6 @@
 //! What commands ask, do and say: nothing is done that nobody was shown, and nothing is claimed that was not seen.
 
-use cnamed::sandbox::{Action, Fault, Service};
+use cnamed::sandbox::{Action, DnsFault, Fault, NameServer, Service};
 use serde_json::{Value, json};
 
 use crate::foreign::{NAME, nothing_written};
@@ -85,6 +85,17 @@ async fn where_nothing_of_ours_stands_that_is_said_after_a_read() {
     let name = link(&round, "cf", "name");
     assert_eq!(name["state"], "broken");
     assert_eq!(name["detail"], "nothing of ours stands there");
+}
+
+#[tokio::test]
+async fn a_label_that_leads_elsewhere_is_not_in_sync() {
+    let cloud = Cloud::start().await;
+    cloud.run(&["sync"]).await.exits(0);
+    let control = cloud.sandbox.control();
+    control.dns_fault(NameServer::Label, Some(DnsFault::Stale));
+    control.recreate_public_ip("pip-jump").unwrap();
+    let run = cloud.run(&["status"]).await.exits(5);
+    run.says("Not verified").says(&format!("the label in DNS of {NAME} is broken"));
 }
 
 #[tokio::test]

@@ -189,6 +189,16 @@ pub(crate) fn elsewhere(world: &mut World, target: &Id, lasts: Duration) {
     world.azure.operations.all.insert(Uuid::new_v4().to_string(), operation);
 }
 
+/// What somebody else does to `target` ends now.
+pub(crate) fn elsewhere_ends(world: &mut World, target: &Id) {
+    let (now, key) = (world.now(), target.key());
+    for operation in world.azure.operations.all.values_mut() {
+        if matches!(operation.effect, Effect::Elsewhere) && operation.target.key() == key {
+            operation.due = operation.due.min(now);
+        }
+    }
+}
+
 fn retry_after(world: &World) -> String {
     world.options.retry_after.map_or_else(|| whole_seconds(world.options.operation_delay), |s| s.to_string())
 }

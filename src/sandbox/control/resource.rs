@@ -66,6 +66,11 @@ impl Control {
         })
     }
 
+    /// What [`Self::keep_busy`] began on a resource ends now.
+    pub fn let_rest(&self, id: &str) {
+        self.act(|world| azure::operation::elsewhere_ends(world, &whole(id)));
+    }
+
     /// What a port of every machine does from here on.
     pub fn service(&self, port: u16, speaks: Speaks) {
         self.act(|world| world.azure.machines.values_mut().for_each(|machine| machine.serve(port, speaks)));

@@ -149,7 +149,7 @@ async fn a_priority_that_is_taken() {
     let cloud = crowded().await;
     cloud.replace("name = \"rdp\"", "name = \"rdp\"\npriority = 200");
     let told =
-        ["priority", "Priority 200 of nsg-mgmt is that of rule-000 already", "set priority = 105 for rdp"];
+        ["priority", "Priority 200 of nsg-mgmt is that of rule-000 already", "set priority = 106 for rdp"];
     refused(&cloud, told).await;
 }
 
@@ -162,7 +162,7 @@ async fn a_priority_that_comes_after_a_refusal() {
     let told = [
         "priority",
         "it would never be asked: no-rdp of nsg-mgmt denies it at 150",
-        "set priority = 105 for rdp",
+        "set priority = 106 for rdp",
     ];
     refused(&cloud, told).await;
 }
@@ -306,7 +306,7 @@ async fn the_whole_internet_without_a_yes() {
     let told = [
         "internet",
         "Port 3389 would be open to the whole internet",
-        "run `cnamed sync --allow internet` for jump",
+        "run `cnamed sync --allow internet --only jump`",
     ];
     refused(&cloud, told).await;
     cloud.sandbox.control().client_address([198, 51, 100, 7].into());

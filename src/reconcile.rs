@@ -211,10 +211,10 @@ impl Reconciler {
                 let again = done.changes.iter().any(|later| later.concerns_what(earlier));
                 earlier.outcome == round::ChangeOutcome::Applied || !again
             });
+            let built = !done.public_ips.is_empty() || done.changes.iter().any(ChangeReport::opens);
             changes.extend(done.changes);
             lost = done.lost;
             touched.extend(done.touched);
-            let provisioned = !done.public_ips.is_empty();
             for (endpoint, public_ip) in done.public_ips {
                 if let Some(state) = observed.endpoints.get_mut(&endpoint) {
                     state.public_ip = public_ip;
@@ -229,7 +229,7 @@ impl Reconciler {
             pass += 1;
             // Unblocked by this very pass: look again. Otherwise what was read and written is what stands.
             // So does whoever lost a race: what stands there now decides what is to be done.
-            let unblocked = provisioned && plan.blocked.iter().any(|blocked| blocked.ours);
+            let unblocked = built && plan.blocked.iter().any(|blocked| blocked.ours);
             if !unblocked && (!done.stale || reviewed.is_some()) {
                 break (observed, cleared);
             }

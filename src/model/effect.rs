@@ -38,7 +38,9 @@ impl Observed {
         let state = if change.delete {
             EndpointState { public_ip: Seen::Absent, label: Seen::Present(LabelHolder::Nobody), gateway }
         } else {
-            let ip = match &change.held {
+            // What this plan has put it in front of meanwhile, it stands in front of.
+            let present = self.public_ip(&change.endpoint).filter(|_| change.held.is_some());
+            let ip = match present.or(change.held.as_ref()) {
                 Some(held) => relabelled(held, &change.spec),
                 None => imagined(&change.spec, owner),
             };

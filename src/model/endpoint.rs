@@ -164,6 +164,15 @@ impl PublicIp {
     }
 }
 
+/// Whether both name one region. Azure writes `westeurope` and `West Europe`.
+#[must_use]
+pub fn same_region(one: &str, other: &str) -> bool {
+    let plain = |text: &str| -> String {
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    plain(one) == plain(other)
+}
+
 /// `provisioningState`, as far as it changes what we do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

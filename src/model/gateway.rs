@@ -274,7 +274,7 @@ impl fmt::Display for Network {
 /// What begins the name of everything that `owner` makes inside a resource.
 #[must_use]
 pub fn prefix(owner: &Owner) -> String {
-    format!("cnamed_{owner}_")
+    format!("{MARK}{owner}_")
 }
 
 /// The name in Azure of what `owner` makes for `name`: a frontend for an endpoint; a pool, a NAT rule and a security
@@ -291,6 +291,12 @@ pub fn is_marked(owner: &Owner, name: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(&prefix))
 }
 
+/// Whether `name` is that of something that an instance of this program makes, whichever.
+#[must_use]
+pub fn carries_mark(name: &str) -> bool {
+    name.get(..MARK.len()).is_some_and(|start| start.eq_ignore_ascii_case(MARK))
+}
+
 /// Whether Azure takes both for the name of one thing.
 #[must_use]
 pub fn same_name(one: &str, other: &str) -> bool {
@@ -299,5 +305,6 @@ pub fn same_name(one: &str, other: &str) -> bool {
 
 /// The service tag of everything outside (`sourceAddressPrefix` of a security rule).
 pub const INTERNET_TAG: &str = "Internet";
+const MARK: &str = "cnamed_";
 /// The longest name that Azure takes for a part of a load balancer or a security group.
 pub const LONGEST_NAME: usize = 80;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Handle;
-use super::plan::{Blocked, Plan, Step, Subject, Undo};
+use super::plan::{Blocked, Piece, Plan, Step, Subject, Undo};
 use super::state::{Desired, Observed};
 
 mod chain;
@@ -215,6 +215,12 @@ fn without(desired: &Desired, plan: Plan, refusals: &BTreeSet<Refusal>) -> Plan 
         }
         stopped.insert(endpoint);
     }
+    // What a security rule would open is told with the rule.
+    let unopened: HashSet<Subject> = (plan.steps.iter())
+        .filter(|step| stopped.contains(&step.endpoint))
+        .map(Step::subject)
+        .filter(|subject| matches!(subject, Subject::Gateway(_, Piece::SecurityRule(_))))
+        .collect();
     let mut moved = vec![None; plan.steps.len()];
     let mut steps = Vec::new();
     for (at, mut step) in plan.steps.into_iter().enumerate() {
@@ -249,7 +255,11 @@ fn without(desired: &Desired, plan: Plan, refusals: &BTreeSet<Refusal>) -> Plan 
     let foreign = |subject: &Subject| {
         refusals.iter().any(|refusal| refusal.rule == Rule::Foreign && refusal.subject == *subject)
     };
-    let notes = plan.notes.into_iter().filter(|note| !foreign(&note.subject)).collect();
+    let notes = plan
+        .notes
+        .into_iter()
+        .filter(|note| !foreign(&note.subject) && !unopened.contains(&note.subject))
+        .collect();
     Plan { owner: plan.owner, steps, blocked, notes }
 }
 

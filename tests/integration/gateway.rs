@@ -5,5 +5,6 @@ mod adopted;
 mod adverse;
 mod built;
 mod drift;
+pub(crate) mod machines;
 mod refused;
 pub(crate) mod stage;

@@ -1,6 +1,8 @@
 //! State in, plan out, as an operator reads it: one file under `tests/golden/plans` for each scene.
 
+mod access;
 mod gateway;
+mod shared;
 
 use cnamed::model::endpoint::{Intent, LabelScope};
 use cnamed::model::guard::{Cleared, Reviewed, check};

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 mod gateway;
+mod judge;
 pub(crate) mod site;
 pub(crate) mod world;
 

@@ -6,7 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Network, Protocol, SecurityRule, Source};
+use super::{
+    GatewayState, NatRule, Network, NetworkInterface, Protocol, SecurityGroup, SecurityRule, Source,
+};
 
 /// A connection to be judged, from everything that `source` stands for.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,42 @@ pub fn decides<'r>(
     visit: Visit<'_>,
 ) -> Option<&'r SecurityRule> {
     rules.into_iter().filter(|rule| rule.fits(visit)).min_by_key(|rule| rule.priority)
+}
+
+impl NatRule {
+    /// A connection that it leads to `interface`, from everything that `source` stands for.
+    #[must_use]
+    pub fn visit<'v>(&self, source: &'v Source, interface: Option<&NetworkInterface>) -> Visit<'v> {
+        let machine = interface.and_then(|interface| interface.primary()?.address);
+        Visit { source, protocol: self.protocol, port: self.backend_port, machine }
+    }
+}
+
+impl GatewayState {
+    /// The security groups that stand before `interface` and were seen, its own first.
+    pub fn groups_before(&self, interface: &NetworkInterface) -> impl Iterator<Item = &SecurityGroup> {
+        let groups = interface.group.as_ref().into_iter().chain(self.subnet_group(interface));
+        groups.filter_map(|id| self.group(id)).collect::<Vec<_>>().into_iter()
+    }
+
+    /// The rules that let all of `source` in to `rule`'s machine, one in each security group before it; `None` where one of
+    /// them keeps it out.
+    #[must_use]
+    pub fn lets_in(&self, rule: &NatRule, source: &Source) -> Option<Vec<(&SecurityGroup, &SecurityRule)>> {
+        let interface = self.interface(&rule.network_interface)?;
+        let visit = rule.visit(source, Some(interface));
+        self.groups_before(interface)
+            .map(|group| Some((group, decides(&group.rules, visit).filter(|by| by.allow)?)))
+            .collect()
+    }
+
+    /// The first group before `rule`'s machine and the rule in it that lets everybody in, where every group does; by
+    /// name.
+    #[must_use]
+    pub fn open_door(&self, rule: &NatRule) -> Option<(String, String)> {
+        let doors = self.lets_in(rule, &Source::Tag(INTERNET.to_owned()))?;
+        doors.first().map(|(group, by)| (group.id.name().to_owned(), by.name.clone()))
+    }
 }
 
 impl SecurityRule {
@@ -87,6 +125,15 @@ impl Source {
                 tag.eq_ignore_ascii_case(other)
                     || (tag.eq_ignore_ascii_case(INTERNET) && other != ANY && is_outside(other))
             }
+        }
+    }
+
+    /// Whether somebody in it may come by a public address.
+    #[must_use]
+    pub fn comes_from_outside(&self) -> bool {
+        match self {
+            Self::Tag(tag) => is_outside(tag),
+            Self::Network(network) => !is_private(network),
         }
     }
 

@@ -40,8 +40,7 @@ impl Door<'_> {
 
     /// A connection to it from everything that `source` stands for.
     fn visit<'v>(&self, source: &'v Source) -> Visit<'v> {
-        let machine = self.interface.and_then(|interface| interface.primary()?.address);
-        Visit { source, protocol: self.rule.protocol, port: self.rule.backend_port, machine }
+        self.rule.visit(source, self.interface)
     }
 
     /// The first source that `rules` do not let in, and the rule that refuses it, if one does.
@@ -70,6 +69,8 @@ impl LoadBalancer {
             pools: Vec::new(),
             nat_rules: Vec::new(),
             other_ports: Vec::new(),
+            pool_users: [].into(),
+            frontend_users: [].into(),
             balancing: Vec::new(),
             nat_pools: [].into(),
             outbound: [].into(),
@@ -108,6 +109,7 @@ impl LoadBalancer {
                 && held.protocol.is_none_or(|protocol| protocol == rule.protocol)
                 && held.ports == Ports::one(rule.frontend_port)
                 && held.backend_port == rule.backend_port
+                && !held.floating
                 && self.reaches(held, &machine)
         })
     }
@@ -168,24 +170,33 @@ impl LoadBalancer {
             .or_else(|| balancing().map(|held| Rival { name: &held.name, nat: None }))
     }
 
-    /// What of others leads to the pool, in words.
+    /// What of others leads to the pool, by name.
     #[must_use]
-    pub fn pool_user(&self, owner: &Owner, pool: &str) -> Option<String> {
+    pub fn pool_user(&self, owner: &Owner, pool: &str) -> Option<&str> {
         let id = self.pool_id(pool);
         let foreign = |held: &&HeldNatRule| !is_marked(owner, &held.name);
         let rule = self.nat_rules.iter().filter(foreign).find(|held| held.pool.as_ref() == Some(&id));
-        let outbound = self.outbound.contains(&id).then(|| "a rule for the way out".to_owned());
-        rule.map(|held| held.name.clone()).or(outbound)
+        rule.map(|held| &held.name).or_else(|| self.pool_users.get(&id)).map(String::as_str)
     }
 
-    /// What of others listens on the frontend, in words.
+    /// What of others stands on the frontend, by name.
     #[must_use]
-    pub fn frontend_user(&self, owner: &Owner, frontend: &str) -> Option<String> {
+    pub fn frontend_user(&self, owner: &Owner, frontend: &str) -> Option<&str> {
         let id = self.frontend_id(frontend);
         let foreign = |held: &&HeldNatRule| !is_marked(owner, &held.name);
         let rule = self.nat_rules.iter().filter(foreign).find(|held| held.frontend == id);
-        let other = self.other_ports.iter().find(|(_, _, at, _)| *at == id);
-        rule.map(|held| held.name.clone()).or_else(|| other.map(|(name, ..)| name.clone()))
+        rule.map(|held| &held.name).or_else(|| self.frontend_users.get(&id)).map(String::as_str)
+    }
+
+    /// The first thing in it that `owner` did not make, by name.
+    #[must_use]
+    pub fn of_others(&self, owner: &Owner) -> Option<&str> {
+        let parts = (self.nat_rules.iter().map(|rule| &rule.name))
+            .chain(self.pools.iter().map(|pool| &pool.name))
+            .chain(self.frontends.iter().map(|frontend| &frontend.name))
+            .filter(|name| !is_marked(owner, name));
+        let users = self.pool_users.values().chain(self.frontend_users.values());
+        parts.chain(users).map(String::as_str).next()
     }
 }
 
@@ -367,6 +378,7 @@ pub fn nat_rule(owner: &Owner, gateway: &Gateway, rule: &NatRule, frontend: &str
         pool: Some(gateway.load_balancer.part(POOLS, &name)),
         target: None,
         idle_timeout_minutes: rule.idle_timeout_minutes,
+        floating: false,
         provisioning: Provisioning::Succeeded,
         name,
     }

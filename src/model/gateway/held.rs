@@ -74,6 +74,10 @@ pub struct LoadBalancer {
     pub nat_rules: Vec<HeldNatRule>,
     /// The frontend ports of its load-balancing rules and inbound NAT pools, and their names.
     pub other_ports: Vec<(String, Protocol, ResourceId, Ports)>,
+    /// The pools that its load-balancing rules and outbound rules lead to, and the first of those by name.
+    pub pool_users: BTreeMap<ResourceId, String>,
+    /// The frontends that its load-balancing rules, outbound rules and inbound NAT pools stand on, as above.
+    pub frontend_users: BTreeMap<ResourceId, String>,
     /// Its load-balancing rules that take a port of their machines for themselves.
     pub balancing: Vec<Balancing>,
     /// Its inbound NAT pools, which stand beside no inbound NAT rule.
@@ -170,6 +174,8 @@ pub struct HeldNatRule {
     pub target: Option<ResourceId>,
     /// Minutes until an idle TCP connection is forgotten.
     pub idle_timeout_minutes: u8,
+    /// Whether the machine sees the frontend's address instead of its own, which few are set up to answer for.
+    pub floating: bool,
     /// Whether its last operation succeeded.
     pub provisioning: Provisioning,
 }

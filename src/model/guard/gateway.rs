@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Refusal, Rule};
-use crate::model::endpoint::{Endpoint, Intent, PublicIp};
-use crate::model::gateway::admission::{Visit, decides, is_everybody};
-use crate::model::gateway::{Gateway, GatewayState, INTERNET_TAG, NatRule, Source, marked, same_name};
+use crate::model::endpoint::{Endpoint, Intent, PublicIp, same_region};
+use crate::model::gateway::admission::is_everybody;
+use crate::model::gateway::{Gateway, GatewayState, NatRule, is_marked, marked, same_name};
 use crate::model::plan::{Piece, Plan, Subject};
 use crate::model::record::Owner;
 use crate::model::resource_id::ResourceId;
@@ -33,6 +33,9 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
             court.public_ip(ip);
         }
         court.balancer();
+        if gateway.nat_rules.is_empty() && !desired.consents.deletes {
+            court.emptied();
+        }
         for rule in &gateway.nat_rules {
             court.machine(rule);
             if let Some(access) = &rule.access {
@@ -146,6 +149,30 @@ impl Court<'_> {
         self.region(self.at_balancer(), "load balancer", &held.id, &held.location);
     }
 
+    /// Every port of ours would be taken away: the file may have lost its last NAT rule by mistake.
+    fn emptied(&mut self) {
+        let (Some(held), Some(later)) =
+            (self.state.load_balancer.present(), self.later.load_balancer.present())
+        else {
+            return;
+        };
+        let stays = |name: &str| later.nat_rules.iter().any(|rule| same_name(&rule.name, name));
+        let gone: Vec<&str> = (held.nat_rules.iter().map(|rule| rule.name.as_str()))
+            .filter(|name| is_marked(self.owner, name) && !stays(name))
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        let reason = format!(
+            "The configuration names no NAT rule of {} at all, yet our mark stands on {}.",
+            self.endpoint.name,
+            gone.join(" and ")
+        );
+        let allow = "run `cnamed sync --allow deletes` to take them away, or set prune = false to keep them"
+            .to_owned();
+        self.refuse(self.at_balancer(), Rule::WantedEmpty, reason, allow);
+    }
+
     /// Whether `id` is in the endpoint's subscription, which its id alone tells.
     fn within(&mut self, piece: Piece, what: &str, id: &ResourceId) -> bool {
         let here = self.gateway.load_balancer.subscription();
@@ -191,12 +218,12 @@ impl Court<'_> {
                 .map(|held| (held.protocol, held.backend_port))
         };
         let Some(leads_to) = leads(self.later) else { return };
-        if leads(self.state) == Some(leads_to) && open_door(self.state, rule).is_some() {
+        if leads(self.state) == Some(leads_to) && self.state.open_door(rule).is_some() {
             return;
         }
         // What another endpoint's steps would close stays open where those are refused.
         let unclosed = GatewayState { groups: self.state.groups.clone(), ..self.later.clone() };
-        let Some((group, by)) = open_door(self.later, rule).or_else(|| open_door(&unclosed, rule)) else {
+        let Some((group, by)) = self.later.open_door(rule).or_else(|| unclosed.open_door(rule)) else {
             return;
         };
         let reason = format!(
@@ -211,32 +238,6 @@ impl Court<'_> {
         );
         self.refuse(Piece::NatRule(marked(self.owner, &rule.name)), Rule::Internet, reason, allow);
     }
-}
-
-/// The first group before `rule`'s machine and the rule in it that lets everybody in, where every group does.
-fn open_door(state: &GatewayState, rule: &NatRule) -> Option<(String, String)> {
-    let interface = state.interface(&rule.network_interface)?;
-    let source = Source::Tag(INTERNET_TAG.to_owned());
-    let visit = Visit {
-        source: &source,
-        protocol: rule.protocol,
-        port: rule.backend_port,
-        machine: interface.primary().and_then(|one| one.address),
-    };
-    let open = |id: &ResourceId| {
-        let by = decides(&state.group(id)?.rules, visit).filter(|by| by.allow)?;
-        Some((id.name().to_owned(), by.name.clone()))
-    };
-    let groups = interface.group.iter().chain(state.subnet_group(interface));
-    let doors: Option<Vec<(String, String)>> = groups.map(open).collect();
-    doors?.into_iter().next()
-}
-
-/// Azure writes a region as `westeurope` and as `West Europe`.
-fn same_region(one: &str, other: &str) -> bool {
-    let plain =
-        |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
-    plain(one) == plain(other)
 }
 
 const STANDARD: &str = "Standard";

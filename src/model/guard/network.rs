@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::record::left_behind;
 use super::{Refusal, Rule};
-use crate::model::endpoint::{Allocation, Endpoint, Handle, Intent, PublicIp};
+use crate::model::endpoint::{Allocation, Endpoint, Handle, Intent, PublicIp, same_region};
 use crate::model::name::Fqdn;
 use crate::model::plan::{Action, NetworkChange, Part, Plan, Subject, points_at_label};
 use crate::model::record::RecordSet;
@@ -42,12 +42,14 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
 
 /// Whether `plan` takes the public IP off what it stands in front of.
 fn takes_off(plan: &Plan, change: &NetworkChange) -> bool {
-    let user = change.held.as_ref().and_then(|held| held.attached_to.as_deref()).map(ResourceId::new);
+    let Some(held) = &change.held else { return false };
+    let (own, user) = (ResourceId::new(held.id.as_str()), held.attached_to.as_deref().map(ResourceId::new));
     plan.steps.iter().any(|step| match &step.action {
         Action::Gateway(other) if other.endpoint == change.endpoint => match &other.part {
             Part::LoadBalancer(balancer) => {
-                Some(&balancer.id) == user.as_ref()
-                    && (balancer.delete || !balancer.without_frontends.is_empty())
+                let front = balancer.held.as_ref().and_then(|held| held.frontend_of(&own));
+                let goes = front.is_some_and(|front| balancer.without_frontends.contains(&front.name));
+                Some(&balancer.id) == user.as_ref() && (balancer.delete || goes)
             }
             _ => false,
         },
@@ -97,7 +99,7 @@ fn unchangeable(
     refuse: &mut impl FnMut(Rule, String, String),
 ) {
     let spec = &change.spec;
-    if !held.location.eq_ignore_ascii_case(&spec.location) {
+    if !same_region(&held.location, &spec.location) {
         let reason = format!(
             "The public IP {} is in {} and cannot move to {}.",
             spec.name, held.location, spec.location

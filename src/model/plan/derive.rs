@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::gateway::Shared;
 use super::release::Leaving;
 use super::{Action, Blocked, NetworkChange, Note, Plan, RecordChange, Step, Subject};
-use crate::model::endpoint::{Endpoint, Handle, Intent, Provisioning, PublicIp};
+use crate::model::endpoint::{Endpoint, Handle, Intent, Provisioning, PublicIp, same_region};
 use crate::model::name::Fqdn;
 use crate::model::record::{Content, Data, Mode, Owner, Policy, RecordSet, RecordType, Ttl};
 use crate::model::state::{
@@ -18,7 +18,7 @@ use crate::model::zone::ZoneIndex;
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     let mut planner = Planner::new(desired, observed);
-    for endpoint in desired.endpoints.values() {
+    for endpoint in planner.in_order() {
         planner.endpoint(endpoint);
     }
     planner.leaderless();
@@ -45,8 +45,8 @@ pub(super) struct Planner<'p> {
     pub(super) pointing: OnceCell<HashMap<&'p Fqdn, Vec<&'p RecordKey>>>,
     /// What the gateways of several endpoints share.
     pub(super) shared: Shared,
-    /// The steps without which a name of the endpoint at hand would lead to a closed door.
-    behind: Vec<usize>,
+    /// The steps without which a name of the endpoint at hand would lead to a closed door; `None` where nobody knows.
+    behind: Option<Vec<usize>>,
     followers: HashMap<&'p Handle, Vec<Follower<'p>>>,
 }
 
@@ -66,7 +66,7 @@ impl<'p> Planner<'p> {
             written: HashMap::new(),
             pointing: OnceCell::new(),
             shared: Shared::default(),
-            behind: Vec::new(),
+            behind: Some(Vec::new()),
             followers,
         }
     }
@@ -165,11 +165,12 @@ impl<'p> Planner<'p> {
     fn follow(&mut self, endpoint: &'p Endpoint, state: &EndpointState, ip: &'p PublicIp) {
         let spec = &endpoint.public_ip;
         self.differences(endpoint, ip);
+        self.unwatched(endpoint, ip);
         let subject = || Subject::PublicIp(endpoint.name.clone());
         let hold = endpoint.intent == Intent::Hold;
         let labelled = ip.label.as_ref() == Some(&spec.label);
         let mut coming = None;
-        self.behind.clear();
+        self.behind = Some(Vec::new());
         if !hold {
             if let (false, Some(label)) = (labelled, &ip.label) {
                 let text = format!("its label is {label}, not {}; names follow it as it is", spec.label);
@@ -181,7 +182,10 @@ impl<'p> Planner<'p> {
             if let Some(unknown) = unasked(endpoint, state) {
                 self.block(subject(), &unknown, false);
             } else if ip.label.is_some() {
-                return self.relabel(endpoint, ip);
+                self.behind = self.gateway(endpoint, None);
+                self.relabel(endpoint, ip);
+                self.behind = Some(Vec::new());
+                return;
             } else {
                 let reason = format!("it has no label, and {} is wanted", spec.label);
                 coming = Some(self.keep(endpoint, ip, reason));
@@ -199,7 +203,7 @@ impl<'p> Planner<'p> {
                 self.record(key, wanted, ip, coming.is_some());
             }
         }
-        self.behind.clear();
+        self.behind = Some(Vec::new());
     }
 
     fn keep(&mut self, endpoint: &'p Endpoint, ip: &PublicIp, reason: String) -> usize {
@@ -211,7 +215,7 @@ impl<'p> Planner<'p> {
     fn differences(&mut self, endpoint: &Endpoint, ip: &PublicIp) {
         let spec = &endpoint.public_ip;
         let mut differ = Vec::new();
-        if !ip.location.eq_ignore_ascii_case(&spec.location) {
+        if !same_region(&ip.location, &spec.location) {
             differ.push(format!("it is in {}, not in {}", ip.location, spec.location));
         }
         if ip.allocation != spec.allocation {
@@ -344,7 +348,13 @@ impl<'p> Planner<'p> {
     fn write(&mut self, key: &'p RecordKey, endpoint: Option<&Handle>, change: RecordChange, reason: String) {
         // A new name comes last, so that whoever tries it finds the door open; one that is mended waits for nothing.
         let new = change.before.is_empty() && change.after.is_some();
-        let after = if new { self.behind.clone() } else { Vec::new() };
+        let after = match &self.behind {
+            Some(behind) if new => behind.clone(),
+            None if new => {
+                return self.block(Subject::Record(key.clone()), "what stands behind the public IP", false);
+            }
+            _ => Vec::new(),
+        };
         let step = self.step(endpoint, Action::Record(change), after, reason);
         self.written.insert(key, step);
     }
@@ -434,8 +444,7 @@ pub(in crate::model) fn points_at_label(set: &RecordSet, endpoint: &Endpoint) ->
     let spec = &endpoint.public_ip;
     let Data::Cname(target) = &set.content.data else { return false };
     let mut labels = target.labels();
-    labels.next() == Some(spec.label.as_str())
-        && labels.any(|label| label.eq_ignore_ascii_case(&spec.location))
+    labels.next() == Some(spec.label.as_str()) && labels.any(|label| same_region(label, &spec.location))
 }
 
 /// What the label waits for when its holder is not known.

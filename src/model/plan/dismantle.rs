@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use super::derive::Planner;
 use super::gateway::{Site, unchanged};
 use super::{
-    GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Part, SecurityGroupChange,
-    SecurityRuleChange,
+    GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Note, Part, Piece, SecurityGroupChange,
+    SecurityRuleChange, Subject,
 };
 use crate::model::endpoint::{Endpoint, Intent};
-use crate::model::gateway::{GatewayState, LoadBalancer, SecurityGroup, SecurityRule, is_marked};
-use crate::model::record::Owner;
+use crate::model::gateway::{GatewayState, NetworkInterface, SecurityGroup, SecurityRule, is_marked};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::Seen;
 
@@ -22,11 +21,16 @@ impl<'p> Planner<'p> {
         if endpoint.gateway.is_none() {
             return Some(settled.to_vec());
         }
-        let Site { gateway, state, .. } = self.site(endpoint)?;
+        let site = self.site(endpoint)?;
+        self.note_what_stays(&site);
+        let Site { gateway, state, .. } = site;
         let owner = self.desired.owner.clone();
         let ours = |name: &str| is_marked(&owner, name);
         let doomed = self.doomed(state);
         let mut left: Vec<usize> = settled.to_vec();
+        // As in a round that goes on, what leads to a door outlasts it.
+        left.extend(self.close_strays(endpoint, state, &doomed, settled));
+        let before = left.clone();
         for interface in state.interfaces.values().filter_map(Seen::present) {
             let leave: BTreeSet<ResourceId> = (interface.configurations.iter())
                 .flat_map(|one| &one.pools)
@@ -39,8 +43,7 @@ impl<'p> Planner<'p> {
             }
             let becomes = if group.is_some() { GroupChange::Cleared } else { GroupChange::Kept };
             let change = InterfaceChange { held: interface.clone(), join: [].into(), leave, group: becomes };
-            let step =
-                self.build(&endpoint.name, Part::Interface(change), settled.to_vec(), TAKEN_DOWN.into());
+            let step = self.build(&endpoint.name, Part::Interface(change), before.clone(), TAKEN_DOWN.into());
             left.push(step);
             if let Some(group) = group {
                 let cleared = self.shared.cleared.entry(group.clone()).or_default();
@@ -49,7 +52,7 @@ impl<'p> Planner<'p> {
         }
         self.close(endpoint, state, &doomed, &left);
         let Some(balancer) = state.load_balancer.present() else { return Some(left) };
-        if balancer.goes(&owner) {
+        if balancer.mark.as_ref() == Some(&owner) && balancer.of_others(&owner).is_none() {
             let change = LoadBalancerChange { delete: true, ..unchanged(balancer) };
             let part = Part::LoadBalancer(change);
             return Some(vec![self.build(&endpoint.name, part, left, TAKEN_DOWN.into())]);
@@ -94,72 +97,142 @@ impl<'p> Planner<'p> {
                 }
                 continue;
             }
-            // It goes with the last of the endpoints that share it.
-            let cleared = self.shared.cleared.get(&group.id);
-            let steps: Option<Vec<usize>> =
-                group.users.iter().map(|user| cleared.and_then(|steps| steps.get(user)).copied()).collect();
-            let Some(steps) = steps.filter(|_| !self.shared.gone.contains(&group.id)) else { continue };
-            let mut after: Vec<usize> = left.iter().copied().chain(steps).collect();
-            after.sort_unstable();
-            after.dedup();
-            let change = SecurityGroupChange {
-                id: group.id.clone(),
-                location: group.location.clone(),
-                held: Some(group.clone()),
-            };
-            self.build(&endpoint.name, Part::SecurityGroup(change), after, TAKEN_DOWN.into());
-            self.shared.gone.insert(group.id.clone());
+            self.take_group(endpoint, group, left, TAKEN_DOWN);
         }
     }
 
-    /// The rules in `group` that go with `endpoint`: its own, and those that nothing wants.
-    fn own_rules(&mut self, endpoint: &Endpoint, group: &'p SecurityGroup) -> Vec<&'p SecurityRule> {
+    /// Takes `group` away after `left`, with the last of the network interfaces that are behind it.
+    pub(super) fn take_group(
+        &mut self,
+        endpoint: &Endpoint,
+        group: &SecurityGroup,
+        left: &[usize],
+        reason: &str,
+    ) {
+        let cleared = self.shared.cleared.get(&group.id);
+        let steps: Option<Vec<usize>> =
+            group.users.iter().map(|user| cleared.and_then(|steps| steps.get(user)).copied()).collect();
+        let Some(steps) = steps.filter(|_| !self.shared.gone.contains(&group.id)) else { return };
+        let mut after: Vec<usize> = left.iter().copied().chain(steps).collect();
+        after.sort_unstable();
+        after.dedup();
+        let change = SecurityGroupChange {
+            id: group.id.clone(),
+            location: group.location.clone(),
+            held: Some(group.clone()),
+        };
+        self.build(&endpoint.name, Part::SecurityGroup(change), after, reason.to_owned());
+        self.shared.gone.insert(group.id.clone());
+    }
+
+    /// Takes away the security rules of ours that nothing wants, where their group stays; gives the steps.
+    fn close_strays(
+        &mut self,
+        endpoint: &'p Endpoint,
+        state: &'p GatewayState,
+        doomed: &BTreeSet<ResourceId>,
+        settled: &[usize],
+    ) -> Vec<usize> {
+        let mut closed = Vec::new();
+        let stays = |group: &&SecurityGroup| self.desired.prune && !doomed.contains(&group.id);
+        let groups: Vec<&SecurityGroup> =
+            state.groups.values().filter_map(Seen::present).filter(stays).collect();
+        for group in groups {
+            if !self.shared.pruned.insert(group.id.clone()) {
+                continue;
+            }
+            let strays: Vec<&SecurityRule> = self.stray_security_rules(group).collect();
+            for rule in strays {
+                let change =
+                    SecurityRuleChange { group: group.id.clone(), held: Some(rule.clone()), wanted: None };
+                let part = Part::SecurityRule(change);
+                closed.push(self.build(&endpoint.name, part, settled.to_vec(), TAKEN_DOWN.into()));
+            }
+        }
+        closed
+    }
+
+    /// The rules in `group` that go with `endpoint`.
+    fn own_rules(&self, endpoint: &Endpoint, group: &'p SecurityGroup) -> Vec<&'p SecurityRule> {
         let owner = &self.desired.owner;
         let wanted = self.admitted(&group.id, |other| other.name == endpoint.name);
         let own = |rule: &&SecurityRule| {
             is_marked(owner, &rule.name) && wanted.contains(&rule.name.to_ascii_lowercase())
         };
-        let mut rules: Vec<&SecurityRule> = group.rules.iter().filter(own).collect();
-        if self.desired.prune && self.shared.pruned.insert(group.id.clone()) {
-            rules.extend(self.stray_security_rules(group));
-        }
-        rules
+        group.rules.iter().filter(own).collect()
     }
 
     /// The security groups that go: ours, with nothing in them or in front of them but what goes as well.
     fn doomed(&self, state: &GatewayState) -> BTreeSet<ResourceId> {
-        let leaving = |endpoint: &&Endpoint| endpoint.intent == Intent::Remove;
-        let interfaces: BTreeSet<&ResourceId> = (self.desired.endpoints.values().filter(leaving))
-            .filter_map(|endpoint| self.observed.endpoints.get(&endpoint.name)?.gateway.as_ref())
-            .flat_map(|state| state.interfaces.keys())
-            .collect();
-        let goes = |group: &&SecurityGroup| {
-            let theirs = self.admitted(&group.id, |endpoint| leaving(&endpoint));
-            let strays: Vec<&SecurityRule> = self.stray_security_rules(group).collect();
-            let goes = |rule: &SecurityRule| {
-                theirs.contains(&rule.name.to_ascii_lowercase())
-                    || (self.desired.prune && strays.contains(&rule))
-            };
-            group.mark.as_ref() == Some(&self.desired.owner)
-                && self.admitted(&group.id, |endpoint| !leaving(&endpoint)).is_empty()
-                && group.rules.iter().all(goes)
-                && group.users.iter().all(|user| interfaces.contains(user))
+        let groups = state.groups.values().filter_map(Seen::present);
+        groups.filter(|group| self.stays(group).is_none()).map(|group| group.id.clone()).collect()
+    }
+
+    /// What keeps `group` once everything has gone that is taken down or that nothing wants, in words.
+    pub(super) fn stays(&self, group: &SecurityGroup) -> Option<String> {
+        if group.mark.as_ref() != Some(&self.desired.owner) {
+            return Some(NOT_OURS.to_owned());
+        }
+        let leaving = |endpoint: &Endpoint| endpoint.intent == Intent::Remove;
+        if let Some(rule) = self.admitted(&group.id, |endpoint| !leaving(endpoint)).first() {
+            return Some(format!("stays: {rule} is wanted in it"));
+        }
+        let theirs = self.admitted(&group.id, leaving);
+        let strays: Vec<&SecurityRule> = self.stray_security_rules(group).collect();
+        let goes = |rule: &SecurityRule| {
+            theirs.contains(&rule.name.to_ascii_lowercase()) || (self.desired.prune && strays.contains(&rule))
         };
-        state.groups.values().filter_map(Seen::present).filter(goes).map(|group| group.id.clone()).collect()
+        if let Some(rule) = group.rules.iter().find(|rule| !goes(rule)) {
+            return Some(format!("stays: {} is in it", rule.name));
+        }
+        let left = self.left_interfaces();
+        let user = group.users.iter().find(|user| !left.contains(user))?;
+        Some(format!("stays: {} is behind it", user.name()))
+    }
+
+    /// The network interfaces that nothing of ours needs afterwards.
+    fn left_interfaces(&self) -> BTreeSet<&'p ResourceId> {
+        let observed: &'p _ = self.observed;
+        let mut left = BTreeSet::new();
+        for endpoint in self.desired.endpoints.values() {
+            let state = observed.endpoints.get(&endpoint.name).and_then(|state| state.gateway.as_ref());
+            let (Some(gateway), Some(state)) = (&endpoint.gateway, state) else { continue };
+            let site = Site { endpoint, gateway, state };
+            let goes = |interface: &&NetworkInterface| match endpoint.intent {
+                Intent::Remove => true,
+                Intent::Hold => self.is_left(&site, interface),
+                Intent::Watch => false,
+            };
+            let held = state.interfaces.values().filter_map(Seen::present);
+            left.extend(held.filter(goes).map(|interface| &interface.id));
+        }
+        left
+    }
+
+    /// Notes what stays although its endpoint goes, since it is billed, or serves others.
+    fn note_what_stays(&mut self, site: &Site<'p>) {
+        let Site { endpoint, state, .. } = site;
+        let owner = &self.desired.owner;
+        let balancer = state.load_balancer.present().and_then(|held| {
+            let text = match held.mark.as_ref() {
+                Some(mark) if mark == owner => format!("stays: {} is in it", held.of_others(owner)?),
+                _ => NOT_OURS.to_owned(),
+            };
+            Some((Piece::LoadBalancer(held.id.name().to_owned()), text))
+        });
+        let concerns = |group: &&SecurityGroup| {
+            group.mark.as_ref() == Some(owner)
+                || !self.admitted(&group.id, |other| other.name == endpoint.name).is_empty()
+        };
+        let groups = state.groups.values().filter_map(Seen::present).filter(concerns);
+        let groups = groups
+            .filter_map(|group| Some((Piece::SecurityGroup(group.id.name().to_owned()), self.stays(group)?)));
+        let notes: Vec<Note> = (balancer.into_iter().chain(groups))
+            .map(|(piece, text)| Note { subject: Subject::Gateway(endpoint.name.clone(), piece), text })
+            .collect();
+        self.plan.notes.extend(notes);
     }
 }
 
-impl LoadBalancer {
-    /// Whether it goes with its endpoint: it is `owner`'s, and nothing of others is in it.
-    fn goes(&self, owner: &Owner) -> bool {
-        let ours = |name: &str| is_marked(owner, name);
-        self.mark.as_ref() == Some(owner)
-            && self.nat_rules.iter().all(|rule| ours(&rule.name))
-            && self.pools.iter().all(|pool| ours(&pool.name))
-            && self.other_ports.is_empty()
-            && self.outbound.is_empty()
-            && self.frontends.iter().all(|held| ours(&held.name))
-    }
-}
-
+const NOT_OURS: &str = "does not carry our mark, and stays";
 const TAKEN_DOWN: &str = "its endpoint is taken down";

@@ -13,6 +13,7 @@ use crate::model::gateway::{
 use crate::model::state::Seen;
 
 mod access;
+mod doors;
 mod membership;
 mod strays;
 
@@ -28,23 +29,32 @@ pub(super) struct Site<'p> {
 
 impl<'p> Planner<'p> {
     /// Plans what `endpoint`'s gateway lacks, after the step that makes its public IP; gives the last steps.
-    pub(super) fn gateway(&mut self, endpoint: &'p Endpoint, public_ip: Option<usize>) -> Vec<usize> {
-        let Some(site) = self.site(endpoint) else { return Vec::new() };
+    ///
+    /// `None` when it cannot be planned, which was told.
+    pub(super) fn gateway(&mut self, endpoint: &'p Endpoint, public_ip: Option<usize>) -> Option<Vec<usize>> {
+        if endpoint.gateway.is_none() {
+            return Some(Vec::new());
+        }
+        let site = self.site(endpoint)?;
         self.way_out(&site);
+        self.standing(&site);
         // What nothing needs goes first: it may be in the way of what shall come.
-        let closed = self.stray_rules(&site);
+        let (ports, doors) = self.stray_rules(&site);
         let balancer = self.balancer(&site, public_ip);
-        let mut before: Vec<usize> = balancer.into_iter().chain(closed.iter().copied()).collect();
+        let mut before: Vec<usize> = balancer.into_iter().chain(ports).collect();
         before.sort_unstable();
         let mut behind: Vec<usize> = balancer.into_iter().collect();
         behind.extend(self.nat_rules(&site, &before));
         behind.extend(self.access(&site));
         before.extend(&behind);
+        // Being in a pool of ours is all that leads to a door that nothing names any more: it ends once that is closed.
+        before.extend(doors);
         let before = self.last(before);
         let interfaces = self.interfaces(&site, &before);
         let done = self.last(before.iter().chain(&interfaces).copied().collect());
+        self.left_groups(&site, &done);
         self.stray_parts(&site, done);
-        if interfaces.is_empty() { self.last(behind) } else { interfaces }
+        Some(if interfaces.is_empty() { self.last(behind) } else { interfaces })
     }
 
     /// The gateway of `endpoint` and what was seen of it; tells what keeps it from being planned.
@@ -188,14 +198,7 @@ impl<'p> Planner<'p> {
         if let (None, Some(serving)) =
             (ours, held.and_then(|held| held.serving(owner, &gateway.public_ip, rule, state)))
         {
-            if serving.pool.is_none() {
-                let text = format!(
-                    "{} does it, and is of version 1, which Azure retires on 30 September 2027",
-                    serving.name
-                );
-                let subject = Subject::Gateway(endpoint.name.clone(), Piece::NatRule(name));
-                self.plan.notes.push(Note { subject, text });
-            }
+            self.adopted(site, rule, serving, &name);
             return None;
         }
         let frontend =
@@ -263,6 +266,9 @@ fn differences(held: &HeldNatRule, wanted: &HeldNatRule) -> Option<String> {
     }
     if held.idle_timeout_minutes != wanted.idle_timeout_minutes {
         why.push("keeps idle connections for another time");
+    }
+    if held.floating != wanted.floating {
+        why.push("keeps the frontend's address, which the machine does not answer for");
     }
     (!why.is_empty()).then(|| why.join(", and "))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::endpoint::Provisioning;
 use crate::model::gateway::{
     Gateway, GatewayState, HeldNatRule, LoadBalancer, NetworkInterface, Ports, SecurityGroup, SecurityRule,
-    Subnet, same_name,
+    Subnet, carries_mark, same_name,
 };
 use crate::model::plan::{
     GatewayChange, GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Part,
@@ -37,7 +37,7 @@ impl Resources {
     /// What is seen of `gateway`.
     pub(super) fn observe(&self, gateway: &Gateway) -> GatewayState {
         let balancer = self.balancer(&gateway.load_balancer);
-        let marked = balancer.iter().flat_map(|held| &held.pools).filter(|pool| pool.name.starts_with(MARK));
+        let marked = balancer.iter().flat_map(|held| &held.pools).filter(|pool| carries_mark(&pool.name));
         let members = marked.flat_map(|pool| pool.members.iter().map(ResourceId::whole));
         let wanted = gateway.nat_rules.iter().map(|rule| rule.network_interface.clone());
         let interfaces: BTreeSet<ResourceId> = wanted.chain(members).collect();
@@ -350,6 +350,3 @@ fn seen<T>(held: Option<T>) -> Seen<T> {
 fn all<T: Clone>(held: &BTreeMap<ResourceId, T>) -> BTreeMap<ResourceId, Seen<T>> {
     held.iter().map(|(id, one)| (id.clone(), Seen::Present(one.clone()))).collect()
 }
-
-/// What the names of all that carries a mark begin with.
-const MARK: &str = "cnamed_";

@@ -199,6 +199,7 @@ async fn a_part_whose_etag_is_lost_for_ever_is_given_up_after_a_few_tries() {
         pool: Some(load_balancer.part("backendAddressPools", "cnamed_demo_rdp")),
         target: None,
         idle_timeout_minutes: 4,
+        floating: false,
         provisioning: Provisioning::Succeeded,
     };
     let part = Part::NatRule(NatRuleChange { load_balancer, held: None, wanted: Some(rule) });

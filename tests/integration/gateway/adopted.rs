@@ -169,7 +169,9 @@ async fn what_others_put_into_ours_keeps_it_there() {
     let mut balancer = control.show_resource(BALANCER).unwrap();
     balancer["properties"]["backendAddressPools"].as_array_mut().unwrap().push(json!({"name": "theirs"}));
     control.put_resource(BALANCER, &balancer).unwrap();
-    cloud.run(&["teardown", "--yes"]).await.exits(0);
+    let run = cloud.run(&["teardown", "--yes"]).await.exits(0);
+    // It is billed on, or serves somebody: whoever takes the rest down hears of it.
+    run.says("stays: theirs is in it").says("stays: https is in it");
     let group = control.show_resource(GROUP).unwrap();
     let rules: Vec<&Value> =
         group["properties"]["securityRules"].as_array().unwrap().iter().map(|rule| &rule["name"]).collect();
@@ -185,4 +187,65 @@ async fn what_others_put_into_ours_keeps_it_there() {
     assert_eq!(pools, [&json!("theirs")]);
     assert_eq!(balancer["properties"]["frontendIPConfigurations"], json!([]));
     assert_eq!(control.public_ip("pip-jump"), None);
+}
+
+/// Somebody leads a port of theirs to our pool, or lets machines out by our frontend: nothing is taken down half-way.
+#[tokio::test]
+async fn what_others_lead_through_ours_stops_a_teardown_before_it_begins() {
+    let front = || reference(&format!("{BALANCER}/frontendIPConfigurations/cnamed_demo_jump"));
+    let pool = |name: &str| reference(&format!("{BALANCER}/backendAddressPools/{name}"));
+    let balanced = json!({"name": "https", "properties": {"frontendIPConfiguration": front(),
+        "backendAddressPool": pool("cnamed_demo_rdp"), "protocol": "Tcp", "frontendPort": 443, "backendPort": 443,
+        "disableOutboundSnat": true}});
+    let out = json!({"name": "out", "properties": {"frontendIPConfigurations": [front()],
+        "backendAddressPool": pool("theirs"), "protocol": "All"}});
+    for (collection, rule, told) in [
+        (
+            "loadBalancingRules",
+            balanced,
+            "The pool cnamed_demo_rdp of lb-jump is ours, and https, which is not, uses it",
+        ),
+        (
+            "outboundRules",
+            out,
+            "The frontend cnamed_demo_jump of lb-jump is ours, and out, which is not, uses it",
+        ),
+    ] {
+        let cloud = bare().await;
+        brief(&cloud);
+        cloud.run(&["sync"]).await.exits(0);
+        let control = cloud.sandbox.control();
+        let mut balancer = control.show_resource(BALANCER).unwrap();
+        balancer["properties"]["backendAddressPools"].as_array_mut().unwrap().push(json!({"name": "theirs"}));
+        balancer["properties"][collection] = json!([rule]);
+        control.put_resource(BALANCER, &balancer).unwrap();
+        let before = standing(&cloud);
+        cloud.sandbox.forget_requests();
+        cloud.run(&["teardown", "--yes"]).await.exits(4).says("in-use").says(told);
+        nothing_written(&cloud);
+        unchanged(&before, &standing(&cloud), "refused");
+        if collection == "loadBalancingRules" {
+            // Nor does the pool lose its machine when the file no longer names its rule.
+            rdp_only(&cloud);
+            cloud.replace("name = \"rdp\"", "name = \"desktop\"");
+            cloud.run(&["sync"]).await.exits(0);
+            let nic = control.show_resource(NIC).unwrap().to_string();
+            assert!(nic.contains("/backendAddressPools/cnamed_demo_rdp\""), "{nic}");
+        }
+    }
+}
+
+/// Azure keeps the case that somebody typed a name in, and takes it for the same.
+#[tokio::test]
+async fn a_mark_is_one_in_whatever_case() {
+    let cloud = bare().await;
+    cloud.run(&["sync"]).await.exits(0);
+    let stray = json!({"properties": {"priority": 500, "direction": "Inbound", "access": "Allow", "protocol": "Tcp",
+        "sourcePortRange": "*", "sourceAddressPrefix": "192.0.2.0/24", "destinationAddressPrefix": "*",
+        "destinationPortRange": "443"}});
+    let control = cloud.sandbox.control();
+    control.put_resource(&format!("{GROUP}/securityRules/CNAMED_Demo_old"), &stray).unwrap();
+    cloud.run(&["sync"]).await.exits(0).says("carries our mark");
+    assert!(control.show_resource(&format!("{GROUP}/securityRules/CNAMED_Demo_old")).is_none());
+    settled(&cloud).await;
 }

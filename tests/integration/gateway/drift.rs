@@ -159,7 +159,7 @@ async fn a_security_rule_that_lets_in_others() {
         planned: &[
             "update  security rule cnamed_demo_rdp of jump",
             "198.51.100.0/24",
-            "lets in others than it shall",
+            "lets in 192.0.2.0/24 and 198.51.100.0/24 too, and keeps out 203.0.113.0/24",
         ],
         broken: SILENT,
         restored: true,

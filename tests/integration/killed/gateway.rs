@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{
     BOTH, Stage, Story, after_every_cache_forgot, briefly_in_azure, label, on_the_label, ours, standing,
 };
+use crate::gateway::machines::{SECOND, SECOND_GROUP, put_second, ssh_to_the_second};
 use crate::gateway::stage::{BALANCER, GROUP, NIC};
 use crate::support::Cloud;
 
@@ -67,6 +68,39 @@ async fn taken_down(stage: Stage, point: HoldPoint) {
     story.killed_at_each(point).await;
 }
 
+/// A rule that stands alone on its machine and in its group is taken out of the file.
+async fn narrowed(stage: Stage, point: HoldPoint) {
+    let story = Story {
+        stage,
+        prepare: async |cloud: &Cloud| {
+            put_second(&cloud.sandbox.control());
+            cloud.configure(ssh_to_the_second);
+            cloud.run(&["sync"]).await.exits(0);
+            cloud.configure(|text| {
+                let (before, rest) = text.split_once("\n[[endpoint.nat_rule]]\nname = \"ssh\"").unwrap();
+                format!("{before}\n{}", rest.split_once("\n\n").unwrap().1)
+            });
+        },
+        command: &["sync"],
+        moment: |cloud, at| {
+            // As long as the door is open, the pool that leads us to it has the machine in it.
+            let control = cloud.sandbox.control();
+            let open =
+                control.show_resource(&format!("{SECOND_GROUP}/securityRules/cnamed_demo_ssh")).is_some();
+            let member = control.show_resource(SECOND).unwrap().to_string().contains("/cnamed_demo_ssh");
+            assert!(member || !open, "{at}");
+        },
+        end: |cloud, _, at| {
+            on_the_label(cloud, &BOTH, at);
+            let all = json!(cloud.sandbox.control().resources()).to_string();
+            assert!(!all.contains("cnamed_demo_ssh") && all.contains("cnamed_demo_rdp"), "{at}: {all}");
+        },
+        idle: &["sync"],
+        least: if point == HoldPoint::Before { 15 } else { 5 },
+    };
+    story.killed_at_each(point).await;
+}
+
 /// The ways that a request can be lost, each a test of its own, so that they share the machine.
 macro_rules! killed {
     ($($name:ident: $story:ident($stage:ident, $point:ident);)*) => {$(
@@ -82,6 +116,8 @@ killed! {
     a_gateway_may_be_killed_after_any_write_that_builds_it: built(Bare, After);
     a_gateway_may_be_killed_at_any_request_that_takes_it_down: taken_down(Bare, Before);
     a_gateway_may_be_killed_after_any_write_that_takes_it_down: taken_down(Bare, After);
+    a_gateway_may_be_killed_at_any_request_that_narrows_it: narrowed(Bare, Before);
+    a_gateway_may_be_killed_after_any_write_that_narrows_it: narrowed(Bare, After);
     a_gateway_among_others_may_be_killed_after_any_write_that_builds_it: built(Crowded, After);
     a_gateway_among_others_may_be_killed_after_any_write_that_takes_it_down: taken_down(Crowded, After);
 }

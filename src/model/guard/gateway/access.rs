@@ -30,6 +30,9 @@ impl Court<'_> {
         }
         if let Some(group) = self.state.group(wanted) {
             self.region(at_group(), "network security group", wanted, &group.location);
+        }
+        // What this very plan gives to another rule is free no more, and what it takes away is in nobody's way.
+        if let Some(group) = self.later.group(wanted) {
             self.priority(access, rule, group);
         }
         let Some(interface) = self.state.interface(&rule.network_interface) else { return };
@@ -136,6 +139,7 @@ impl Court<'_> {
         self.refuse(Piece::SecurityGroup(group.name().to_owned()), Rule::Closed, reason, allow);
     }
 
+    /// Whether there is a place for `rule` in `group`, as the plan would leave that.
     fn priority(&mut self, access: &Access, rule: &NatRule, group: &SecurityGroup) {
         let ours = marked(self.owner, &rule.name);
         let interface = self.state.interface(&rule.network_interface);
@@ -146,10 +150,7 @@ impl Court<'_> {
         let piece = || Piece::SecurityRule(marked(self.owner, &rule.name));
         let refusal = group.first_refusal(door);
         let certain = group.first_certain_refusal(door);
-        // What this very plan or the configuration gives to another rule is free no more.
-        let planned = reserved(self.desired, &group.id, rule);
-        let free =
-            self.later.group(&access.network_security_group).unwrap_or(group).free_place(door, &planned);
+        let free = group.free_place(door, &reserved(self.desired, &group.id, rule));
         let remedy = |name: &str| match free {
             Some(free) => format!("set priority = {free} for {}, or leave it out", rule.name),
             None => format!(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Note, Part, Piece, SecurityRuleChange, Site, Subject};
-use crate::model::endpoint::{Intent, Provisioning};
+use crate::model::endpoint::{Endpoint, Intent, Provisioning};
 use crate::model::gateway::fit::{Door, security_rule};
 use crate::model::gateway::{
     Access, Gateway, GatewayState, NatRule, NetworkInterface, SecurityGroup, SecurityRule, marked,
@@ -34,9 +34,55 @@ impl<'p> Planner<'p> {
     /// Lets in whom the NAT rules name.
     pub(super) fn access(&mut self, site: &Site<'p>) -> Vec<usize> {
         let rules = site.gateway.nat_rules.iter().filter_map(|rule| Some((rule, rule.access.as_ref()?)));
-        // Those with a choice make room for those without.
-        let (fixed, free): (Vec<_>, Vec<_>) = rules.partition(|(_, access)| access.priority.is_some());
-        free.into_iter().chain(fixed).flat_map(|(rule, access)| self.admit(site, rule, access)).collect()
+        // Those with a choice make room for those without, and whoever leaves a place goes before whoever comes.
+        let (mut fixed, mut ordered): (Vec<_>, Vec<_>) =
+            rules.partition(|(_, access)| access.priority.is_some());
+        while !fixed.is_empty() {
+            let waits = |(rule, access): &(&NatRule, &Access)| {
+                let mut others = fixed.iter().filter(|(other, _)| other.name != rule.name);
+                others.any(|(other, _)| self.stands_in_place(site.state, access, other))
+            };
+            // Where they wait for one another, the guard says so.
+            let next = fixed.iter().position(|one| !waits(one)).unwrap_or(0);
+            ordered.push(fixed.remove(next));
+        }
+        ordered.into_iter().flat_map(|(rule, access)| self.admit(site, rule, access)).collect()
+    }
+
+    /// The endpoints, each after those whose rules leave the places that its own are given.
+    pub(in crate::model::plan) fn in_order(&self) -> Vec<&'p Endpoint> {
+        let mut rest: Vec<&'p Endpoint> = self.desired.endpoints.values().collect();
+        let mut ordered = Vec::with_capacity(rest.len());
+        while !rest.is_empty() {
+            let waits = |one: &&Endpoint| {
+                rest.iter().any(|other| other.name != one.name && self.comes_after(one, other))
+            };
+            // Where they wait for one another, the guard refuses one, and the next round has room for it.
+            let next = rest.iter().position(|one| !waits(one)).unwrap_or(0);
+            ordered.push(rest.remove(next));
+        }
+        ordered
+    }
+
+    /// Whether a rule of `one` is given the place that a rule of `other` stands in.
+    fn comes_after(&self, one: &Endpoint, other: &Endpoint) -> bool {
+        let state = self.observed.endpoints.get(&one.name).and_then(|state| state.gateway.as_ref());
+        let (Some(state), Some(ours), Some(theirs)) = (state, &one.gateway, &other.gateway) else {
+            return false;
+        };
+        one.intent == Intent::Hold
+            && other.intent == Intent::Hold
+            && (ours.nat_rules.iter().filter_map(|rule| rule.access.as_ref()))
+                .filter(|access| access.priority.is_some())
+                .any(|access| theirs.nat_rules.iter().any(|rule| self.stands_in_place(state, access, rule)))
+    }
+
+    /// Whether what stands where the configuration puts `access` is the security rule of `other`.
+    fn stands_in_place(&self, state: &GatewayState, access: &Access, other: &NatRule) -> bool {
+        let group = &access.network_security_group;
+        let shared = other.access.as_ref().is_some_and(|theirs| theirs.network_security_group == *group);
+        let held = || state.group(group)?.rule(&marked(&self.desired.owner, &other.name));
+        shared && held().is_some_and(|held| held.inbound && Some(held.priority) == access.priority)
     }
 
     /// The security group, and the rule in it.
@@ -59,7 +105,9 @@ impl<'p> Planner<'p> {
         let held = held.as_ref();
         let name = marked(owner, &rule.name);
         let ours = held.and_then(|held| held.rule(&name));
-        if ours.is_none() && held.is_some_and(|held| held.serves(door)) {
+        if let Some(held) = held.filter(|held| ours.is_none() && held.serves(door)) {
+            self.served(site, rule, access, held, name);
+            self.doors(site, rule, access, None);
             return Vec::new();
         }
         let mut steps = Vec::new();
@@ -87,10 +135,15 @@ impl<'p> Planner<'p> {
                 &empty
             }
         };
-        // Without a place for it the guard refuses it, with what there is to say.
-        let Some(priority) = group.place(door, &planned) else { return steps };
+        let Some(priority) = group.place(door, &planned) else {
+            // Where none becomes free by this plan the guard refuses it, with what there is to say.
+            let subject = Subject::Gateway(endpoint.clone(), Piece::SecurityRule(name));
+            self.block(subject, &format!("a free priority in {}", id.name()), true);
+            return steps;
+        };
         self.shared.priorities.entry(id.clone()).or_default().push(priority);
         let mut wanted = security_rule(owner, access, rule, priority);
+        self.doors(site, rule, access, Some(&wanted));
         let behind = group.users.iter().any(|user| *user != rule.network_interface);
         if behind {
             let sources: Vec<String> = wanted.sources.iter().map(ToString::to_string).collect();
@@ -148,24 +201,40 @@ fn differences(held: &SecurityRule, wanted: &SecurityRule) -> Option<String> {
     }
     // Each part by itself, in what is otherwise as it shall be.
     let differs = |part: SecurityRule| !part.says(wanted);
-    let mut found = Vec::new();
+    let mut why = Vec::new();
     if !held.allow {
-        found.push("keeps out whom it shall let in".to_owned());
+        why.push("keeps out whom it shall let in".to_owned());
     } else if differs(SecurityRule { sources: held.sources.clone(), ..wanted.clone() }) {
-        found.push("lets in others than it shall".to_owned());
+        let lacking = |of: &SecurityRule, from: &SecurityRule| -> Option<String> {
+            let texts =
+                |rule: &SecurityRule| rule.sources.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let held = texts(from);
+            let mut missing = texts(of);
+            missing.retain(|text| !held.iter().any(|held| held.eq_ignore_ascii_case(text)));
+            (!missing.is_empty()).then(|| missing.join(" and "))
+        };
+        why.extend(lacking(held, wanted).map(|extra| format!("lets in {extra} too")));
+        why.extend(lacking(wanted, held).map(|missing| format!("keeps out {missing}")));
     }
-    if differs(SecurityRule {
-        priority: wanted.priority,
-        allow: wanted.allow,
-        sources: wanted.sources.clone(),
-        ..held.clone()
-    }) {
-        found.push("is about other ports or another protocol than it shall be".to_owned());
+    if differs(SecurityRule { ports: held.ports.clone(), ..wanted.clone() }) {
+        why.push("is about another port".to_owned());
+    }
+    if held.protocol != wanted.protocol {
+        why.push("is about another protocol".to_owned());
+    }
+    if held.inbound != wanted.inbound {
+        why.push("is about what goes out".to_owned());
+    }
+    if !held.any_source_port {
+        why.push("is about some source ports only".to_owned());
+    }
+    if differs(SecurityRule { destinations: held.destinations.clone(), ..wanted.clone() }) {
+        why.push("is about another destination".to_owned());
     }
     if held.priority != wanted.priority {
-        found.push(format!("its priority is {}, not {}", held.priority, wanted.priority));
+        why.push(format!("its priority is {}, not {}", held.priority, wanted.priority));
     }
-    Some(found.join(", "))
+    Some(why.join(", and "))
 }
 
 /// The security group that `interface` gets, where it and its subnet lack what its rules stand in.

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Part, Site, access};
+use super::{Part, Site, access, strays};
 use crate::model::endpoint::Provisioning;
 use crate::model::gateway::fit::POOLS;
-use crate::model::gateway::{NetworkInterface, is_marked, marked, same_name};
+use crate::model::gateway::{NetworkInterface, SecurityGroup, is_marked, marked, same_name};
 use crate::model::plan::derive::Planner;
-use crate::model::plan::{GroupChange, InterfaceChange, Piece, Subject};
+use crate::model::plan::{GroupChange, InterfaceChange, Note, Piece, Subject};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::Seen;
 
@@ -60,7 +60,14 @@ impl<'p> Planner<'p> {
         (join, leave): (Pools, Pools),
         after: Vec<usize>,
     ) -> Option<usize> {
-        let group = access::grouping(site.gateway, site.state, interface);
+        let mut group = access::grouping(site.gateway, site.state, interface);
+        let forsaken = interface.group.as_ref().filter(|_| self.is_left(site, interface));
+        if let Some(held) = forsaken.and_then(|id| site.state.group(id)) {
+            match self.stays(held) {
+                None => group = GroupChange::Cleared,
+                Some(text) => self.stays_behind(site, interface, held, &text),
+            }
+        }
         let mut why = Vec::new();
         if !join.is_empty() {
             why.push("is not in its pool");
@@ -68,8 +75,12 @@ impl<'p> Planner<'p> {
         if !leave.is_empty() {
             why.push("is in a pool that it shall not be in");
         }
-        if group != GroupChange::Kept {
-            why.push("has no security group");
+        match group {
+            GroupChange::Kept => {}
+            GroupChange::Set(_) => why.push("has no security group"),
+            GroupChange::Cleared => {
+                why.push("is behind a security group of ours that nothing needs any more")
+            }
         }
         let wanted = site.gateway.nat_rules.iter().any(|rule| rule.network_interface == interface.id);
         if why.is_empty() && wanted && interface.provisioning == Provisioning::Failed {
@@ -79,12 +90,61 @@ impl<'p> Planner<'p> {
             return None;
         }
         let reason = why.join(", and ");
+        let cleared = interface.group.as_ref().filter(|_| group == GroupChange::Cleared);
         let change = InterfaceChange { held: interface.clone(), join, leave, group };
-        Some(self.build(&site.endpoint.name, Part::Interface(change), after, reason))
+        let step = self.build(&site.endpoint.name, Part::Interface(change), after, reason);
+        if let Some(group) = cleared {
+            self.shared.cleared.entry(group.clone()).or_default().insert(interface.id.clone(), step);
+        }
+        Some(step)
+    }
+
+    /// Takes away the security groups that no machine is behind any more once the steps of this plan are done.
+    pub(super) fn left_groups(&mut self, site: &Site<'p>, after: &[usize]) {
+        for group in site.state.groups.values().filter_map(Seen::present) {
+            let unwanted = self.desired.prune && self.admitted(&group.id, |_| true).is_empty();
+            if unwanted && self.stays(group).is_none() {
+                self.take_group(site.endpoint, group, after, strays::UNWANTED);
+            }
+        }
+    }
+
+    /// Whether `interface` leaves every pool of ours, and no rule of any endpoint wants it.
+    pub(in crate::model::plan) fn is_left(&self, site: &Site<'_>, interface: &NetworkInterface) -> bool {
+        if !self.desired.prune {
+            return false;
+        }
+        let owner = &self.desired.owner;
+        let gateways = self.desired.endpoints.values().filter_map(|endpoint| endpoint.gateway.as_ref());
+        let wanted = gateways
+            .flat_map(|gateway| &gateway.nat_rules)
+            .any(|rule| rule.network_interface == interface.id);
+        let (_, leave) = self.memberships(site, interface);
+        let mut pools = interface.configurations.iter().flat_map(|one| &one.pools);
+        !wanted
+            && !leave.is_empty()
+            && pools.all(|pool| !is_marked(owner, pool.name()) || leave.contains(pool))
+    }
+
+    /// Notes that a machine which nothing leads to any more stays behind a group that we put before it.
+    fn stays_behind(
+        &mut self,
+        site: &Site<'p>,
+        interface: &NetworkInterface,
+        group: &SecurityGroup,
+        text: &str,
+    ) {
+        let ours = group.mark.as_ref() == Some(&self.desired.owner);
+        if ours && self.admitted(&group.id, |_| true).is_empty() {
+            let (name, group) = (interface.id.name(), group.id.name());
+            let text = format!("{text}, and {name} stays behind it, which nothing leads to any more");
+            let piece = Piece::SecurityGroup(group.to_owned());
+            self.plan.notes.push(Note { subject: Subject::Gateway(site.endpoint.name.clone(), piece), text });
+        }
     }
 
     /// The pools that `interface` lacks, and those of ours that it shall not be in.
-    fn memberships(&self, site: &Site<'p>, interface: &NetworkInterface) -> (Pools, Pools) {
+    fn memberships(&self, site: &Site<'_>, interface: &NetworkInterface) -> (Pools, Pools) {
         let Site { gateway, state, .. } = site;
         let owner = &self.desired.owner;
         let held = state.load_balancer.present();
@@ -118,7 +178,7 @@ impl<'p> Planner<'p> {
     }
 
     /// Whether something of others leads to `pool` of ours.
-    fn is_used(&self, site: &Site<'p>, pool: &ResourceId) -> bool {
+    fn is_used(&self, site: &Site<'_>, pool: &ResourceId) -> bool {
         let held = site.state.load_balancer.present();
         held.is_some_and(|held| held.pool_user(&self.desired.owner, pool.name()).is_some())
     }

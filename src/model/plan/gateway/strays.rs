@@ -12,14 +12,14 @@ use crate::model::resource_id::ResourceId;
 use crate::model::state::Seen;
 
 impl<'p> Planner<'p> {
-    /// Takes away NAT rules and security rules that nothing wants; gives the steps that the rest waits for.
-    pub(super) fn stray_rules(&mut self, site: &Site<'p>) -> Vec<usize> {
+    /// Takes away NAT rules and security rules that nothing wants; gives the steps of either.
+    pub(super) fn stray_rules(&mut self, site: &Site<'p>) -> (Vec<usize>, Vec<usize>) {
         if !self.desired.prune {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let Site { endpoint, state, .. } = site;
         let wanted = self.wanted_names(site);
-        let mut closed = Vec::new();
+        let mut ports = Vec::new();
         if let Some(balancer) = state.load_balancer.present() {
             let strays: Vec<_> =
                 balancer.nat_rules.iter().filter(|rule| self.is_stray(&rule.name, &wanted)).collect();
@@ -29,9 +29,10 @@ impl<'p> Planner<'p> {
                     held: Some(rule.clone()),
                     wanted: None,
                 };
-                closed.push(self.build(&endpoint.name, Part::NatRule(change), Vec::new(), UNWANTED.into()));
+                ports.push(self.build(&endpoint.name, Part::NatRule(change), Vec::new(), UNWANTED.into()));
             }
         }
+        let mut doors = Vec::new();
         for group in state.groups.values().filter_map(Seen::present) {
             if !self.shared.pruned.insert(group.id.clone()) {
                 continue;
@@ -41,13 +42,14 @@ impl<'p> Planner<'p> {
                 let change =
                     SecurityRuleChange { group: group.id.clone(), held: Some(rule.clone()), wanted: None };
                 let part = Part::SecurityRule(change);
-                let step = self.build(&endpoint.name, part, closed.clone(), UNWANTED.into());
+                let step = self.build(&endpoint.name, part, ports.clone(), UNWANTED.into());
                 if rule.inbound {
                     self.shared.freed.insert((group.id.clone(), rule.priority), step);
                 }
+                doors.push(step);
             }
         }
-        closed
+        (ports, doors)
     }
 
     /// Takes away the pools and frontends that nothing wants, once nothing of ours leads to them any more.
@@ -131,4 +133,4 @@ impl<'p> Planner<'p> {
     }
 }
 
-const UNWANTED: &str = "carries our mark, and the configuration does not name it";
+pub(super) const UNWANTED: &str = "carries our mark, and the configuration does not name it";

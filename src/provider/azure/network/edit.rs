@@ -108,6 +108,7 @@ pub(super) fn nat_rule(rule: &HeldNatRule) -> Value {
             "frontendPortRangeEnd": rule.ports.last,
             "backendPort": rule.backend_port,
             "idleTimeoutInMinutes": rule.idle_timeout_minutes,
+            "enableFloatingIP": rule.floating,
         },
     })
 }
@@ -145,7 +146,7 @@ fn plural(properties: &mut Map<String, Value>, one: &str, many: &str, values: Ve
     };
 }
 
-/// `resource` with every member of `body` in place of its own, and neither form of what `body` says in the other.
+/// `resource` with every member of `body` in place of its own, and nothing beside it that would say otherwise.
 pub(super) fn over(resource: &Value, body: &Value) -> Value {
     let mut merged = settable(resource, READ_ONLY);
     let (Some(target), Some(source)) = (
@@ -154,10 +155,8 @@ pub(super) fn over(resource: &Value, body: &Value) -> Value {
     ) else {
         return body.clone();
     };
-    for pair in PAIRS {
-        for member in pair {
-            target.remove(member);
-        }
+    for member in REPLACED.as_flattened() {
+        target.remove(*member);
     }
     for (key, value) in source {
         target.insert(key.clone(), value.clone());
@@ -226,8 +225,9 @@ const SETTABLE_ADDRESS: [&str; 5] =
 const READ_ONLY_ADDRESS: [&str; 3] = [BY_INTERFACE, "inboundNatRulesPortMapping", "provisioningState"];
 const GROUP: &str = "networkSecurityGroup";
 
-/// Members that Azure has in two forms, of which one counts (networkSecurityGroup.json, loadBalancer.json).
-const PAIRS: [[&str; 2]; 6] = [
+/// Members of a rule that go before ours come: one form of what Azure has in the singular and in the plural, and what would
+/// narrow a security rule or lead a NAT rule as in version 1 (networkSecurityGroup.json, loadBalancer.json).
+const REPLACED: [[&str; 2]; 6] = [
     ["sourceAddressPrefix", "sourceAddressPrefixes"],
     ["destinationAddressPrefix", "destinationAddressPrefixes"],
     ["sourcePortRange", "sourcePortRanges"],

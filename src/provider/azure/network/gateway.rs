@@ -14,7 +14,9 @@ use super::super::operation::{Condition, Write, pause};
 use super::super::{at, implausible, text_at};
 use super::{API_VERSION, AzureNetwork, edit, may_try_again, parts};
 use crate::model::endpoint::{Endpoint, Provisioning};
-use crate::model::gateway::{GatewayState, HeldNatRule, NetworkInterface, SecurityRule, prefix};
+use crate::model::gateway::{
+    GatewayState, HeldNatRule, NetworkInterface, SecurityRule, carries_mark, is_marked,
+};
 use crate::model::plan::{
     GatewayChange, GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Part,
     SecurityGroupChange, SecurityRuleChange,
@@ -39,7 +41,7 @@ impl AzureNetwork {
         );
         // A machine that we put behind a rule which nobody wants any more has to be taken out again.
         let marked = load_balancer.present().into_iter().flat_map(|balancer| {
-            let ours = balancer.pools.iter().filter(|pool| pool.name.starts_with(MARKED));
+            let ours = balancer.pools.iter().filter(|pool| carries_mark(&pool.name));
             ours.flat_map(|pool| pool.members.iter().map(ResourceId::whole)).collect::<Vec<_>>()
         });
         let more: BTreeSet<ResourceId> = marked.filter(|id| !wanted.contains(id)).collect();
@@ -132,13 +134,7 @@ impl AzureNetwork {
         };
         if change.delete {
             // What somebody put there since is not ours to delete.
-            let ours = |name: &str| name.starts_with(&prefix(owner));
-            let foreign = held.nat_rules.iter().any(|rule| !ours(&rule.name))
-                || held.pools.iter().any(|pool| !ours(&pool.name))
-                || held.frontends.iter().any(|frontend| !ours(&frontend.name))
-                || !held.other_ports.is_empty()
-                || !held.outbound.is_empty();
-            if held.mark.as_ref() != Some(owner) || foreign {
+            if held.mark.as_ref() != Some(owner) || held.of_others(owner).is_some() {
                 return Err(Error::new(Kind::Stale, "delete", change.id.name()));
             }
             return self.take_away(&change.id, &resource).await;
@@ -199,7 +195,7 @@ impl AzureNetwork {
             (Some(_), Some(_)) => "update",
         };
         // Whatever a plan says: only what carries our mark is ours to change.
-        if !id.name().starts_with(&prefix(owner)) {
+        if !is_marked(owner, id.name()) {
             return Err(Error::new(Kind::Rejected, operation, id.name())
                 .because("its name does not carry our mark, so it is not ours to change"));
         }
@@ -392,6 +388,3 @@ fn verb(change: &LoadBalancerChange) -> &'static str {
         (false, Some(_)) => "update",
     }
 }
-
-/// What begins the name of everything that any instance of this program makes inside a resource.
-const MARKED: &str = "cnamed_";

@@ -2,7 +2,7 @@
 //!
 //! Read by hand, as public IPs are: what is new to us is tolerated, what we rely on must be understood.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -23,11 +23,14 @@ use crate::model::resource_id::ResourceId;
 pub(super) fn load_balancer(resource: &Value) -> Result<LoadBalancer, String> {
     let nat_rules = entries(resource, "inboundNatRules").map(nat_rule).collect::<Result<_, _>>()?;
     let mut other_ports = Vec::new();
+    let (mut pool_users, mut frontend_users) = (BTreeMap::new(), BTreeMap::new());
     let mut outbound = BTreeSet::new();
     let mut balancing = Vec::new();
     for rule in entries(resource, "loadBalancingRules") {
         let frontend = id_at(rule, &["properties", "frontendIPConfiguration", "id"]);
         let port = port_at(rule, "frontendPort").unwrap_or(0);
+        use_by(&mut pool_users, pools(rule), rule)?;
+        use_by(&mut frontend_users, frontend.clone(), rule)?;
         // Port 0 with every protocol is all of them ("High availability ports overview").
         let ports = if port == 0 { EVERY_PORT } else { Ports::one(port) };
         if let Some(frontend) = frontend {
@@ -44,6 +47,7 @@ pub(super) fn load_balancer(resource: &Value) -> Result<LoadBalancer, String> {
     }
     for pool in entries(resource, "inboundNatPools") {
         let frontend = id_at(pool, &["properties", "frontendIPConfiguration", "id"]);
+        use_by(&mut frontend_users, frontend.clone(), pool)?;
         let span = port_at(pool, "frontendPortRangeStart").zip(port_at(pool, "frontendPortRangeEnd"));
         if let (Some(frontend), Some((first, last))) = (frontend, span) {
             for protocol in protocols(pool) {
@@ -52,7 +56,9 @@ pub(super) fn load_balancer(resource: &Value) -> Result<LoadBalancer, String> {
         }
     }
     for rule in entries(resource, "outboundRules") {
-        outbound.extend(id_at(rule, &["properties", "backendAddressPool", "id"]));
+        outbound.extend(pools(rule));
+        use_by(&mut pool_users, pools(rule), rule)?;
+        use_by(&mut frontend_users, ids(rule, "frontendIPConfigurations"), rule)?;
     }
     Ok(LoadBalancer {
         id: id(resource)?,
@@ -63,6 +69,8 @@ pub(super) fn load_balancer(resource: &Value) -> Result<LoadBalancer, String> {
         pools: entries(resource, "backendAddressPools").map(pool).collect::<Result<_, _>>()?,
         nat_rules,
         other_ports,
+        pool_users,
+        frontend_users,
         balancing,
         nat_pools: entries(resource, "inboundNatPools").map(name).collect::<Result<_, _>>()?,
         outbound,
@@ -70,6 +78,18 @@ pub(super) fn load_balancer(resource: &Value) -> Result<LoadBalancer, String> {
         mark: marked(at(resource, &["tags"])),
         version: version(resource),
     })
+}
+
+/// Notes that `rule` uses what has the `ids`, unless another is noted already.
+fn use_by(
+    users: &mut BTreeMap<ResourceId, String>,
+    ids: impl IntoIterator<Item = ResourceId>,
+    rule: &Value,
+) -> Result<(), String> {
+    for id in ids {
+        users.entry(id).or_insert(name(rule)?);
+    }
+    Ok(())
 }
 
 /// What of the machines' ports a load-balancing rule takes; `None` where it leaves them free.
@@ -128,6 +148,7 @@ pub(super) fn nat_rule(entry: &Value) -> Result<HeldNatRule, String> {
             .and_then(Value::as_u64)
             .and_then(|minutes| u8::try_from(minutes).ok())
             .unwrap_or(IDLE),
+        floating: at(entry, &["properties", "enableFloatingIP"]).and_then(Value::as_bool) == Some(true),
         provisioning: provisioning(entry),
         name: named,
     })
@@ -326,6 +347,34 @@ mod tests {
             .collect();
         assert_eq!(found, [("web", Some(Protocol::Tcp), Ports::one(8443), 2), ("all", None, EVERY_PORT, 0)]);
         assert_eq!(parsed.nat_pools, ["rdp-pool".to_owned()].into());
+    }
+
+    #[test]
+    fn whatever_stands_on_a_frontend_or_a_pool_is_told_by_name() {
+        let lb = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network/loadBalancers/lb";
+        let part = |collection: &str, name: &str| json!({"id": format!("{lb}/{collection}/{name}")});
+        let front = |name: &str| part("frontendIPConfigurations", name);
+        let pool = |name: &str| part("backendAddressPools", name);
+        let parsed = load_balancer(&json!({
+            "id": lb,
+            "properties": {
+                "loadBalancingRules": [{"name": "https", "properties": {"protocol": "Tcp", "frontendPort": 443,
+                    "backendPort": 443, "disableOutboundSnat": true, "frontendIPConfiguration": front("a"),
+                    "backendAddressPool": pool("a")}}],
+                "outboundRules": [{"name": "out", "properties": {"frontendIPConfigurations": [front("b"), front("a")],
+                    "backendAddressPool": pool("b")}}],
+                "inboundNatPools": [{"name": "scale", "properties": {"frontendIPConfiguration": front("c")}}],
+            },
+        }))
+        .unwrap();
+        let owner = "ops".parse().unwrap();
+        assert_eq!(
+            ["a", "b", "c"].map(|name| parsed.pool_user(&owner, name)),
+            [Some("https"), Some("out"), None]
+        );
+        let users = ["a", "b", "c", "d"].map(|name| parsed.frontend_user(&owner, name));
+        assert_eq!(users, [Some("https"), Some("out"), Some("scale"), None]);
+        assert_eq!(parsed.outbound.len(), 1, "what may not be used for the way out is none");
     }
 
     /// What a collection is called, and how many of it were read.

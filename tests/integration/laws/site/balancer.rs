@@ -102,13 +102,15 @@ pub(super) fn build(
     if let Some(port) = held.balanced {
         let rule = nat_rule("web", &front, port, port, None);
         if fits(&balancer, &rule) {
-            balancer.other_ports.push(("web".into(), Protocol::Tcp, front, Ports::one(port)));
+            balancer.frontend_users.insert(front.clone(), "web".into());
+            balancer.other_ports.push(("web".into(), Protocol::Tcp, front.clone(), Ports::one(port)));
         }
     }
     if let (Some(_), Some(pool)) = (held.balanced, balancer.pools.first()) {
         let pools = [balancer.pool_id(&pool.name)].into();
         let web =
             Balancing { name: "web".into(), protocol: Some(Protocol::Tcp), ports: Ports::one(3389), pools };
+        balancer.pool_users.extend(web.pools.iter().map(|pool| (pool.clone(), "web".to_owned())));
         balancer.balancing.push(web);
         let machines: Vec<ResourceId> = balancer.pools.iter().flat_map(|pool| pool.members.clone()).collect();
         let twice = |rule: &HeldNatRule| {
@@ -123,10 +125,14 @@ pub(super) fn build(
         };
         if balancer.nat_rules.iter().any(twice) {
             balancer.balancing.clear();
+            balancer.pool_users.clear();
         }
     }
     if let (true, Some(pool)) = (held.outbound, balancer.pools.first()) {
-        balancer.outbound.insert(balancer.pool_id(&pool.name));
+        let pool = balancer.pool_id(&pool.name);
+        balancer.outbound.insert(pool.clone());
+        balancer.pool_users.insert(pool, "out".into());
+        balancer.frontend_users.entry(front).or_insert("out".into());
     }
     (balancer, fronted)
 }
@@ -147,6 +153,7 @@ fn nat_rule(
         pool,
         target: None,
         idle_timeout_minutes: 4,
+        floating: false,
         provisioning: Provisioning::Succeeded,
     }
 }

@@ -34,12 +34,16 @@ mod teardown;
 mod threats;
 mod undo;
 
+use std::io::IsTerminal;
+
 use clap::{CommandFactory, Parser};
 
 use args::Cli;
 use args::Command;
 pub use exit::Exit;
 use output::Output;
+
+use crate::telemetry::Reader;
 
 /// Reads the arguments, runs the command and says how it ended.
 #[must_use]
@@ -53,8 +57,7 @@ pub fn main() -> Exit {
         }
     };
     let output = Output::new(&cli.global);
-    if let Err(error) = crate::telemetry::init(cli.global.log_filter().as_deref(), output.colour_on_stderr())
-    {
+    if let Err(error) = crate::telemetry::init(cli.log_filter().as_deref(), reader(&cli, &output)) {
         return output.failure(&error.to_string(), Exit::Usage);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -65,6 +68,16 @@ pub fn main() -> Exit {
     // A name that the system's resolver is still looking up is nobody's concern any more.
     runtime.shutdown_background();
     output.end(exit)
+}
+
+/// Who reads what is logged. What the service has to tell is its log, so its format is that of the log.
+fn reader(cli: &Cli, output: &Output) -> Reader {
+    if matches!(cli.command, Command::Run) && output.is_json() {
+        return Reader::Program;
+    }
+    // systemd.exec(5): set where stderr is the journal's.
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
+    if journal { Reader::Journal } else { Reader::Person { colour: output.colour_on_stderr() } }
 }
 
 async fn run(cli: Cli, output: &Output) -> Exit {

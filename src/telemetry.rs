@@ -7,9 +7,16 @@ pub mod scribe;
 pub mod server;
 pub mod snapshot;
 
+use std::fmt;
+
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// A filter that asks for nothing that could be logged.
@@ -22,6 +29,20 @@ pub struct FilterError {
     filter: String,
 }
 
+/// Who reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A person, or a file that a person reads.
+    Person {
+        /// Whether colours help.
+        colour: bool,
+    },
+    /// The journal of systemd, which knows the time, and takes each line's priority from its beginning (sd-daemon(3)).
+    Journal,
+    /// A program: an object a line.
+    Program,
+}
+
 /// Begins logging what `filter` asks for: a level, or targets below `cnamed`, or both, separated by commas; warnings
 /// without one.
 ///
@@ -30,13 +51,44 @@ pub struct FilterError {
 ///
 /// # Errors
 /// When `filter` is no filter, or names a target that is not ours; nothing is logged then.
-pub fn init(filter: Option<&str>, colour: bool) -> Result<(), FilterError> {
+pub fn init(filter: Option<&str>, reader: Reader) -> Result<(), FilterError> {
     let targets = filter.map_or_else(|| Ok(ours(LevelFilter::WARN)), targets)?;
-    let layer =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false);
+    let plain = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = match reader {
+        Reader::Person { colour } => plain.with_ansi(colour).boxed(),
+        Reader::Journal => plain.with_ansi(false).event_format(Prioritised).boxed(),
+        Reader::Program => plain.json().flatten_event(true).boxed(),
+    };
     // A second call, as in tests, changes nothing.
     let _ = tracing_subscriber::registry().with(targets).with(layer).try_init();
     Ok(())
+}
+
+/// A line with its priority before it, and no time.
+struct Prioritised;
+
+impl<S, N> FormatEvent<S, N> for Prioritised
+where
+    S: Subscriber + for<'l> LookupSpan<'l>,
+    N: for<'w> FormatFields<'w> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        // syslog(3): err, warning, info, debug.
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
 }
 
 fn targets(filter: &str) -> Result<Targets, FilterError> {

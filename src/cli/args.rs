@@ -54,17 +54,20 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
 }
 
-impl Global {
-    /// The filter that the options ask for; `None` leaves it at warnings.
+impl Cli {
+    /// The filter that the options ask for; `None` leaves it at warnings. A service tells of each round and each change
+    /// by itself.
     #[must_use]
     pub(crate) fn log_filter(&self) -> Option<String> {
-        let level = match (self.quiet, self.verbose) {
+        let Global { quiet, verbose, log, .. } = &self.global;
+        let level = match (quiet, verbose) {
             (true, _) => "error",
-            (false, 0) => return self.log.clone(),
+            (false, 0) if matches!(self.command, Command::Run) => "info",
+            (false, 0) => return log.clone(),
             (false, 1) => "info",
             (false, _) => "debug",
         };
-        Some(self.log.clone().unwrap_or_else(|| level.to_owned()))
+        Some(log.clone().unwrap_or_else(|| level.to_owned()))
     }
 }
 

@@ -67,6 +67,12 @@ pub trait Source {
     /// Everything that is wrong with it, in words; the service goes on with what it has.
     fn load(&mut self) -> Result<Setup, String>;
 
+    /// The same configuration as last loaded, its secrets read anew: one may have been rotated.
+    ///
+    /// # Errors
+    /// When a secret cannot be read.
+    fn renew(&mut self) -> Result<Setup, String>;
+
     /// Adds to what was counted what the transport knows: requests and quotas.
     fn count(&self, counts: &mut Counts);
 }
@@ -91,6 +97,9 @@ pub struct Service<S> {
     /// Something called for a round while one ran.
     again: Option<Trigger>,
     calm: Calm,
+    /// How often in a row secrets were read anew since somebody was denied, and when they are next.
+    denied: u32,
+    renewal: Option<Instant>,
 
     sights: BTreeMap<Handle, Sight>,
     outside: BTreeMap<Handle, Outside>,
@@ -171,6 +180,8 @@ impl<S: Source> Service<S> {
             next_look: now,
             again: None,
             calm: Calm::FULL,
+            denied: 0,
+            renewal: None,
             sights: BTreeMap::new(),
             outside: BTreeMap::new(),
             agreement: Agreement::default(),
@@ -219,6 +230,7 @@ impl<S: Source> Service<S> {
                 looked = found(&mut self.look) => self.looked(looked),
                 () = away.back() => self.want(Trigger::Back),
                 () = sleep_until(self.next_round), if self.round.is_none() => self.begin(Trigger::Timer),
+                () = at(self.renewal), if self.round.is_none() => self.renew(),
                 () = sleep_until(self.next_look), if self.look.is_none() => self.glance(),
                 () = sleep_until(announce_by), if !self.announced => self.announce(),
             }
@@ -245,6 +257,8 @@ impl<S: Source> Service<S> {
         self.supervisor.reloading();
         match self.source.load() {
             Ok(setup) => {
+                tracing::info!("the configuration was read anew");
+                self.supervisor.ready(&self.status_line());
                 if self.troubles.configuration.take().is_some() {
                     self.desk.over((self.clock)(), Topic::Service, "", NOT_TAKEN);
                 }
@@ -267,6 +281,19 @@ impl<S: Source> Service<S> {
         }
     }
 
+    /// Reads the secrets anew, since a credential was not accepted.
+    fn renew(&mut self) {
+        self.renewal = None;
+        match self.source.renew() {
+            Ok(setup) => {
+                self.coming = Some(setup);
+                self.begin(Trigger::Timer);
+            }
+            // What was denied is told as such already.
+            Err(error) => tracing::debug!(error, "the secrets were not read anew"),
+        }
+    }
+
     /// Puts a configuration that was read to work.
     fn take_over(&mut self, mut setup: Setup) {
         self.desk.replace(std::mem::take(&mut setup.subscribers));
@@ -278,10 +305,6 @@ impl<S: Source> Service<S> {
         self.last = None;
         self.fresh = false;
         self.next_look = Instant::now();
-        tracing::info!("the configuration was read anew");
-        if self.announced {
-            self.supervisor.ready(&self.status_line());
-        }
     }
 
     /// Tells the service manager that the service works, once.
@@ -358,6 +381,14 @@ async fn ended(round: &mut Option<Running>) -> Round {
 async fn found(look: &mut Option<LocalBoxFuture<'static, Looked>>) -> Looked {
     match look {
         Some(look) => look.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// At that moment; never, where there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }

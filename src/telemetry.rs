@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn a_level_beside_targets_holds_for_the_rest_of_ours() {
         let targets = targets("info,cnamed::provider=trace").unwrap();
-        assert!(targets.would_enable("cnamed::reconcile", &tracing::Level::INFO));
-        assert!(!targets.would_enable("cnamed::reconcile", &tracing::Level::DEBUG));
-        assert!(targets.would_enable("cnamed::provider", &tracing::Level::TRACE));
-        assert!(!targets.would_enable("hyper", &tracing::Level::ERROR));
+        assert!(targets.would_enable("cnamed::reconcile", &Level::INFO));
+        assert!(!targets.would_enable("cnamed::reconcile", &Level::DEBUG));
+        assert!(targets.would_enable("cnamed::provider", &Level::TRACE));
+        assert!(!targets.would_enable("hyper", &Level::ERROR));
     }
 }

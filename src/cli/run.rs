@@ -46,7 +46,7 @@ async fn work(global: &Global, output: &Output) -> Result<Vec<String>, Exit> {
     let server = server.known_as(config.http.names.clone());
     tracing::info!(%address, directory = %directory.display(), version = env!("CARGO_PKG_VERSION"), "service");
     let clock: Clock = Arc::new(OffsetDateTime::now_utc);
-    let source = File { global: global.clone(), http: None };
+    let source = File { global: global.clone(), last: None };
     let (service, snapshots) = Service::new(source, Arc::new(journal), Arc::clone(&clock))
         .map_err(|text| output.failure(&text, Exit::Usage))?;
     let (sender, mut receiver) = mpsc::channel(WAITING);
@@ -66,25 +66,39 @@ async fn work(global: &Global, output: &Output) -> Result<Vec<String>, Exit> {
 /// The configuration file, read whenever it is asked for.
 struct File {
     global: Global,
-    http: Option<Arc<Http>>,
+    last: Option<(Config, Arc<Http>)>,
+}
+
+impl File {
+    fn setup(&mut self, config: Config) -> Result<Setup, String> {
+        let environment = Environment::process();
+        let Composition { config, reconciler, http } = Composition::build(config, &environment)?;
+        let subscribers = subscribers(&config, &environment, &http);
+        let pace = Pace { interval: config.watch.interval, label_interval: config.watch.label_interval };
+        let desired = config.desired(Consents::default());
+        self.last = Some((config, http));
+        Ok(Setup { desired, reconciler, pace, subscribers })
+    }
 }
 
 impl Source for File {
     fn load(&mut self) -> Result<Setup, String> {
-        let environment = Environment::process();
         let config = Config::load(&self.global.config).map_err(|mistakes| mistakes.to_string())?;
         for warning in &config.warnings {
             tracing::warn!(%warning, "configuration");
         }
-        let Composition { config, reconciler, http } = Composition::build(config, &environment)?;
-        let subscribers = subscribers(&config, &environment, &http);
-        self.http = Some(http);
-        let pace = Pace { interval: config.watch.interval, label_interval: config.watch.label_interval };
-        Ok(Setup { desired: config.desired(Consents::default()), reconciler, pace, subscribers })
+        self.setup(config)
+    }
+
+    fn renew(&mut self) -> Result<Setup, String> {
+        match self.last.as_ref().map(|(config, _)| config.clone()) {
+            Some(config) => self.setup(config),
+            None => self.load(),
+        }
     }
 
     fn count(&self, counts: &mut Counts) {
-        for metered in self.http.iter().flat_map(|http| http.metered()) {
+        for metered in self.last.iter().flat_map(|(_, http)| http.metered()) {
             for (ended, count) in Ended::ALL.into_iter().zip(metered.attempts) {
                 counts.requests.insert((metered.budget.clone(), outcome(ended)), count);
             }

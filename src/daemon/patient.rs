@@ -42,6 +42,8 @@ pub(super) struct Absence {
     pub(super) reason: String,
     /// How often it failed in a row.
     pub(super) failures: u32,
+    /// Whether it was refused rather than not reached. An endpoint's failure does not say.
+    pub(super) denied: bool,
 }
 
 impl Away {
@@ -61,6 +63,11 @@ impl Away {
             }
         }
         worst.into_values().collect()
+    }
+
+    /// Whether a credential was not accepted, as far as that can be told.
+    pub(super) fn is_denied(&self) -> bool {
+        locked(&self.absent).values().any(|absence| absence.denied)
     }
 
     fn note(&self, place: &str, absence: Option<Absence>) {
@@ -179,6 +186,7 @@ impl PatientDns {
             until: Instant::now() + again,
             reason: error.chain(),
             failures: known.failures,
+            denied: error.kind() == Kind::Denied,
         };
         self.away.note(&self.whole(place), Some(absence));
         again
@@ -282,6 +290,7 @@ impl PatientNetwork {
             until: Instant::now() + again,
             reason: reason.to_owned(),
             failures: known.failures,
+            denied: true,
         };
         self.away.note(&format!("{NETWORK}//{endpoint}"), Some(absence));
         again

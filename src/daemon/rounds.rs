@@ -6,6 +6,7 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::label::Glimpse;
+use super::pace::rest;
 use super::standing::line;
 use super::watcher::{Done, Watcher};
 use super::{Looked, Running, Service, Source, chance};
@@ -67,6 +68,12 @@ impl<S: Source> Service<S> {
         }
         self.desk.round(at, &notices_of(&round, &self.active.desired.owner, at));
         self.desk.pulse(&if well { Pulse::Well } else { Pulse::Ill(line(&round)) });
+        if !self.active.away.is_denied() {
+            (self.denied, self.renewal) = (0, None);
+        } else if self.renewal.is_none() {
+            self.denied = self.denied.saturating_add(1);
+            self.renewal = Some(now + rest(self.denied, None, chance()));
+        }
         let took = now.saturating_duration_since(began);
         let changed = happened || done.iter().any(|done| done.report.outcome == ChangeOutcome::Applied);
         self.calm = self.calm.after(changed);

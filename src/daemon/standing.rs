@@ -110,7 +110,7 @@ impl<S: Source> Service<S> {
         let (now, instant) = ((self.clock)(), Instant::now());
         let at =
             |then: Instant| now + Span::try_from(then.saturating_duration_since(instant)).unwrap_or_default();
-        let resting = |Absence { account, until, reason, failures }| Resting {
+        let resting = |Absence { account, until, reason, failures, .. }| Resting {
             account,
             until: at(until),
             reason,

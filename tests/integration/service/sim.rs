@@ -318,5 +318,9 @@ impl Source for Configuration {
         self.desired.lock().unwrap().clone().map(|desired| self.sim.setup(desired))
     }
 
+    fn renew(&mut self) -> Result<Setup, String> {
+        self.load()
+    }
+
     fn count(&self, _: &mut Counts) {}
 }

@@ -141,10 +141,11 @@ pub const RESULTS: [&str; 1] = ["Microsoft.Network/locations/operationResults/re
 /// For a gateway, where its public IP is.
 pub const FRONTEND: [&str; 1] = ["Microsoft.Network/publicIPAddresses/join/action"];
 /// For a gateway, where its load balancer is.
-pub const LOAD_BALANCER: [&str; 9] = [
+pub const LOAD_BALANCER: [&str; 10] = [
     "Microsoft.Network/loadBalancers/read",
     "Microsoft.Network/loadBalancers/write",
     "Microsoft.Network/loadBalancers/delete",
+    "Microsoft.Network/loadBalancers/frontendIPConfigurations/join/action",
     "Microsoft.Network/loadBalancers/inboundNatRules/read",
     "Microsoft.Network/loadBalancers/inboundNatRules/write",
     "Microsoft.Network/loadBalancers/inboundNatRules/delete",

@@ -6,6 +6,7 @@
 
 mod api;
 mod apply;
+mod calls;
 mod change;
 mod record;
 mod refusal;
@@ -21,8 +22,9 @@ use reqwest::Url;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
-use self::api::{CallError, Client, ListRecords, ListZones, failed};
+use self::api::{CallError, Client, failed};
 use self::apply::Apply;
+use self::calls::{ListRecords, ListZones};
 use self::record::{Held, Holding, Record, hold};
 use super::http::Http;
 use super::{DnsProvider, Error, Found, Kind, Look};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::api::{Batch, CallError, CreateRecord, DeleteRecord, Id, Operations, PatchRecord, failed};
+use super::api::{CallError, failed};
+use super::calls::{Batch, CreateRecord, DeleteRecord, Id, Operations, PatchRecord};
 use super::change::{Decision, Task, Unit};
 use super::{Cloudflare, Reading};
 use crate::model::name::Fqdn;

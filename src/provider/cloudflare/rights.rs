@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::api::{CallError, GetZone, Verified, VerifyToken, failed};
+use super::api::{CallError, failed};
+use super::calls::{GetZone, Verified, VerifyToken};
 use super::{Cloudflare, is_id};
 use crate::model::permission::Grant;
 use crate::provider::{Error, Holder, Kind, Rights};
 
 impl Cloudflare {
     /// A zone as the API shows it by its id.
-    pub(super) async fn zone_details(&self, id: &str) -> Result<super::api::ZoneEntry, Error> {
+    pub(super) async fn zone_details(&self, id: &str) -> Result<super::calls::ZoneEntry, Error> {
         let answer = self.client.call(&GetZone { zone: id }).await;
         let answer = answer.map_err(|cause| {
             let cause = Arc::new(cause);

@@ -102,6 +102,10 @@ impl<'p> Planner<'p> {
             return self.desired.prune && self.zones.of(key).is_ok();
         };
         let Some(leader) = self.desired.endpoints.get(&wanted.endpoint) else { return false };
+        // What cannot be written does not leave, whoever wants it to.
+        if self.unreadable(key).is_some() {
+            return false;
+        }
         // Nothing that depends on an unread public IP changes, but for what was to be withdrawn anyhow.
         if self.observed.endpoints.get(&leader.name).is_none_or(|state| state.public_ip.unknown().is_some()) {
             return wanted.withdraw && wanted.policy == Policy::Sync;

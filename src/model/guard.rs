@@ -34,7 +34,7 @@ pub enum Rule {
     Takeover,
     /// One round would withdraw more than the limit.
     TooManyDeletes,
-    /// The configuration names no record, yet marked ones exist.
+    /// The configuration names no record, or no NAT rule of a load balancer, yet marked ones exist.
     WantedEmpty,
     /// No zone, or more than one, answers for the name in this account.
     Zone,

@@ -204,6 +204,12 @@ impl NetworkInterface {
         self.configurations.iter().find(|one| one.primary).or_else(|| self.configurations.first())
     }
 
+    /// The first public IP that is its own, past every load balancer.
+    #[must_use]
+    pub fn own_address(&self) -> Option<&ResourceId> {
+        self.configurations.iter().find_map(|one| one.public_ip.as_ref())
+    }
+
     /// The id of its primary configuration.
     #[must_use]
     pub fn primary_id(&self) -> Option<ResourceId> {

@@ -44,7 +44,7 @@ pub struct LoadBalancerChange {
     /// The region that it is made in.
     pub location: String,
     /// What is held; `None` creates.
-    pub held: Option<LoadBalancer>,
+    pub held: Option<Box<LoadBalancer>>,
     /// Whether it is deleted whole.
     pub delete: bool,
     /// The frontends that shall be there, so.

@@ -190,7 +190,7 @@ impl<'p> Planner<'p> {
         Some(format!("stays: {} is behind it", user.name()))
     }
 
-    /// The network interfaces that nothing of ours needs afterwards.
+    /// The network interfaces that need no security group of ours afterwards.
     fn left_interfaces(&self) -> BTreeSet<&'p ResourceId> {
         let observed: &'p _ = self.observed;
         let mut left = BTreeSet::new();
@@ -204,7 +204,9 @@ impl<'p> Planner<'p> {
                 Intent::Watch => false,
             };
             let held = state.interfaces.values().filter_map(Seen::present);
-            left.extend(held.filter(goes).map(|interface| &interface.id));
+            // With an address of its own a machine may be open to everybody without a group.
+            let closed = held.filter(|interface| interface.own_address().is_none());
+            left.extend(closed.filter(goes).map(|interface| &interface.id));
         }
         left
     }

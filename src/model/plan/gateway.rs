@@ -112,7 +112,7 @@ impl<'p> Planner<'p> {
         let mut change = LoadBalancerChange {
             id: gateway.load_balancer.clone(),
             location: endpoint.public_ip.location.clone(),
-            held: held.cloned(),
+            held: held.cloned().map(Box::new),
             delete: false,
             frontends: Vec::new(),
             pools: Vec::new(),
@@ -278,7 +278,7 @@ pub(super) fn unchanged(balancer: &LoadBalancer) -> LoadBalancerChange {
     LoadBalancerChange {
         id: balancer.id.clone(),
         location: balancer.location.clone(),
-        held: Some(balancer.clone()),
+        held: Some(Box::new(balancer.clone())),
         delete: false,
         frontends: Vec::new(),
         pools: Vec::new(),

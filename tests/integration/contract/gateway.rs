@@ -231,7 +231,7 @@ pub(crate) mod clauses {
                     let mut held = before.load_balancer.present().unwrap().clone();
                     let elsewhere = |name: &str| Some(subject.id("publicIPAddresses", name));
                     held.frontends.iter_mut().for_each(|one| one.public_ip = elsewhere("pip-seen"));
-                    balancer.held = Some(held);
+                    balancer.held = Some(Box::new(held));
                     balancer.frontends.iter_mut().for_each(|one| one.public_ip = elsewhere("pip-wanted"));
                     vec![deletion]
                 }

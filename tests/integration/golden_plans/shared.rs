@@ -1,7 +1,7 @@
 //! Two endpoints that share a security group, and what one endpoint leaves behind in what it shared.
 
 use cnamed::model::gateway::{Frontend, Gateway, GatewayState, NatRule, NetworkInterface};
-use cnamed::model::plan::{Action, Part, Plan};
+use cnamed::model::plan::{Action, GroupChange, Part, Plan};
 use cnamed::model::resource_id::ResourceId;
 use cnamed::model::state::{LabelHolder, Seen};
 
@@ -76,7 +76,7 @@ fn a_group_that_nothing_needs_any_more_goes() {
 
     let mut scene = narrowed();
     scene.group("nsg-db").rules.push(rule("theirs", 300, true, "198.51.100.0/24"));
-    let note = "stays: theirs is in it, and vm-db-nic stays behind it, which nothing leads to any more";
+    let note = "stays: theirs is in it, and nothing leads to vm-db-nic any more, which is behind it";
     let cleared_ = cleared(&scene);
     assert!(cleared_.plan().notes.iter().any(|one| one.text == note), "{cleared_}");
     let gone = |part: &Part| matches!(part, Part::SecurityGroup(_));
@@ -86,6 +86,22 @@ fn a_group_that_nothing_needs_any_more_goes() {
         .iter()
         .any(|step| matches!(&step.action, Action::Gateway(one) if gone(&one.part)));
     assert!(!gone, "{cleared_}");
+    // A machine that has got an address of its own meanwhile would be open to everybody without it.
+    let mut scene = narrowed();
+    let second = scene.gateway().interfaces.get_mut(&id("networkInterfaces", "vm-db-nic")).unwrap();
+    let Seen::Present(second) = second else { panic!() };
+    second.configurations[0].public_ip = Some(ResourceId::new("/ips/own"));
+    for desired in [scene.desired.clone(), scene.desired.clone().torn_down()] {
+        let scene = Scene { desired, ..scene.clone() };
+        let cleared = cleared(&scene);
+        let loses = |part: &Part| matches!(part, Part::Interface(nic) if nic.group == GroupChange::Cleared && nic.held.id.name() == "vm-db-nic");
+        let steps = cleared.plan().steps.iter();
+        assert!(
+            !steps.clone().any(|step| matches!(&step.action, Action::Gateway(one) if loses(&one.part))),
+            "{cleared}"
+        );
+        position(cleared.plan(), |part| matches!(part, Part::SecurityRule(door) if door.wanted.is_none()));
+    }
     // Without a mark it was there before.
     let mut scene = narrowed();
     scene.group("nsg-db").mark = None;

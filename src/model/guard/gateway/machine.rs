@@ -42,7 +42,7 @@ impl Court<'_> {
             self.refuse(piece(), Rule::Family, reason, allow);
         }
         // Its SKU is not known, and the machine would be open past the gateway whatever it is.
-        if let Some(own) = interface.configurations.iter().find_map(|one| one.public_ip.as_ref()) {
+        if let Some(own) = interface.own_address() {
             let reason = format!(
                 "The network interface {} has the public IP {} of its own, so every port that its security group opens is open past the gateway.",
                 id.name(),

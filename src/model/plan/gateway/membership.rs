@@ -137,7 +137,7 @@ impl<'p> Planner<'p> {
         let ours = group.mark.as_ref() == Some(&self.desired.owner);
         if ours && self.admitted(&group.id, |_| true).is_empty() {
             let (name, group) = (interface.id.name(), group.id.name());
-            let text = format!("{text}, and {name} stays behind it, which nothing leads to any more");
+            let text = format!("{text}, and nothing leads to {name} any more, which is behind it");
             let piece = Piece::SecurityGroup(group.to_owned());
             self.plan.notes.push(Note { subject: Subject::Gateway(site.endpoint.name.clone(), piece), text });
         }

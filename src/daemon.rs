@@ -2,7 +2,7 @@
 //!
 //! One loop and one code path: a timer, a label that gives another answer, a signal and a new configuration all end in
 //! the same round that `sync` runs, and none of them says what changed. Between the rounds the labels are asked for at
-//! their own name servers, which costs no call of an API. A provider that is down is left alone ([`patient`]) and holds
+//! their own name servers, which costs no call of an API. A provider that is down is left alone for a while and holds
 //! no other. A round can be given up at any moment, since every prefix of a plan is safe.
 
 mod agreement;

@@ -6,10 +6,10 @@
 //! Imports point downward, and a test holds every `use` against this picture:
 //!
 //! ```text
-//! shell       cli  telemetry  config      process, arguments, files, output
-//! adapters    provider/* resolver/* probe/*  the network    beside them: reconcile, doctor, through the ports alone
-//! ports       provider  resolver  probe   traits, their contracts, the kinds of errors
-//! core        model                       values and functions over values: no I/O, no clock, not one async fn
+//! shell       cli  daemon  telemetry  config         process, arguments, files, signals, output
+//! adapters    provider/* resolver/* probe/* notify/*  the network; beside them, through the ports alone: reconcile, doctor
+//! ports       provider  resolver  probe  notify      traits, their contracts, the kinds of errors
+//! core        model                                  values and functions over values: no I/O, no clock, no async fn
 //! ```
 //!
 //! Beside the adapters stands `journal`, which knows the core alone.
@@ -35,9 +35,11 @@
 //!   changes is written by [`telemetry::scribe`].
 //! - [`doctor`]: what stands in the way of a round, through the ports too: questions alone, each with its outcome and the
 //!   operator's next step; what is needed and whether it was granted is [`model::permission`].
+//! - [`daemon`]: the service: when to run the next round, what happened in between, whom to tell, and how to end.
 //! - [`config`]: the file as written, and the configuration as used; every mistake at once.
 //! - [`cli`]: the commands, one file each, and the composition root.
-//! - [`telemetry`] writes the logs, and lets no library below us write any.
+//! - [`telemetry`] writes the logs, and lets no library below us write any; the page, the metrics and the probes are
+//!   renderings of its [`telemetry::snapshot`].
 //!
 //! # The three promises
 //!

@@ -85,7 +85,7 @@ fn meddle(sim: &Sim, chance: &mut SmallRng, taken_away: &mut bool) -> String {
         }
         3 if sim.public_ip().is_some() => {
             let last: u8 = chance.random_range(1..250);
-            let address = (last % 5 != 0).then(|| format!("203.0.113.{last}"));
+            let address = (!last.is_multiple_of(5)).then(|| format!("203.0.113.{last}"));
             sim.address(address.as_deref());
             format!("address {address:?}")
         }

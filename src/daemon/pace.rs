@@ -19,12 +19,12 @@ impl Calm {
     /// Something has just changed.
     pub const NONE: Self = Self(0);
     /// Nothing has changed for a while.
-    pub const FULL: Self = Self(STEPS);
+    pub const FULL: Self = Self(u32::MAX);
 
     /// One round later: `changed` tells whether it changed or found changed anything.
     #[must_use]
     pub fn after(self, changed: bool) -> Self {
-        if changed { Self::NONE } else { Self((self.0 + 1).min(STEPS)) }
+        if changed { Self::NONE } else { Self(self.0.saturating_add(1)) }
     }
 }
 
@@ -33,8 +33,9 @@ impl Pace {
     /// the wait, either way.
     #[must_use]
     pub fn wait(&self, calm: Calm, chance: f64) -> Duration {
-        let wait = self.interval / 2_u32.pow(STEPS - calm.0);
-        spread(wait.max(LEAST).min(self.interval), chance)
+        let first = (self.interval / 16).clamp(LEAST, SOON);
+        let wait = first.saturating_mul(2_u32.saturating_pow(calm.0));
+        spread(wait.min(self.interval), chance)
     }
 }
 
@@ -51,10 +52,10 @@ fn spread(wait: Duration, chance: f64) -> Duration {
     wait.mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0))
 }
 
-/// The wait doubles so often between a change and the usual interval.
-const STEPS: u32 = 4;
 /// No round follows another sooner, unless something happens.
 const LEAST: Duration = Duration::from_secs(1);
+/// How soon after a change to look again at the latest; the waits double from there to the interval.
+const SOON: Duration = Duration::from_secs(5);
 const FIRST_REST: Duration = Duration::from_secs(5);
 const LONGEST_REST: Duration = Duration::from_secs(300);
 
@@ -74,6 +75,9 @@ mod tests {
         }
         assert_eq!(waits, [4, 8, 16, 32, 64, 64]);
         assert_eq!(PACE.wait(Calm::FULL.after(true), 0.5).as_secs(), 4);
+        let slow = Pace { interval: Duration::from_secs(3600), ..PACE };
+        assert_eq!(slow.wait(Calm::NONE, 0.5).as_secs(), 5);
+        assert_eq!(slow.wait(Calm::FULL, 0.5).as_secs(), 3600);
     }
 
     #[test]

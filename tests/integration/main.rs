@@ -34,6 +34,7 @@ mod notify;
 mod packaging;
 mod probe;
 mod resolver;
+mod run;
 mod sandbox_azure;
 mod sandbox_cloudflare;
 mod sandbox_dns;

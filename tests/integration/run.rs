@@ -1,0 +1,336 @@
+//! `cnamed run` as a process: what it does by itself, what it does when it is told, and how it ends.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cnamed::sandbox::{Action, CLOUDFLARE_TOKENS, Fault, Service};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream, UnixDatagram};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::Cloud;
+
+/// Nothing that is waited for takes longer, unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+const NAME: &str = "jumpstation.example.com";
+
+/// A service at work, and what it has logged.
+struct Run {
+    child: Child,
+    port: u16,
+    lines: mpsc::UnboundedReceiver<String>,
+    told: Vec<Value>,
+}
+
+impl Run {
+    /// Begins one that looks every second, and at labels five times as often.
+    async fn begin(cloud: &Cloud) -> Self {
+        Self::every(cloud, "1s").await
+    }
+
+    async fn every(cloud: &Cloud, interval: &str) -> Self {
+        let port = free_port().await;
+        cloud.append(&format!(
+            "\n[watch]\ninterval = \"{interval}\"\nlabel_interval = \"200ms\"\n\n[http]\nlisten = \"127.0.0.1:{port}\"\n"
+        ));
+        Self::again(cloud, port, &[])
+    }
+
+    /// Begins one on a configuration that is ready for it.
+    fn again(cloud: &Cloud, port: u16, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cnamed"));
+        command
+            .arg("--config")
+            .arg(&cloud.config)
+            .args(["--format", "json", "run"])
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("TMPDIR", cloud.folder.path())
+            .envs(environment.iter().copied())
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut stderr = stderr.lines();
+            while let Ok(Some(line)) = stderr.next_line().await {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, port, lines, told: Vec::new() }
+    }
+
+    /// Waits for a line of the log.
+    async fn logs(&mut self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        if let Some(line) = self.told.iter().find(|line| holds(line)) {
+            return line.clone();
+        }
+        let waited = timeout(PATIENCE, async {
+            while let Some(line) = self.lines.recv().await {
+                let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| json!({ "text": line }));
+                self.told.push(value.clone());
+                if holds(&value) {
+                    return Some(value);
+                }
+            }
+            None
+        });
+        match waited.await {
+            Ok(Some(line)) => line,
+            _ => panic!("never logged {what}: {:#?}", self.told),
+        }
+    }
+
+    async fn round(&mut self, outcome: &str) {
+        let outcome = outcome.to_owned();
+        self.logs(&outcome, |line| line["message"] == "round" && line["outcome"] == outcome).await;
+    }
+
+    /// What the service answers at `path`: the status and the body.
+    async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let body = answer.split_once("\r\n\r\n")?.1.to_owned();
+        Some((status, body))
+    }
+
+    /// Waits until `/status.json` is as asked for.
+    async fn shows(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown = match self.get("/status.json").await {
+                Some((_, body)) => serde_json::from_str(&body).unwrap_or(Value::Null),
+                None => Value::Null,
+            };
+            if holds(&shown) {
+                return shown;
+            }
+            assert!(Instant::now() < deadline, "never shown {what}: {shown:#}\n{:#?}", self.told);
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn in_sync(&self) -> Value {
+        let well = |shown: &Value| matches!(shown["last"]["outcome"].as_str(), Some("in-sync" | "changed"));
+        self.shows("in sync", well).await
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// Ends it, and tells what it ended with and how long that took.
+    async fn end(mut self) -> (i32, Duration, Vec<Value>) {
+        self.signal("-TERM").await;
+        let asked = Instant::now();
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap();
+        let took = asked.elapsed();
+        while let Some(line) = self.lines.recv().await {
+            self.told.push(serde_json::from_str(&line).unwrap_or_else(|_| json!({ "text": line })));
+        }
+        (status.code().unwrap_or(-1), took, self.told)
+    }
+}
+
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn it_does_what_sync_does_and_then_writes_nothing() {
+    let cloud = Cloud::start().await;
+    let mut run = Run::begin(&cloud).await;
+    run.round("Changed").await;
+    run.in_sync().await;
+    assert_eq!(run.get("/readyz").await.unwrap().0, 200);
+    cloud.sandbox.forget_requests();
+    run.shows("three more rounds", |_| cloud.requests().len() > 12).await;
+    assert!(cloud.writes().is_empty(), "{:?}", cloud.writes());
+    let (code, took, _) = run.end().await;
+    assert_eq!(code, 0);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    cloud.sandbox.forget_requests();
+    cloud.run(&["sync"]).await.exits(0);
+    assert!(cloud.writes().is_empty(), "{:?}", cloud.writes());
+}
+
+#[tokio::test]
+async fn a_public_ip_that_is_made_anew_is_told_with_how_it_was_noticed_and_who_agreed() {
+    let cloud = Cloud::start().await;
+    let run = Run::every(&cloud, "1h").await;
+    run.in_sync().await;
+    cloud.sandbox.control().recreate_public_ip("pip-jump").unwrap();
+    let shown = run
+        .shows("an event that everybody agreed to", |shown| {
+            let happening = |entry: &Value| {
+                entry["entry"] == "happening" && entry["agreed"].as_array().unwrap().len() == 3
+            };
+            shown["history"].as_array().is_some_and(|history| history.iter().any(happening))
+        })
+        .await;
+    let history = shown["history"].as_array().unwrap();
+    let noticed = history.iter().any(|entry| entry["noticed"] == "label");
+    assert!(noticed, "{history:#?}");
+    run.end().await;
+    cloud.run(&["history"]).await.exits(0).says("jump");
+}
+
+#[tokio::test]
+async fn it_ends_within_two_seconds_also_in_the_middle_of_a_long_operation_and_says_what_was_under_way() {
+    let cloud = Cloud::with(|options| options.operation_delay = Duration::from_secs(30)).await;
+    let mut run = Run::begin(&cloud).await;
+    run.logs("the service", |line| line["message"] == "service").await;
+    let deadline = Instant::now() + PATIENCE;
+    while cloud.writes().is_empty() {
+        assert!(Instant::now() < deadline, "nothing is begun");
+        sleep(Duration::from_millis(20)).await;
+    }
+    sleep(Duration::from_millis(300)).await;
+    let (code, took, told) = run.end().await;
+    assert_eq!(code, 0, "{told:#?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let said = told.iter().any(|line| line.to_string().contains("create public IP of jump"));
+    assert!(said, "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_bad_configuration_is_not_taken_a_good_one_is_and_a_signal_begins_a_round() {
+    let cloud = Cloud::start().await;
+    let mut run = Run::every(&cloud, "1h").await;
+    run.in_sync().await;
+    let good = std::fs::read_to_string(&cloud.config).unwrap();
+    cloud.replace("owner = \"demo\"", "owner = \"no owner\"");
+    run.signal("-HUP").await;
+    run.shows("the trouble", |shown| shown["troubles"].to_string().contains("was not taken")).await;
+    assert_eq!(run.get("/healthz").await.unwrap().0, 200);
+
+    std::fs::write(&cloud.config, good.replace("accounts = [\"azure\", \"cf\"]", "accounts = [\"azure\"]"))
+        .unwrap();
+    run.signal("-HUP").await;
+    run.shows("a round of the new one", |shown| shown["last"]["trigger"] == "reload").await;
+    let left = run.shows("the withdrawal", |shown| {
+        shown["history"]
+            .as_array()
+            .is_some_and(|history| history.iter().any(|entry| entry["verb"] == "delete"))
+    });
+    left.await;
+
+    let before = run.get("/status.json").await.unwrap().1;
+    run.signal("-USR1").await;
+    run.shows("a round by signal", |shown| shown["last"]["trigger"] == "signal").await;
+    assert!(!before.contains("\"trigger\":\"signal\""));
+    run.round("Changed").await;
+    run.end().await;
+}
+
+#[tokio::test]
+async fn two_services_on_one_state_directory_refuse_each_other() {
+    let cloud = Cloud::start().await;
+    let run = Run::begin(&cloud).await;
+    run.in_sync().await;
+    let pid = run.child.id().unwrap().to_string();
+    let second = cloud.run(&["run"]).await.exits(1);
+    second.says(&pid);
+    assert_eq!(run.get("/healthz").await.unwrap().0, 200, "the first goes on");
+    run.end().await;
+}
+
+#[tokio::test]
+async fn a_service_manager_is_told_of_readiness_reload_life_and_the_end() {
+    let cloud = Cloud::start().await;
+    let port = free_port().await;
+    cloud.append(&format!("\n[watch]\ninterval = \"1s\"\n\n[http]\nlisten = \"127.0.0.1:{port}\"\n"));
+    let path: PathBuf = cloud.folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let mut heard = String::new();
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "400000")];
+    let run = Run::again(&cloud, port, &environment);
+    hear(&socket, &mut heard, "READY=1").await;
+    hear(&socket, &mut heard, "STATUS=In sync").await;
+    hear(&socket, &mut heard, "WATCHDOG=1").await;
+    heard.clear();
+    run.signal("-HUP").await;
+    hear(&socket, &mut heard, "RELOADING=1").await;
+    hear(&socket, &mut heard, "MONOTONIC_USEC=").await;
+    hear(&socket, &mut heard, "READY=1").await;
+    run.signal("-TERM").await;
+    hear(&socket, &mut heard, "STOPPING=1").await;
+}
+
+async fn hear(socket: &UnixDatagram, heard: &mut String, what: &str) {
+    let mut buffer = vec![0; 4096];
+    let waited = timeout(PATIENCE, async {
+        while !heard.contains(what) {
+            let length = socket.recv(&mut buffer).await.unwrap();
+            heard.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            heard.push('\n');
+        }
+    });
+    assert!(waited.await.is_ok(), "never heard {what}:\n{heard}");
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_moved_aside_and_said_and_the_work_goes_on() {
+    let cloud = Cloud::start().await;
+    let state = cloud.folder.path().join("state");
+    std::fs::create_dir_all(&state).unwrap();
+    std::fs::write(state.join("journal.sqlite3"), vec![7; 9000]).unwrap();
+    let mut run = Run::begin(&cloud).await;
+    run.logs("the mending", |line| line.to_string().contains("corrupt")).await;
+    run.in_sync().await;
+    run.end().await;
+    let aside = std::fs::read_dir(&state).unwrap();
+    let names: Vec<String> = aside.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| name.contains("corrupt")), "{names:?}");
+}
+
+#[tokio::test]
+async fn with_one_provider_down_the_other_is_kept_right_and_it_is_not_ready() {
+    let cloud = Cloud::start().await;
+    let control = cloud.sandbox.control();
+    let run = Run::begin(&cloud).await;
+    run.in_sync().await;
+    let body = json!({"error": "down"});
+    let down = || {
+        Fault::on(
+            Service::Cloudflare,
+            Action::Status { status: 503, headers: Vec::new(), body: body.clone() },
+        )
+    };
+    control.fault(down().always());
+    run.shows("an account at rest", |shown| shown["resting"][0]["account"] == "cf").await;
+    cloud.sandbox.forget_requests();
+    let drifted = json!({
+        "name": NAME, "type": "CNAME", "values": ["elsewhere.example.net"], "ttl": 30,
+        "metadata": {"managed-by": "cnamed", "owner": "demo"},
+    });
+    control.set_record_azure(&serde_json::from_value(drifted).unwrap()).unwrap();
+    run.shows("the healing", |_| cloud.writes().iter().any(|write| write.service == Service::Arm)).await;
+    run.end().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_rotated_on_disk_is_taken_without_a_restart() {
+    let cloud = Cloud::start().await;
+    let token = std::fs::read_dir(cloud.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let token = token.into_iter().find(|path| path.ends_with("cloudflare-token")).unwrap();
+    let good = std::fs::read_to_string(&token).unwrap();
+    std::fs::write(&token, CLOUDFLARE_TOKENS.expired).unwrap();
+    let run = Run::begin(&cloud).await;
+    run.shows("that it is denied", |shown| shown["resting"][0]["account"] == "cf").await;
+    std::fs::write(&token, good).unwrap();
+    run.in_sync().await;
+    run.end().await;
+}

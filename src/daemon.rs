@@ -243,7 +243,8 @@ impl<S: Source> Service<S> {
     fn want(&mut self, trigger: Trigger) {
         match &self.round {
             None => self.begin(trigger),
-            Some(round) if round.watcher.only_waits() => {
+            // Whoever comes back can wait: a wait that is given up begins anew.
+            Some(round) if round.watcher.only_waits() && trigger != Trigger::Back => {
                 tracing::info!("the round that only waits is given up for another");
                 self.abandon("the service began another round");
                 self.begin(trigger);

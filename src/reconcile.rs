@@ -53,9 +53,10 @@ pub struct Verification {
     pub recursive: bool,
     /// The servers of the label's zone; empty finds them by asking for its NS records.
     pub label_servers: Vec<String>,
-    /// How long to wait for what is under way to end, and for withdrawn names to go.
+    /// How long to wait for withdrawn names to go.
     pub patience: Duration,
-    /// How long to wait for agreement on what was changed.
+    /// How long to wait for what is under way to end, and for agreement on what was changed. Whoever comes again soon
+    /// need not wait for either.
     pub agreement: Duration,
     /// Whether a round ends by walking every chain to its port.
     pub way_in: bool,

@@ -27,6 +27,9 @@ impl<S: Source> Service<S> {
             }
             Err(error) => self.troubles.journal = Some(error.chain()),
         }
+        let journal = Arc::clone(&self.journal);
+        let known = Arc::clone(&self.active);
+        self.write(|_| journal.forget_all_but(known.desired.endpoints.keys()));
         self.refresh_history();
     }
 

@@ -55,7 +55,7 @@ impl Reconciler {
     }
 
     async fn rest(&self, endpoint: &Endpoint) {
-        let deadline = Instant::now() + self.verification.patience;
+        let deadline = Instant::now() + self.verification.agreement;
         while Instant::now() + ASK_AGAIN < deadline {
             sleep(ASK_AGAIN).await;
             let state = self.network.observe(endpoint).await;

@@ -18,6 +18,8 @@ const UNCOVERED = [
   { name: 'subscriptions and tenants', path: /^\/(subscriptions(\/[^/]+)?(\/locations)?|tenants)\/?$/i, check: listOrResource },
   // Traffic Manager has a document of its own; octoDNS asks for profiles wherever an alias might point at one.
   { name: 'traffic manager', path: /\/providers\/microsoft\.network\/trafficmanagerprofiles$/i, check: listOrResource },
+  // Authorization's documents are not among those at hand. The shape is that of "Permissions - List For Resource Group", 2022-04-01.
+  { name: 'permissions', path: /\/providers\/microsoft\.authorization\/permissions$/i, check: permissions },
   // `az` asks here for the endpoints of a cloud.
   { name: 'cloud endpoints', path: /^\/metadata\/endpoints$/i, check: () => [] },
   // Where long-running operations are polled is the service's own affair: the URL comes from a header, no document names it.
@@ -176,6 +178,18 @@ function operationStatus({ liveResponse: response }) {
   if (status === 'Failed' && !(error?.code && error?.message)) return ['response: a failed operation without its error'];
   if (status === 'Succeeded' && error) return ['response: an operation that succeeded with an error'];
   return [];
+}
+
+function permissions(exchange) {
+  const { liveRequest: request, liveResponse: response } = exchange;
+  const version = new URL(request.url).searchParams.get('api-version');
+  const findings = isOurs(exchange) && version !== '2022-04-01' ? [`request: permissions by api-version ${version}`] : [];
+  if (Number(response.statusCode) !== 200) return findings;
+  const strings = list => Array.isArray(list) && list.every(text => typeof text === 'string');
+  const members = ['actions', 'notActions', 'dataActions', 'notDataActions'];
+  const value = response.body?.value;
+  const right = Array.isArray(value) && value.every(one => members.every(member => strings(one?.[member])));
+  return right ? findings : [...findings, 'response: not a list of permissions'];
 }
 
 function listOrResource({ liveResponse: response }) {

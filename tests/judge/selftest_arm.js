@@ -99,12 +99,14 @@ const EXCEPTIONS = [
   ['newer api-version', GET_IP, ({ liveRequest: q }) => (q.url = q.url.replace(/api-version=[^&]+/, 'api-version=2026-03-01'))],
   ['running operation', GET_IP, polled({ status: 'InProgress' })],
   ['failed operation', GET_IP, polled({ status: 'Failed', error: { code: 'X', message: 'x', details: [] } })],
+  ['permissions', GET_IP, granted({ value: [{ actions: ['*/read'], notActions: [], dataActions: [], notDataActions: [] }] })],
   ['member from the future', GET_IP, ({ liveResponse: r }) => (r.body.properties.somethingNew = {})],
   ['refusal of a bad request', PUT_IP, exchange => Object.assign(exchange, refused('azsdk'))],
   ['tolerated request of a test', PUT_IP, tolerated],
   ['method that no document has', GET_FRONTEND, exchange => unsupported(exchange, 'DELETE')],
 ];
 FAULTS.push(
+  ['permissions without what is taken away', GET_IP, granted({ value: [{ actions: ['*/read'], dataActions: [] }] })],
   ['failed operation without its error', GET_IP, polled({ status: 'Failed' })],
   ['unsupported method that a document has, without the error', GET_FRONTEND, ({ liveResponse }) => Object.assign(liveResponse, { statusCode: '405', body: null })],
   ['bad request of our own', PUT_IP, exchange => Object.assign(exchange, refused('cnamed/0.1.0'))],
@@ -123,6 +125,13 @@ function tolerated({ liveRequest }) {
 function polled(body) {
   return ({ liveRequest, liveResponse }) => {
     liveRequest.url = liveRequest.url.replace(/resourceGroups\/.*\?/, 'providers/Microsoft.Network/locations/westus/operations/1?');
+    liveResponse.body = body;
+  };
+}
+
+function granted(body) {
+  return ({ liveRequest, liveResponse }) => {
+    liveRequest.url = liveRequest.url.replace(/providers\/.*/, 'providers/Microsoft.Authorization/permissions?api-version=2022-04-01');
     liveResponse.body = body;
   };
 }

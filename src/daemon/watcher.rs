@@ -23,9 +23,8 @@ pub(super) struct Watcher {
 struct State {
     /// Writes that have begun and not ended.
     in_flight: Vec<Action>,
-    /// Whether it has come to asking name servers: nothing more is written before it looks anew.
-    verifying: bool,
-    waits: usize,
+    /// Whether it has come to waiting for caches, or to asking name servers, since it last looked.
+    waits: bool,
     done: Vec<Done>,
     trouble: Option<String>,
 }
@@ -49,7 +48,7 @@ impl Watcher {
     /// Whether the round only waits: giving it up leaves nothing half-done.
     pub(super) fn only_waits(&self) -> bool {
         let state = self.state();
-        state.in_flight.is_empty() && (state.verifying || state.waits > 0)
+        state.in_flight.is_empty() && state.waits
     }
 
     /// What the round has changed, and why the journal could not be written, if it could not.
@@ -104,11 +103,11 @@ impl Watcher {
 impl Watch for Watcher {
     fn event(&self, event: Event<'_>) {
         match event {
-            Event::Observing => self.state().verifying = false,
-            Event::Begun(Action::Settle(_)) => self.state().waits += 1,
+            Event::Observing => self.state().waits = false,
+            Event::Begun(Action::Settle(_)) => self.state().waits = true,
             Event::Begun(action) => self.state().in_flight.push(action.clone()),
             Event::Ended(action, report) => self.ended(action, report),
-            Event::Verifying(_) | Event::Probing(..) => self.state().verifying = true,
+            Event::Verifying(_) | Event::Probing(..) => self.state().waits = true,
             // Who has come to agree is asked from round to round, not only in this one.
             Event::Planned(_) | Event::Settling(..) | Event::Agreed(..) => {}
         }

@@ -368,3 +368,14 @@ pub enum NameError {
         label: String,
     },
 }
+
+/// What the labels of every cloud end in: of public IPs and of the retired cloud services, in the public cloud, the US
+/// Government's and China's (kubernetes-sigs/cloud-provider-azure, pkg/azclient/cloud.go).
+pub const LABEL_SUFFIXES: [&str; 6] = [
+    "cloudapp.azure.com",
+    "cloudapp.usgovcloudapi.net",
+    "cloudapp.chinacloudapi.cn",
+    "cloudapp.net",
+    "usgovcloudapp.net",
+    "chinacloudapp.cn",
+];

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use serde_json::Value;
 
 use super::address::Address;
+use super::webhook::JSON;
 use super::{Fate, Undelivered};
 use crate::provider::http::{Failure, Http, Request, Response};
 
@@ -27,6 +29,12 @@ pub(super) struct Hook {
 impl Hook {
     pub(super) fn new(http: Arc<Http>, address: Address, timeout: Duration) -> Self {
         Self { http, address, timeout }
+    }
+
+    /// Posts `message` as JSON.
+    pub(super) async fn say(&self, message: &Value) -> Result<(), Undelivered> {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
+        self.post(None, headers, message.to_string().into_bytes()).await.map(drop)
     }
 
     /// Posts `body` to the address, or to the step of the path below it.

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 
 use super::address::Address;
 use super::hook::Hook;
 use super::text::{change, clip, footer, repeats};
-use super::webhook::JSON;
 use super::{Notice, Notifier, Subscription, Topic, Undelivered};
 use crate::model::endpoint::Handle;
 use crate::provider::http::Http;
@@ -44,9 +42,7 @@ impl Notifier for Teams {
     }
 
     async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, JSON);
-        self.hook.post(None, headers, message(notice).to_string().into_bytes()).await.map(drop)
+        self.hook.say(&message(notice)).await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::config::file::RecordFile;
 use crate::config::shape::ANY;
 use crate::config::{AccountConfig, AccountKind, AzureConfig, RecordConfig, defaults};
 use crate::model::endpoint::{Endpoint, Handle};
-use crate::model::name::{Fqdn, ZoneName};
+use crate::model::name::{Fqdn, LABEL_SUFFIXES, ZoneName};
 use crate::model::record::{Mode, Ttl};
 
 impl Build<'_> {
@@ -229,14 +229,3 @@ fn proxied(file: &RecordFile) -> bool {
 fn is_cloudflare(account: &AccountConfig) -> bool {
     matches!(account.kind, AccountKind::Cloudflare { .. })
 }
-
-/// What the labels of every cloud end in, the classic ones too
-/// (kubernetes-sigs/cloud-provider-azure, pkg/azclient/cloud.go).
-const LABEL_SUFFIXES: [&str; 6] = [
-    "cloudapp.azure.com",
-    "cloudapp.usgovcloudapi.net",
-    "cloudapp.chinacloudapi.cn",
-    "cloudapp.net",
-    "usgovcloudapp.net",
-    "chinacloudapp.cn",
-];

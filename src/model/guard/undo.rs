@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Refusal, Rule};
-use crate::model::name::Fqdn;
+use crate::model::name::{Fqdn, LABEL_SUFFIXES};
 use crate::model::plan::{Plan, Subject, Undo, standing};
 use crate::model::record::{Data, RecordSet};
 use crate::model::state::{Desired, Observed};
@@ -89,12 +89,3 @@ fn is_label(desired: &Desired, observed: &Observed, name: &Fqdn) -> bool {
 }
 
 const NOTHING: &str = "nothing";
-/// Of public IPs, and of the retired cloud services, in the public cloud, the US Government's and China's.
-const LABEL_SUFFIXES: [&str; 6] = [
-    "cloudapp.azure.com",
-    "cloudapp.usgovcloudapi.net",
-    "cloudapp.chinacloudapi.cn",
-    "cloudapp.net",
-    "usgovcloudapp.net",
-    "chinacloudapp.cn",
-];

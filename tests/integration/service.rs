@@ -62,6 +62,15 @@ impl Life {
         .await
     }
 
+    /// Waits until nothing has changed for long and a round has just ended, so that the timer is almost a whole
+    /// interval away.
+    async fn next_calm_round(&self) {
+        sleep(INTERVAL * 5).await;
+        let rounds = |shown: &Snapshot| shown.counts.rounds.values().sum::<u64>();
+        let before = rounds(&self.shown());
+        self.until("another round", |shown| rounds(shown) > before).await;
+    }
+
     async fn in_sync(&self) {
         self.outcome(Outcome::InSync).await;
     }
@@ -137,7 +146,7 @@ async fn an_address_that_changes_is_an_event_within_one_look_and_the_records_fol
         let life = Life::begin(&sim, Sim::desired(Mode::Address));
         life.outcome(Outcome::Changed).await;
         life.in_sync().await;
-        sleep(INTERVAL * 5).await;
+        life.next_calm_round().await;
         sim.address(Some("203.0.113.99"));
         let changed = Instant::now();
         life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;

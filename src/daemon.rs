@@ -157,7 +157,8 @@ impl<S: Source> Service<S> {
         clock: Clock,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), String> {
         let mut setup = source.load()?;
-        let desk = Desk::new(setup.desired.owner.as_str(), std::mem::take(&mut setup.subscribers));
+        let (owner, told) = (setup.desired.owner.as_str(), std::mem::take(&mut setup.subscribers));
+        let desk = Desk::at_speed(clock.speed(), owner, told);
         let beat = Beat::default();
         let started = clock.now();
         let now = Instant::now();

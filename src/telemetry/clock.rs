@@ -33,6 +33,12 @@ impl Clock {
         Self { speed, ..self }
     }
 
+    /// How many times as fast as steady time it is known to run.
+    #[must_use]
+    pub fn speed(&self) -> u32 {
+        self.speed
+    }
+
     /// What it shows.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {

@@ -10,7 +10,7 @@ mod page;
 mod telling;
 mod witness;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -77,6 +77,7 @@ pub(super) async fn tell(
         snapshots: station.snapshots.clone(),
         journal: Arc::clone(&station.journal),
         visits: RefCell::default(),
+        told: Cell::default(),
         output: &told,
         midnight,
         address,
@@ -122,6 +123,8 @@ struct Story<'s> {
     journal: Arc<Journal>,
     ear: Arc<Ear>,
     visits: RefCell<Visits>,
+    /// How far has been told: the last entry of the journal, and how many notices.
+    told: Cell<(i64, usize)>,
     output: &'s Output,
 }
 
@@ -146,12 +149,21 @@ impl Story<'_> {
     async fn pass(&self, day: &Day) -> Vec<Passed> {
         let mut passed = vec![self.begin().await];
         for happening in &day.happenings {
-            self.clock.wait_until(self.midnight + happening.at).await;
+            self.wait_until(self.midnight + happening.at).await;
             self.witness.look().await;
             passed.push(self.happen(happening).await);
         }
-        self.clock.wait_until(self.midnight + Day::LENGTH).await;
+        self.wait_until(self.midnight + Day::LENGTH).await;
         passed
+    }
+
+    /// Tells what there is to tell, until it is that late.
+    async fn wait_until(&self, at: OffsetDateTime) {
+        let pause = self.clock.inside(GLANCE);
+        while self.clock.calendar() < at {
+            self.clock.wait_until(at.min(self.clock.calendar() + pause)).await;
+            self.recount();
+        }
     }
 
     /// The service has just begun, and nothing of what it keeps is there.
@@ -160,7 +172,7 @@ impl Story<'_> {
         let what = "the service begins, and nothing is there".to_owned();
         self.announce(at, &what);
         let right = self.until(began, || async { self.is_well_since(at) && self.witness.look().await }).await;
-        self.recount(at, right);
+        self.righted(at, right);
         Passed { what, at, noticed: right, right, lasts: false, unready: None, well: self.is_well_since(at) }
     }
 
@@ -187,7 +199,7 @@ impl Story<'_> {
         } else {
             self.until(began, || async { self.witness.look().await && self.is_well_since(at) }).await
         };
-        self.recount(at, right.filter(|_| !happening.lasts));
+        self.righted(at, right.filter(|_| !happening.lasts));
         Passed {
             what: happening.what.clone(),
             well: self.is_well_since(at),
@@ -206,7 +218,9 @@ impl Story<'_> {
         mut holds: impl FnMut() -> F,
     ) -> Option<OffsetDateTime> {
         loop {
-            if holds().await {
+            let held = holds().await;
+            self.recount();
+            if held {
                 return Some(self.clock.calendar());
             }
             if began.elapsed() > NEVER {

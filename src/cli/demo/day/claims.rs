@@ -107,8 +107,9 @@ impl Story<'_> {
         let visits = self.visits.borrow();
         let asked: Vec<&Passed> = passed.iter().filter(|one| one.unready.is_some()).collect();
         let unready = !asked.is_empty() && asked.iter().all(|one| one.unready == Some(true));
-        let changes = visits.ready.iter().map(|(at, ready)| {
-            format!("{} {}", super::telling::hour(*at), if *ready { "ready" } else { "not ready" })
+        let from = asked.first().map_or(self.midnight, |one| one.at);
+        let changes = visits.ready.iter().filter(|(at, _)| *at >= from).take(2).map(|(at, ready)| {
+            format!("{} {}", if *ready { "ready at" } else { "not ready at" }, super::telling::hour(*at))
         });
         let seen = changes.collect::<Vec<_>>().join(", ");
         proofs.add(
@@ -152,7 +153,7 @@ impl Story<'_> {
             of_arm().find(|next| (under_way..asked_to_wait).contains(&(next.at - first.at)))
         });
         let seen = hasty.map_or_else(
-            || format!("{} times, 40 min each", throttled.len()),
+            || format!("{} times, 20 min each", throttled.len()),
             |one| format!("{} {}", one.method, one.path),
         );
         proofs.add(
@@ -199,7 +200,7 @@ impl Story<'_> {
         for request in self.sandbox.requests() {
             let budget = match request.service {
                 Service::Arm => "azure",
-                Service::Cloudflare => "cf",
+                Service::Cloudflare => "cloudflare",
                 Service::Authority | Service::LogAnalytics => continue,
             };
             let outcome = match request.status {
@@ -222,15 +223,22 @@ impl Story<'_> {
 
 /// Requests to Azure and Cloudflare by budget and outcome, as `/metrics` has them; those that never were are left out.
 fn requests(metrics: &str) -> BTreeMap<(String, String), u64> {
-    let lines = metrics.lines().filter_map(|line| {
-        let (labels, count) = line.strip_prefix("cnamed_requests_total{")?.split_once("} ")?;
+    let mut counts = BTreeMap::new();
+    for line in metrics.lines().filter_map(|line| line.strip_prefix("cnamed_requests_total{")) {
+        let Some((labels, count)) = line.split_once("} ") else { continue };
         let value = |label: &str| {
-            labels.split(',').find_map(|one| Some(one.strip_prefix(label)?.trim_matches('"').to_owned()))
+            let value = labels.split(',').find_map(|one| one.strip_prefix(label)?.strip_prefix("=\""));
+            value.map(|value| value.trim_end_matches('"').to_owned()).unwrap_or_default()
         };
-        let count = count.split(' ').next()?.parse().ok().filter(|count| *count > 0)?;
-        Some(((value("budget=")?, value("outcome=")?), count))
-    });
-    lines.filter(|((budget, _), _)| ["azure", "cf"].contains(&budget.as_str())).collect()
+        let budget = value("budget");
+        // A budget of Cloudflare's is named after the host.
+        let known = ["azure", "cloudflare"].into_iter().find(|known| budget.split(' ').next() == Some(known));
+        let count: u64 = count.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or_default();
+        if let (Some(known), 1..) = (known, count) {
+            *counts.entry((known.to_owned(), value("outcome"))).or_default() += count;
+        }
+    }
+    counts
 }
 
 fn slowest<'p>(
@@ -245,4 +253,21 @@ fn slowest<'p>(
 /// What was sent before an answer came arrives within this.
 const UNDER_WAY: std::time::Duration = std::time::Duration::from_millis(300);
 /// Seconds of the day that the long day's 429s ask to wait for.
-const ASKED: u32 = 2400;
+const ASKED: u32 = 1200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_metrics_are_read_by_budget_and_outcome() {
+        let metrics = "# TYPE cnamed_requests_total counter\n\
+            cnamed_requests_total{budget=\"azure\",outcome=\"ok\"} 12\n\
+            cnamed_requests_total{budget=\"azure\",outcome=\"failed\"} 0\n\
+            cnamed_requests_total{budget=\"cloudflare at 127.0.0.1\",outcome=\"throttled\"} 3\n\
+            cnamed_requests_total{budget=\"entra\",outcome=\"ok\"} 1\n";
+        let key = |budget: &str, outcome: &str| (budget.to_owned(), outcome.to_owned());
+        let expected = [(key("azure", "ok"), 12), (key("cloudflare", "throttled"), 3)];
+        assert_eq!(requests(metrics), expected.into());
+    }
+}

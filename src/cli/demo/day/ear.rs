@@ -82,5 +82,5 @@ impl Source for Overheard {
     }
 }
 
-/// Once a day.
-const REPEAT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Once in a shift of the day.
+const REPEAT: Duration = Duration::from_secs(6 * 60 * 60);

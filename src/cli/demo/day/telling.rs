@@ -21,19 +21,26 @@ impl Story<'_> {
         ));
     }
 
-    /// What the service noticed, changed and told since `at`, in order; and when every name was right again.
-    pub(super) fn recount(&self, at: OffsetDateTime, right: Option<OffsetDateTime>) {
-        let mut lines: Vec<(OffsetDateTime, &str, String)> =
-            self.entries_since(at).iter().map(|entry| (entry.at, word(&entry.what), line(entry))).collect();
-        for notice in self.ear.since(at) {
-            let about =
-                if notice.subject.is_empty() { String::new() } else { format!("{}: ", notice.subject) };
-            lines.push((notice.at, "told", format!("{about}{}", notice.title)));
-        }
+    /// What the service noticed, changed and told, and was not told yet.
+    pub(super) fn recount(&self) {
+        let (last, heard) = self.told.get();
+        let entries = self.entries_since(self.midnight);
+        let newest = entries.iter().map(|entry| entry.id).max().unwrap_or(last);
+        let notices = self.ear.since(self.midnight);
+        self.told.set((newest, notices.len()));
+        let mut lines: Vec<(OffsetDateTime, &str, String)> = (entries.iter())
+            .filter(|entry| entry.id > last)
+            .map(|entry| (entry.at, word(&entry.what), line(entry)))
+            .collect();
+        lines.extend(notices.into_iter().skip(heard).map(|notice| (notice.at, "told", notice.title)));
         lines.sort_by_key(|(at, ..)| *at);
         for (at, word, text) in lines {
             self.note(at, word, &text);
         }
+    }
+
+    /// When every name was right again, after what happened `at` that moment.
+    pub(super) fn righted(&self, at: OffsetDateTime, right: Option<OffsetDateTime>) {
         if let Some(right) = right {
             let text = format!("every name leads where it should, {} later", span(right - at));
             self.note(right, "right", &Tone::Good.paint(&text));

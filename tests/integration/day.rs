@@ -60,12 +60,12 @@ async fn a_claim_that_does_not_hold_fails_the_day() {
     // and what there is was taken note of.
     let tampering = async {
         let deadline = Instant::now() + PATIENCE;
-        let mut control = None;
+        let mut control: Option<String> = None;
         let begun = loop {
             if let Some(control) = &control {
                 let requests = ask(control, "GET", "/requests", "").await;
                 if requests.contains("\"service\":\"arm\"") {
-                    break control;
+                    break control.clone();
                 }
             } else {
                 control = control_of(&cloud);
@@ -74,7 +74,7 @@ async fn a_claim_that_does_not_hold_fails_the_day() {
             sleep(Duration::from_millis(50)).await;
         };
         let body = json!({"name": "www.example.com", "type": "A"}).to_string();
-        let answer = ask(begun, "POST", "/control/delete-record-azure", &body).await;
+        let answer = ask(&begun, "POST", "/control/delete-record-azure", &body).await;
         assert!(answer.contains(" 200 "), "{answer}");
     };
     let (ended, ()) = futures::join!(end(day), tampering);

@@ -189,6 +189,10 @@ impl Story<'_> {
             played.is_ok() && self.is_noticed(happening, at, throttled)
         });
         let noticed = noticed.await;
+        let waits = self.throttled(happening) - throttled;
+        if let (Some(noticed), 1..) = (noticed, waits) {
+            self.note(noticed, "noticed", &format!("asked to wait {waits} times; it waits"));
+        }
         let mut unready = None;
         if happening.unready {
             let seen = self.until(began, || async { !self.visits.borrow().is_ready() }).await;

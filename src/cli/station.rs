@@ -24,10 +24,12 @@ pub(crate) struct Station<S> {
     server: Server,
     clock: Clock,
     /// Where the page is served.
+    #[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "the log says it"))]
     pub(crate) address: SocketAddr,
     /// What the service shows.
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What it writes down.
+    #[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "the service has it"))]
     pub(crate) journal: Arc<Journal>,
     _lock: Lock,
 }

@@ -135,7 +135,7 @@ struct Passed {
     at: OffsetDateTime,
     /// When the service was first seen to know.
     noticed: Option<OffsetDateTime>,
-    /// When every name was right again; for what lasts, when there was nothing more to wait for.
+    /// When every name was right again; for what lasts, when somebody had been told of it.
     right: Option<OffsetDateTime>,
     lasts: bool,
     /// Whether the service was to be unready meanwhile, and whether it was.
@@ -199,7 +199,8 @@ impl Story<'_> {
             unready = Some(seen.is_some());
         }
         let right = if happening.lasts {
-            noticed
+            // It does not end before somebody was told of it.
+            self.until(began, || async { self.ear.heard_of_trouble(at) }).await
         } else {
             self.until(began, || async { self.witness.look().await && self.is_well_since(at) }).await
         };
@@ -253,7 +254,7 @@ impl Story<'_> {
         let resting = |account: &str| shown.resting.iter().any(|resting| resting.account == account);
         let recovered = !happening.lasts
             && happening.concerns.iter().all(|one| !resting(one))
-            && self.ear.recoveries_since(at) > 0;
+            && self.ear.heard_of_recovery(at, self.clock.calendar());
         let is_away = happening.lasts && happening.concerns.iter().any(|one| resting(one));
         let in_history = self.entries_since(at).iter().any(|entry| concerned(telling::subject(&entry.what)));
         in_history || unverified || is_away || recovered || self.throttled(happening) > throttled
@@ -316,6 +317,7 @@ resource_group = "rg-mgmt"
 location = "westeurope"
 public_ip = "pip-old"
 label = "contoso-old"
+allocation = "dynamic"
 manage = false
 
 [[record]]

@@ -120,26 +120,19 @@ impl Story<'_> {
     }
 
     fn told(&self, passed: &[Passed], proofs: &mut Proofs) {
-        let lasting: Vec<usize> =
-            passed.iter().enumerate().filter(|(_, one)| one.lasts).map(|(index, _)| index).collect();
-        let is_told = |from: OffsetDateTime, to: OffsetDateTime, recovery: bool| {
-            let heard = self.ear.since(from);
-            heard.iter().any(|it| it.at <= to && (it.topic == crate::notify::Topic::Recovery) == recovery)
+        // What ended it is the next thing that happened, and that was told before the one after.
+        let when = |index: usize| passed.get(index).map_or_else(|| self.clock.calendar(), |one| one.at);
+        let is_told = |index: usize| {
+            passed[index].right.is_some() && self.ear.heard_of_recovery(when(index + 1), when(index + 2))
         };
-        let end = |index: usize| passed.get(index + 1).map_or_else(|| self.clock.calendar(), |next| next.at);
-        let untold = lasting.iter().find(|index| {
-            let over = end(**index);
-            !is_told(passed[**index].at, over, false) || !is_told(over, end(**index + 1), true)
-        });
+        let mut lasting = (0..passed.len()).filter(|index| passed[*index].lasts).peekable();
+        let any = lasting.peek().is_some();
+        let untold = lasting.find(|index| !is_told(*index));
         let seen = untold.map_or_else(
             || format!("{} notices", self.ear.since(self.midnight).len()),
-            |index| format!("not that {}", passed[*index].what),
+            |index| format!("not that {}", passed[index].what),
         );
-        proofs.add(
-            "each trouble was told, and that it was over",
-            untold.is_none() && !lasting.is_empty(),
-            seen,
-        );
+        proofs.add("each trouble was told, and that it was over", any && untold.is_none(), seen);
     }
 
     /// Between a 429 and the end of what it asks for, nobody asks there again but who had asked already.

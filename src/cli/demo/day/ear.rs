@@ -32,9 +32,15 @@ impl Ear {
         heard.iter().filter(|notice| notice.at >= at).cloned().collect()
     }
 
-    /// How often it was told since that something is well again.
-    pub(super) fn recoveries_since(&self, at: OffsetDateTime) -> usize {
-        self.since(at).iter().filter(|notice| notice.topic == Topic::Recovery).count()
+    /// Whether it was told since that something is not as it should be.
+    pub(super) fn heard_of_trouble(&self, at: OffsetDateTime) -> bool {
+        let trouble = [Topic::Failure, Topic::Refusal, Topic::Unverified];
+        self.since(at).iter().any(|notice| trouble.contains(&notice.topic))
+    }
+
+    /// Whether it was told in between that something is well again.
+    pub(super) fn heard_of_recovery(&self, from: OffsetDateTime, to: OffsetDateTime) -> bool {
+        self.since(from).iter().any(|notice| notice.topic == Topic::Recovery && notice.at <= to)
     }
 }
 

@@ -11,6 +11,7 @@ mod journal;
 mod output;
 mod progress;
 mod render;
+mod station;
 mod table;
 mod typed;
 

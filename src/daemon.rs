@@ -35,6 +35,7 @@ use crate::notify::desk::{Desk, Subscriber};
 use crate::reconcile::Reconciler;
 use crate::reconcile::round::{Chain, RecordReport, Round};
 use crate::telemetry::beat::Beat;
+use crate::telemetry::clock::Clock;
 use crate::telemetry::snapshot::{Counts, Finished, Snapshot, Trigger};
 use agreement::Agreement;
 use label::{Outside, Picture};
@@ -42,9 +43,6 @@ pub use orders::{Order, Orders, Supervisor};
 pub use pace::{Calm, Pace};
 use patient::{Away, PatientDns, PatientNetwork};
 use watcher::Watcher;
-
-/// The time of day, which may jump; whoever simulates gives another.
-pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 
 /// What a configuration makes of the service; made anew whenever it is read anew.
 #[derive(Debug)]
@@ -159,9 +157,10 @@ impl<S: Source> Service<S> {
         clock: Clock,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), String> {
         let mut setup = source.load()?;
-        let desk = Desk::new(setup.desired.owner.as_str(), std::mem::take(&mut setup.subscribers));
+        let (owner, told) = (setup.desired.owner.as_str(), std::mem::take(&mut setup.subscribers));
+        let desk = Desk::at_speed(clock.speed(), owner, told);
         let beat = Beat::default();
-        let started = clock();
+        let started = clock.now();
         let now = Instant::now();
         let (snapshots, receiver) = watch::channel(Arc::new(standing::nothing(started, beat.clone())));
         let mut service = Self {
@@ -261,7 +260,7 @@ impl<S: Source> Service<S> {
                 tracing::info!("the configuration was read anew");
                 self.supervisor.ready(&self.status_line());
                 if self.troubles.configuration.take().is_some() {
-                    self.desk.over((self.clock)(), Topic::Service, "", NOT_TAKEN);
+                    self.desk.over(self.clock.now(), Topic::Service, "", NOT_TAKEN);
                 }
                 self.coming = Some(setup);
                 match &self.round {

@@ -6,9 +6,11 @@
 //! loopback ports; HTTPS with an authority made at start. Dropping a [`Sandbox`] stops every server of it.
 
 mod azure;
+mod clock;
 mod cloudflare;
 mod config;
 mod control;
+pub mod day;
 mod dns;
 mod exchange;
 mod fault;
@@ -26,11 +28,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 
 pub use self::azure::compute::Speaks;
 pub use self::azure::log_analytics::seed::{Attack, LogTable};
 pub use self::azure::seed::{AZURE_IDENTITY, AzureIdentity};
+pub use self::clock::Clock;
 pub use self::cloudflare::{CLOUDFLARE_TOKENS, CloudflareTokens};
 pub use self::control::{Control, ControlError, LegacyPublicIp, RecordAtAzure};
 pub use self::exchange::Service;
@@ -44,9 +48,14 @@ pub struct Options {
     /// Where to write each exchange with Resource Manager and Cloudflare for contract judges, one file each; what
     /// the variable `CNAMED_SANDBOX_RECORD` says unless it is set here.
     pub record: Option<PathBuf>,
+    /// How many times as fast as its clients' the sandbox's own time runs, from 1 on. Every other time span here is in
+    /// the sandbox's seconds, unless it says so.
+    pub speed: u32,
+    /// When its calendar begins; `None` for now.
+    pub dawn: Option<OffsetDateTime>,
     /// How long a long-running operation runs.
     pub operation_delay: Duration,
-    /// What operations say in `Retry-After`, in seconds; `None` for the delay, rounded down.
+    /// What operations say in `Retry-After`, in the client's seconds; `None` for the delay, rounded down.
     pub retry_after: Option<u32>,
     /// How long a label stays reserved after its public IP was deleted. The service's own figure is not
     /// published; nothing by default.
@@ -55,9 +64,10 @@ pub struct Options {
     pub public_ip_quota: usize,
     /// The plan of the Cloudflare zone, which sets its limits.
     pub plan: CloudflarePlan,
-    /// Multiplies every throttling period; 1 is the services' own pace.
+    /// Multiplies every throttling period; 1 is the services' own pace. Beside `speed`, since it moves quotas against
+    /// everything else: stretched, so that one can be used up, or taken away.
     pub throttle_scale: f64,
-    /// How long an access token lives.
+    /// How long an access token lives, in the client's seconds: clients renew it minutes before its end, at any speed.
     pub token_lifetime: Duration,
     /// Whether a Linux machine reports to the workspace too. The seeded machine is a Windows one.
     pub syslog: bool,
@@ -72,6 +82,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             record: std::env::var_os("CNAMED_SANDBOX_RECORD").map(PathBuf::from),
+            speed: 1,
+            dawn: None,
             operation_delay: Duration::from_millis(300),
             retry_after: None,
             label_reservation: Duration::ZERO,
@@ -224,7 +236,7 @@ impl Sandbox {
     /// A configuration that the other commands accept as it is, for files kept in `directory`.
     #[must_use]
     pub fn config(&self, directory: &Path) -> String {
-        config::text(&self.addresses, self.gateway(), directory)
+        config::text(&self.addresses, self.setup(), directory)
     }
 
     /// Writes that configuration, the authority's certificate and the secrets into `directory`, and gives the
@@ -233,11 +245,17 @@ impl Sandbox {
     /// # Errors
     /// When a file cannot be written.
     pub fn write_config(&self, directory: &Path) -> io::Result<PathBuf> {
-        config::write(&self.addresses, self.gateway(), &self.ca_pem, directory)
+        config::write(&self.addresses, self.setup(), &self.ca_pem, directory)
     }
 
-    fn gateway(&self) -> bool {
-        self.cloud.with(|world| world.options.gateway)
+    /// The time in there.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.cloud.with(|world| world.clock)
+    }
+
+    fn setup(&self) -> config::Setup {
+        self.cloud.with(|world| config::Setup { gateway: world.options.gateway, clock: world.clock })
     }
 
     /// The verbs with which a test or a rehearsal plays the outside world.

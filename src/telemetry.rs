@@ -1,6 +1,7 @@
 //! Logs, to stderr; and what the service shows and writes of itself: a page, metrics, probes, the journal.
 
 pub mod beat;
+pub mod clock;
 pub mod metrics;
 pub mod page;
 pub mod scribe;

@@ -63,6 +63,9 @@ impl Cli {
         let level = match (quiet, verbose) {
             (true, _) => "error",
             (false, 0) if matches!(self.command, Command::Run) => "info",
+            // What its service would warn of is what the day is told by.
+            #[cfg(feature = "sandbox")]
+            (false, 0) if matches!(self.command, Command::Demo(DemoArgs { day: true, .. })) => "error",
             (false, 0) => return log.clone(),
             (false, 1) => "info",
             (false, _) => "debug",
@@ -354,7 +357,18 @@ pub(crate) struct ManArgs {
 /// `cnamed demo`
 #[cfg(feature = "sandbox")]
 #[derive(Debug, Args)]
-pub(crate) struct DemoArgs {}
+pub(crate) struct DemoArgs {
+    /// Lets a day of outages, deallocations and helpful hands pass before the service and its status page.
+    #[arg(long)]
+    pub(crate) day: bool,
+    /// How many times as fast as usual the day passes.
+    #[arg(long, requires = "day", value_name = "N", default_value_t = 1200,
+          value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) speed: u32,
+    /// At a terminal, keeps the page up after the day, until Ctrl-C.
+    #[arg(long, requires = "day")]
+    pub(crate) hold: bool,
+}
 
 /// `cnamed sandbox`
 #[cfg(feature = "sandbox")]
@@ -363,6 +377,9 @@ pub(crate) struct SandboxArgs {
     /// Where the configuration, the CA and the secrets are written.
     #[arg(long, default_value = "cnamed-sandbox", value_name = "DIRECTORY")]
     pub(crate) directory: PathBuf,
+    /// How many times as fast as usual its time runs: operations, quotas and what resolvers remember.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) speed: u32,
     /// Writes every exchange with the services to DIRECTORY, as JSON, credentials left out.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) record: Option<PathBuf>,

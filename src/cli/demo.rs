@@ -3,6 +3,7 @@
 //! Nothing is claimed that the name servers, the machine's own greetings or the services' own logs do not show; a step
 //! that does not hold ends the demo with a failure.
 
+mod day;
 mod gateway;
 mod history;
 mod names;
@@ -33,7 +34,7 @@ use crate::reconcile::round::Round;
 use crate::resolver::{Question, Via};
 use crate::sandbox::{Options, Sandbox, Service};
 
-pub(crate) async fn run(global: &Global, _: &DemoArgs, output: &Output) -> Exit {
+pub(crate) async fn run(global: &Global, args: &DemoArgs, output: &Output) -> Exit {
     // A name that nobody can have laid out before: what is there already is neither used nor swept away.
     let moment = OffsetDateTime::now_utc().unix_timestamp_nanos();
     let folder = std::env::temp_dir().join(format!("cnamed-demo-{}-{moment:x}", std::process::id()));
@@ -41,7 +42,10 @@ pub(crate) async fn run(global: &Global, _: &DemoArgs, output: &Output) -> Exit 
         let text = format!("the demo could not be set up: could not make {}: {error}", folder.display());
         return output.failure(&text, Exit::Failed);
     }
-    let result = tell(global, &folder, output).await;
+    let result = match args.day {
+        true => day::tell(global, args, &folder, output).await,
+        false => tell(global, &folder, output).await,
+    };
     let swept = std::fs::remove_dir_all(&folder);
     match result {
         Ok(exit) => exit,

@@ -8,7 +8,7 @@ use crate::reconcile::round::VERSION;
 use crate::sandbox::{Options, Sandbox};
 
 pub(crate) async fn run(args: &SandboxArgs, output: &Output) -> Exit {
-    let mut options = Options { gateway: true, ..Options::default() };
+    let mut options = Options { gateway: true, speed: args.speed, ..Options::default() };
     if args.record.is_some() {
         options.record.clone_from(&args.record);
     }

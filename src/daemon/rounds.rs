@@ -26,7 +26,7 @@ impl<S: Source> Service<S> {
         }
         self.again = None;
         self.desk.pulse(&Pulse::Begun);
-        let watcher = Watcher::new(Arc::clone(&self.journal), Arc::clone(&self.clock));
+        let watcher = Watcher::new(Arc::clone(&self.journal), self.clock.clone());
         let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watcher));
         let future = async move {
             let run = active.reconciler.run(&active.desired, None, watch.as_ref()).await;
@@ -53,7 +53,7 @@ impl<S: Source> Service<S> {
     pub(super) fn finish(&mut self, round: Round) {
         let Some(Running { watcher, trigger, began, .. }) = self.round.take() else { return };
         let now = Instant::now();
-        let at = (self.clock)();
+        let at = self.clock.now();
         *self.counts.rounds.entry(round.outcome).or_default() += 1;
         let done = self.changed(&watcher, began);
         let happened = self.seen(&round, trigger, began);
@@ -74,7 +74,7 @@ impl<S: Source> Service<S> {
             self.denied = self.denied.saturating_add(1);
             self.renewal = Some(now + rest(self.denied, None, chance()));
         }
-        let took = now.saturating_duration_since(began);
+        let took = self.clock.span(now.saturating_duration_since(began));
         let changed = happened || done.iter().any(|done| done.report.outcome == ChangeOutcome::Applied);
         self.calm = self.calm.after(changed);
         self.next_round = now + self.active.pace.wait(self.calm, chance());
@@ -147,7 +147,7 @@ impl<S: Source> Service<S> {
     /// Writes down what happened to an endpoint, tells it, and waits for everybody to say so.
     fn happened(&mut self, endpoint: &Handle, happening: Happening, noticed: Noticed, since: Instant) {
         tracing::warn!(%endpoint, %happening, ?noticed, "address");
-        let at = (self.clock)();
+        let at = self.clock.now();
         *self.counts.happenings.entry(happening.kind.as_str()).or_default() += 1;
         self.desk.tell(&notice_of_happening(endpoint, &happening, noticed, &self.active.desired.owner, at));
         let leads = happening.after.is_some() && happening.kind != HappeningKind::LabelTaken;

@@ -40,7 +40,10 @@ impl<S: Source> Service<S> {
 
     /// Who has come to agree, written down and counted.
     pub(super) fn agree(&mut self, records: &[RecordReport], chains: &[Chain], now: Instant) {
-        let agreed = self.agreement.take(records, chains, now);
+        let mut agreed = self.agreement.take(records, chains, now);
+        for (_, agreed) in &mut agreed {
+            agreed.after = self.clock.span(agreed.after);
+        }
         for (entry, agreed) in &agreed {
             tracing::info!(who = agreed.who, after = ?agreed.after, "agreed");
             self.counts
@@ -61,7 +64,7 @@ impl<S: Source> Service<S> {
             Ok(written) => {
                 if self.troubles.journal.take().is_some() {
                     tracing::info!("the journal can be written again");
-                    self.desk.over((self.clock)(), Topic::Service, "", UNWRITTEN);
+                    self.desk.over(self.clock.now(), Topic::Service, "", UNWRITTEN);
                 }
                 Some(written)
             }
@@ -105,14 +108,17 @@ impl<S: Source> Service<S> {
 
     /// Something of the service itself, for whoever is told.
     pub(super) fn notice(&self, title: &str, details: Vec<String>) -> Notice {
-        notice_of_service(&self.active.desired.owner, (self.clock)(), title, details)
+        notice_of_service(&self.active.desired.owner, self.clock.now(), title, details)
     }
 
     /// Shows how things stand to whoever looks.
     pub(super) fn publish(&mut self) {
-        let (now, instant) = ((self.clock)(), Instant::now());
-        let at =
-            |then: Instant| now + Span::try_from(then.saturating_duration_since(instant)).unwrap_or_default();
+        let (now, instant) = (self.clock.now(), Instant::now());
+        let clock = &self.clock;
+        let at = |then: Instant| {
+            let wait = clock.span(then.saturating_duration_since(instant));
+            now + Span::try_from(wait).unwrap_or_default()
+        };
         let resting = |Absence { account, until, reason, failures, .. }| Resting {
             account,
             until: at(until),
@@ -131,7 +137,8 @@ impl<S: Source> Service<S> {
             converged: self.converged,
             since: self.since,
             // Two rounds may fail before anybody is woken.
-            patience: self.active.pace.interval * 3 + self.active.reconciler.verification.patience,
+            patience: clock
+                .span(self.active.pace.interval * 3 + self.active.reconciler.verification.patience),
             next: self.round.is_none().then(|| at(self.next_round)),
             busy: self.round.is_some(),
             resting: self.active.away.absences().into_iter().map(resting).collect(),

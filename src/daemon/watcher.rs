@@ -2,14 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use time::OffsetDateTime;
-
-use super::Clock;
 use crate::journal::{Journal, What};
 use crate::model::plan::Action;
 use crate::model::state::RecordKey;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport};
 use crate::reconcile::{Event, Watch};
+use crate::telemetry::clock::Clock;
 use crate::telemetry::scribe;
 
 /// Watches one round. Every change is in the journal before the round goes on.
@@ -85,7 +83,7 @@ impl Watcher {
         if matches!(report.outcome, ChangeOutcome::Skipped | ChangeOutcome::Planned) {
             return None;
         }
-        let now: OffsetDateTime = (self.clock)();
+        let now = self.clock.now();
         match self.journal.record(now, &What::Change(scribe::change(action, report))) {
             Ok(entry) => Some(entry),
             Err(error) => {

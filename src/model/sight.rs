@@ -145,6 +145,9 @@ impl fmt::Display for Happening {
         let after = self.after.as_deref().unwrap_or("none");
         match self.kind {
             HappeningKind::Deleted => write!(f, "the public IP is gone; its address was {before}"),
+            HappeningKind::Recreated if before == after => {
+                write!(f, "the public IP was created anew, with the address {after}")
+            }
             HappeningKind::Recreated => {
                 write!(f, "the public IP was created anew: address {before} → {after}")
             }
@@ -190,6 +193,8 @@ mod tests {
     fn another_resource_of_the_same_name_is_told_also_after_a_gap() {
         let (was, is) = (sight("a", Some("192.0.2.1")), sight("b", Some("192.0.2.1")));
         assert_eq!(kinds(&was, &is), [HappeningKind::Recreated]);
+        let told = is.since(&was)[0].to_string();
+        assert_eq!(told, "the public IP was created anew, with the address 192.0.2.1");
         let gone = Sight::default().after(&was);
         assert_eq!(kinds(&was, &gone), [HappeningKind::Deleted]);
         assert_eq!(kinds(&gone, &is), [HappeningKind::Recreated]);

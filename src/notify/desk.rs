@@ -37,6 +37,8 @@ pub struct Desk {
 struct Shared {
     owner: String,
     began: Instant,
+    /// How fast the time of those who are told goes.
+    speed: u32,
     posts: Mutex<Vec<Arc<Post>>>,
 }
 
@@ -72,7 +74,15 @@ impl Desk {
     /// A desk for `subscribers`, within a Tokio runtime; `owner` signs what the desk itself has to tell.
     #[must_use]
     pub fn new(owner: &str, subscribers: Vec<Subscriber>) -> Self {
-        let shared = Shared { owner: owner.to_owned(), began: Instant::now(), posts: Mutex::new(Vec::new()) };
+        Self::at_speed(1, owner, subscribers)
+    }
+
+    /// As [`Desk::new`], where the time of day goes `speed` times as fast: what was told an hour of it ago was told an
+    /// hour ago.
+    #[must_use]
+    pub fn at_speed(speed: u32, owner: &str, subscribers: Vec<Subscriber>) -> Self {
+        let (owner, began) = (owner.to_owned(), Instant::now());
+        let shared = Shared { owner, began, speed, posts: Mutex::new(Vec::new()) };
         let desk = Self { shared: Arc::new(shared), tasks: Mutex::new(Vec::new()) };
         desk.replace(subscribers);
         desk
@@ -109,7 +119,7 @@ impl Desk {
     /// Tells of a round that has ended with `notices`, as [`super::words::notices_of`] gives them. Every failure, refusal
     /// and unverified thing that is not among them any more is over.
     pub fn round(&self, at: OffsetDateTime, notices: &[Notice]) {
-        let now = self.shared.began.elapsed();
+        let now = self.shared.now();
         for post in &*locked(&self.shared.posts) {
             let wanted: Vec<Notice> =
                 notices.iter().filter(|notice| post.notifier.wants(notice.topic)).cloned().collect();
@@ -197,9 +207,14 @@ impl Drop for Desk {
 }
 
 impl Shared {
+    /// How long ago it began, as those count who are told.
+    fn now(&self) -> Duration {
+        self.began.elapsed().saturating_mul(self.speed)
+    }
+
     /// Lets every ledger decide whose notifier wants to hear of `topic`.
     fn each(&self, topic: Topic, decide: impl Fn(&mut Ledger, Duration) -> Vec<Notice>) {
-        let now = self.began.elapsed();
+        let now = self.now();
         for post in locked(&self.posts).iter().filter(|post| post.notifier.wants(topic)) {
             let mut inside = post.inside();
             let told = decide(&mut inside.ledger, now);
@@ -209,7 +224,7 @@ impl Shared {
 
     /// Tells all but `of` that it is dead, or works again.
     fn announce(&self, of: &Post, change: Announcement<'_>) {
-        let now = self.began.elapsed();
+        let now = self.now();
         let name = of.notifier.name();
         let others: Vec<Arc<Post>> =
             locked(&self.posts).iter().filter(|post| post.notifier.name() != name).cloned().collect();

@@ -30,8 +30,9 @@ use self::operation::{Effect, End, Failure, Operation};
 pub(crate) use self::resource::{Resource, merge};
 use self::seed::{SUBSCRIPTION, TENANT};
 use super::Options;
+use super::clock::Clock;
 use super::exchange::{Request, Response};
-use super::world::{World, calendar};
+use super::world::World;
 
 /// Azure's state.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ pub(crate) struct State {
 
 impl State {
     /// The seeded subscription: two groups, a VM with its network, a zone with foreign records, and a workspace.
-    pub(crate) fn seeded(options: &Options) -> Self {
+    pub(crate) fn seeded(options: &Options, clock: Clock) -> Self {
         let mut state = Self {
             directory: Directory::seeded(),
             groups: group::seeded(),
@@ -70,14 +71,14 @@ impl State {
             labels: label::Labels::default(),
             machines: BTreeMap::new(),
             zones: zone::seeded(),
-            log_analytics: log_analytics::State::seeded(calendar(), options.syslog),
+            log_analytics: log_analytics::State::seeded(clock.calendar(), options.syslog),
             past: false,
             ports: network::PortMappings::default(),
             operations: operation::Operations::default(),
             rates: arm::Rates::default(),
             addresses_given: 0,
         };
-        network::seed(&mut state);
+        network::seed(&mut state, clock);
         compute::seed(&mut state);
         state
     }
@@ -101,8 +102,8 @@ impl State {
 
 /// Lets everything happen that is due by now.
 pub(crate) fn settle(world: &mut World) {
-    let now = world.now();
-    for operation in world.azure.operations.take_due(now) {
+    let clock = world.clock;
+    for operation in world.azure.operations.take_due(clock) {
         finish(world, &operation);
     }
 }

@@ -22,7 +22,7 @@ use self::limits::Budget;
 use self::token::{Owner, Status, Token};
 use super::CloudflarePlan;
 use super::exchange::{Request, Response};
-use super::world::{World, calendar};
+use super::world::World;
 use crate::model::name::ZoneName;
 
 pub(crate) use self::record::Record;
@@ -39,8 +39,7 @@ pub(crate) struct State {
 impl State {
     /// The zone example.com with its foreign records, example.net without any, and the tokens of
     /// [`CLOUDFLARE_TOKENS`].
-    pub(crate) fn seeded(plan: CloudflarePlan) -> Self {
-        let now = calendar();
+    pub(crate) fn seeded(plan: CloudflarePlan, now: OffsetDateTime) -> Self {
         let zones: Vec<Zone> = ZONES
             .into_iter()
             .filter_map(|(id, name)| Some(Zone::new(id, ZoneName::parse(name).ok()?, plan, now)))
@@ -88,24 +87,26 @@ impl State {
 
 /// Answers one request below `/client/v4`.
 pub(crate) fn handle(world: &mut World, request: &Request) -> Response {
-    let now = Now { tick: world.now(), calendar: calendar(), scale: world.throttle_scale };
+    let now = Now { clock: world.clock, scale: world.throttle_scale };
     api::answer(&mut world.cloudflare, request, now)
 }
 
 /// What a person does in the dashboard: `record` is an API record (`name`, `type`, `content`, `ttl`, `proxied`,
 /// `comment`…); one of the same name and type is replaced whole.
 pub(crate) fn put_by_hand(world: &mut World, record: &Value) -> Result<(), String> {
-    world.cloudflare.put(record, calendar())
+    let now = world.calendar();
+    world.cloudflare.put(record, now)
 }
 
 /// Another account of the same people adds a zone of that name; the tokens that see every zone see it too.
 pub(crate) fn add_zone_by_hand(world: &mut World, name: &str) -> Result<String, String> {
     let name = ZoneName::parse(name).map_err(|why| why.to_string())?;
+    let now = world.calendar();
     let zones = &mut world.cloudflare.zones;
     let active = !zones.iter().any(|zone| zone.active && zone.name == name);
     let account = (record::new_id(), "Fabrikam".to_owned());
     let plan = world.options.plan;
-    let zone = Zone { account, active, ..Zone::new(&record::new_id(), name, plan, calendar()) };
+    let zone = Zone { account, active, ..Zone::new(&record::new_id(), name, plan, now) };
     let id = zone.id.clone();
     zones.push(zone);
     Ok(id)
@@ -130,6 +131,7 @@ pub(crate) fn delete_by_hand(world: &mut World, name: &str, kind: &str) -> Resul
 
 /// What a person does in the dashboard: the orange cloud, on or off, for every record of the name that can have it.
 pub(crate) fn proxy_by_hand(world: &mut World, name: &str, proxied: bool) -> Result<(), String> {
+    let now = world.calendar();
     let zone = world.cloudflare.zone_of(name)?;
     let wanted = name.trim_end_matches('.');
     let of_name = |held: &&Record| held.name.eq_ignore_ascii_case(wanted) && held.is_proxiable();
@@ -139,8 +141,15 @@ pub(crate) fn proxy_by_hand(world: &mut World, name: &str, proxied: bool) -> Res
     }
     let body = Map::from_iter([("proxied".to_owned(), json!(proxied))]);
     for id in ids {
-        zone.patch(&id, &body, calendar()).map_err(|refusal| refusal.message)?;
+        zone.patch(&id, &body, now).map_err(|refusal| refusal.message)?;
     }
+    Ok(())
+}
+
+/// What a person does in the dashboard: switches a token off, or on again.
+pub(crate) fn switch_token_by_hand(world: &mut World, secret: &str, on: bool) -> Result<(), String> {
+    let token = world.cloudflare.tokens.iter_mut().find(|token| token.secret == secret);
+    token.ok_or("there is no such token")?.status = if on { Status::Active } else { Status::Disabled };
     Ok(())
 }
 
@@ -234,10 +243,10 @@ mod tests {
     #[test]
     fn the_seed_obeys_the_rules_of_both_plans() {
         for plan in [CloudflarePlan::Free, CloudflarePlan::Enterprise] {
-            let mut state = State::seeded(plan);
+            let mut state = State::seeded(plan, OffsetDateTime::UNIX_EPOCH);
             assert_eq!(state.zones[0].records.len(), foreign_records().len());
             for record in foreign_records() {
-                state.put(&record, calendar()).expect("each record is legal");
+                state.put(&record, OffsetDateTime::UNIX_EPOCH).expect("each record is legal");
             }
         }
     }

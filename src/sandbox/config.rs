@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -13,10 +14,19 @@ use super::azure::log_analytics::AUDIENCE;
 use super::azure::seed::{
     DNS_GROUP, LOCATION, NETWORK_GROUP, SUBSCRIPTION, TENANT, WORKSPACE_ID, WRITER, WRITER_SECRET, ZONE,
 };
+use super::clock::Clock;
 use super::{Addresses, CLOUDFLARE_TOKENS};
 
+/// What the configuration depends on besides addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) gateway: bool,
+    pub(crate) clock: Clock,
+}
+
 /// The configuration's text, for files kept in `directory`.
-pub(crate) fn text(addresses: &Addresses, gateway: bool, directory: &Path) -> String {
+pub(crate) fn text(addresses: &Addresses, setup: Setup, directory: &Path) -> String {
+    let Setup { gateway, clock } = setup;
     let file = |name: &str| quoted(&directory.join(name).display().to_string());
     let servers = |servers: &[SocketAddr]| {
         servers.iter().map(|server| format!("\"{server}\"")).collect::<Vec<_>>().join(", ")
@@ -70,7 +80,7 @@ ttl = 30
 resolvers = [{recursive}]
 label_servers = [{label}]
 {proxy}
-[state]
+{watch}[state]
 directory = {state}
 
 [tls]
@@ -84,6 +94,7 @@ audience = "{AUDIENCE}"
         gateway = if gateway { GATEWAY } else { "" },
         proxy =
             if gateway { format!("proxy = \"socks5://{}\"\n", addresses.internet) } else { String::new() },
+        watch = watch(clock),
         arm = addresses.resource_manager,
         authority = addresses.authority,
         cloudflare = addresses.cloudflare,
@@ -100,10 +111,22 @@ audience = "{AUDIENCE}"
     text
 }
 
+/// How often to look, where the usual is too seldom: as often in the world's time as that is in everybody's. Rounds come
+/// once a second at most: a round lists each zone, and a client that keeps to Azure's sixty lists a minute counts them
+/// by its own clock. The label may be looked at as often as a configuration may ask for.
+fn watch(clock: Clock) -> String {
+    if clock.speed() == 1 {
+        return String::new();
+    }
+    let pause = |usual: Duration, least| clock.outside(usual).max(least).as_millis();
+    let (interval, label) = (pause(INTERVAL, LEAST_INTERVAL), pause(LABEL_INTERVAL, LEAST_LABEL_INTERVAL));
+    format!("[watch]\ninterval = \"{interval}ms\"\nlabel_interval = \"{label}ms\"\n\n")
+}
+
 /// Writes the configuration and the files that it names; gives its path.
 pub(crate) fn write(
     addresses: &Addresses,
-    gateway: bool,
+    setup: Setup,
     ca_pem: &str,
     directory: &Path,
 ) -> io::Result<PathBuf> {
@@ -114,7 +137,7 @@ pub(crate) fn write(
     secret(&directory.join(AZURE_SECRET), WRITER_SECRET)?;
     secret(&directory.join(CLOUDFLARE_SECRET), CLOUDFLARE_TOKENS.good)?;
     let path = directory.join("cnamed.toml");
-    fs::write(&path, text(addresses, gateway, &directory))?;
+    fs::write(&path, text(addresses, setup, &directory))?;
     // Other clients begin when it appears, so it appears last and whole.
     let (draft, details) = (directory.join(".sandbox.json"), directory.join("sandbox.json"));
     fs::write(&draft, format!("{:#}\n", facts(addresses)))?;
@@ -187,6 +210,11 @@ network_interface = "vm-jump-nic"
 network_security_group = "nsg-mgmt"
 allow_from = ["203.0.113.0/24"]
 "#;
+/// What `cnamed.toml(5)` says of `watch` where it says nothing.
+const INTERVAL: Duration = Duration::from_secs(60);
+const LABEL_INTERVAL: Duration = Duration::from_secs(10);
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+const LEAST_LABEL_INTERVAL: Duration = Duration::from_millis(100);
 const CA: &str = "ca.pem";
 const AZURE_SECRET: &str = "azure-client-secret";
 const CLOUDFLARE_SECRET: &str = "cloudflare-token";

@@ -3,6 +3,7 @@
 mod http;
 mod outside;
 mod resource;
+mod verb;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use time::OffsetDateTime;
 pub(crate) use self::http::serve;
 use super::azure::{self, record_set};
 use super::fault::{DnsFault, Fault, HoldPoint, NameServer};
-use super::world::{Cloud, World, calendar};
+use super::world::{Cloud, World};
 use super::{Attack, Delegation, LogTable, cloudflare, dns};
 
 /// A handle on the outside world: on people in portals, on other tenants, and on everything that goes wrong.
@@ -124,14 +125,31 @@ impl Control {
         Self { cloud }
     }
 
-    /// Starts the management VM. Dynamic addresses are assigned.
+    /// Does what the verb of that name does over HTTP, with `body` for its fields; gives what it has to tell.
+    ///
+    /// # Errors
+    /// When there is no such verb, the body is not one of its, or it could not be carried out.
+    pub async fn act_by_name(&self, verb: &str, body: &Value) -> Result<Value, ControlError> {
+        verb::Verb::parse(verb, body).map_err(ControlError)?.run(self).await
+    }
+
+    /// Starts every VM. Dynamic addresses are assigned.
     pub fn start_vm(&self) {
         self.act(|world| outside::power(world, true));
     }
 
-    /// Deallocates the management VM. Dynamic addresses are released.
+    /// Deallocates every VM. Dynamic addresses are released.
     pub fn deallocate_vm(&self) {
         self.act(|world| outside::power(world, false));
+    }
+
+    /// Makes another VM in the management VM's group, which runs and has the services of that one, on a network interface
+    /// of the group that no VM has.
+    ///
+    /// # Errors
+    /// When there is such a VM, or no such interface to be had.
+    pub fn create_vm(&self, name: &str, interface: &str) -> Result<(), ControlError> {
+        self.try_act(|world| outside::machine(world, name, interface))
     }
 
     /// Deletes a public IP and makes one like it: the same name, label and settings, another address and id within.
@@ -293,7 +311,10 @@ impl Control {
 
     /// Somebody tries to log on.
     pub fn attack(&self, attack: &Attack) {
-        self.act(|world| world.azure.log_analytics.logs.attack(attack, calendar()));
+        self.act(|world| {
+            let now = world.calendar();
+            world.azure.log_analytics.logs.attack(attack, now);
+        });
     }
 
     /// Everything that a table holds passes its retention; the table stays.
@@ -320,6 +341,14 @@ impl Control {
             let now = world.now();
             world.azure.directory.expire_tokens(now);
         });
+    }
+
+    /// Switches a Cloudflare API token off, by its secret, or on again.
+    ///
+    /// # Errors
+    /// When there is no such token.
+    pub fn switch_token(&self, secret: &str, on: bool) -> Result<(), ControlError> {
+        self.try_act(|world| cloudflare::switch_token_by_hand(world, secret, on))
     }
 
     /// Replaces what a principal may do by `actions` (such as `Microsoft.Network/dnszones/*`, `*` for any text) at
@@ -373,10 +402,10 @@ impl Control {
         })
     }
 
-    /// Begins anew: the seed, no faults, an empty log. Addresses, keys and settings stay.
+    /// Begins anew: the seed, no faults, an empty log. Addresses, keys and settings stay, and time goes on.
     pub fn reset(&self) {
         self.act(|world| {
-            let mut fresh = World::new(world.options.clone());
+            let mut fresh = World::at(world.clock, world.options.clone());
             fresh.addresses = world.addresses.clone();
             *world = fresh;
         });

@@ -96,7 +96,7 @@ pub enum Action {
     Status {
         /// The status code.
         status: u16,
-        /// More headers.
+        /// More headers. The seconds of a `Retry-After` are the sandbox's, and told as the client's, rounded up.
         #[serde(default)]
         headers: Vec<(String, String)>,
         /// The JSON body; `Null` for none.
@@ -119,7 +119,7 @@ pub enum Action {
     LostAnswer,
     /// Neither processed nor answered; the connection stays open.
     Hang,
-    /// Processed after a wait of this many milliseconds.
+    /// Processed after a wait of this many of the sandbox's milliseconds.
     Latency {
         /// The wait.
         milliseconds: u64,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::exchange::{Request, Service};
 
@@ -28,7 +27,7 @@ pub struct LoggedRequest {
     pub headers: Vec<(String, String)>,
     /// The body as JSON, or as text where it is not JSON; `Null` without one. A token request's body is left out.
     pub body: Value,
-    /// When it arrived, counted from the start of the sandbox, in seconds.
+    /// When it arrived, counted from the start of the sandbox, in the sandbox's seconds.
     pub at: f64,
     /// Whether a fault was played on it.
     pub faulted: bool,
@@ -43,22 +42,15 @@ impl LoggedRequest {
 }
 
 /// The log.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Log {
-    began: Instant,
     entries: Vec<LoggedRequest>,
     forgotten: usize,
 }
 
-impl Default for Log {
-    fn default() -> Self {
-        Self { began: Instant::now(), entries: Vec::new(), forgotten: 0 }
-    }
-}
-
 impl Log {
-    /// Notes a request and gives its number.
-    pub(crate) fn arrived(&mut self, request: &Request) -> usize {
+    /// Notes a request that arrives so long after the start, and gives its number.
+    pub(crate) fn arrived(&mut self, request: &Request, at: Duration) -> usize {
         let number = self.forgotten + self.entries.len() + 1;
         let body = match request.service {
             Service::Authority => Value::Null,
@@ -77,7 +69,7 @@ impl Log {
             status: None,
             headers: headers.cloned().collect(),
             body,
-            at: self.elapsed().as_secs_f64(),
+            at: at.as_secs_f64(),
             faulted: false,
         });
         number
@@ -101,10 +93,6 @@ impl Log {
     pub(crate) fn forget(&mut self) {
         self.forgotten += self.entries.len();
         self.entries.clear();
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.began.elapsed()
     }
 }
 

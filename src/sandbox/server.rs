@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 
+use super::clock::Clock;
 use super::exchange::{Payload, Request, Response, Service};
 use super::fault::{Action, HoldPoint, Verdict};
 use super::record;
@@ -103,14 +104,14 @@ async fn exchange(
     request: Request,
     handler: Handler,
 ) -> Result<hyper::Response<Octets>, Broken> {
-    let (number, verdict, hold) = cloud.with(|world| {
-        let number = world.log.arrived(&request);
+    let (number, verdict, hold, clock) = cloud.with(|world| {
+        let number = world.log.arrived(&request, world.clock.elapsed());
         let verdict = Verdict::from(world.faults.strike(&request));
-        (number, verdict, world.faults.holds(&request, number))
+        (number, verdict, world.faults.holds(&request, number), world.clock)
     });
     cloud.announce();
     if !verdict.latency.is_zero() {
-        sleep(verdict.latency).await;
+        sleep(clock.outside(verdict.latency)).await;
     }
     if hold == Some(HoldPoint::Before) {
         released(cloud, number).await;
@@ -126,11 +127,13 @@ async fn exchange(
             Action::Status { status, headers, body } => {
                 finish(Some(status), true);
                 let body = if body.is_null() { Payload::Empty } else { Payload::Json(body) };
+                let headers = told(clock, headers);
                 return Ok(wire(Response { status, headers, body }));
             }
             Action::Html { status, headers } => {
                 finish(Some(status), true);
                 let page = Payload::Text("text/html; charset=utf-8".into(), HTML.into());
+                let headers = told(clock, headers);
                 return Ok(wire(Response { status, headers, body: page }));
             }
             Action::Reset => {
@@ -188,6 +191,15 @@ async fn exchange(
             Ok(wire(response))
         }
     }
+}
+
+/// The headers of a fault as a client gets them: a `Retry-After` counts the world's seconds where it was written.
+fn told(clock: Clock, mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    for (name, value) in &mut headers {
+        let seconds = value.parse().ok().filter(|_| name.eq_ignore_ascii_case("retry-after"));
+        *value = seconds.map_or_else(|| value.clone(), |seconds| clock.outside_seconds(seconds).to_string());
+    }
+    headers
 }
 
 /// The time as an HTTP date (RFC 9110, 5.6.7), so many seconds from now.

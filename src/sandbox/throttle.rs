@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::clock::Clock;
+
 /// So many requests a period, then none until the period is over.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
@@ -70,8 +72,9 @@ impl Bucket {
     }
 }
 
-/// A wait as `Retry-After` says it: whole seconds, rounded up (RFC 9110, 10.2.3).
-pub(crate) fn retry_after(wait: Duration) -> String {
+/// A wait as `Retry-After` tells it a client: whole seconds of its own, rounded up (RFC 9110, 10.2.3), and at least one.
+pub(crate) fn retry_after(clock: Clock, wait: Duration) -> String {
+    let wait = clock.outside(wait);
     let up = u64::from(wait.subsec_nanos() > 0);
     (wait.as_secs() + up).max(1).to_string()
 }
@@ -101,9 +104,17 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_rounded_up() {
-        assert_eq!(retry_after(Duration::from_millis(1)), "1");
-        assert_eq!(retry_after(Duration::from_millis(35_001)), "36");
-        assert_eq!(retry_after(Duration::from_secs(35)), "35");
+    fn retry_after_is_rounded_up_and_counts_the_client_s_seconds() {
+        let at = |speed| Clock::new(time::OffsetDateTime::UNIX_EPOCH, speed);
+        for (speed, wait, told) in [
+            (1, 1, "1"),
+            (1, 35_001, "36"),
+            (1, 35_000, "35"),
+            (60, 300_000, "5"),
+            (60, 300_001, "6"),
+            (60, 0, "1"),
+        ] {
+            assert_eq!(retry_after(at(speed), Duration::from_millis(wait)), told, "{speed} {wait}");
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! The state of the whole cloud, behind one lock that is never held across an `await`.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::azure;
+use super::clock::Clock;
 use super::cloudflare;
 use super::dns;
 use super::fault::Faults;
@@ -24,6 +23,8 @@ pub(crate) struct World {
     pub(crate) cloudflare: cloudflare::State,
     /// Which servers answer for what, and the recursive cache.
     pub(crate) dns: dns::State,
+    /// The time in here.
+    pub(crate) clock: Clock,
     /// What was asked.
     pub(crate) log: Log,
     /// What goes wrong.
@@ -32,16 +33,23 @@ pub(crate) struct World {
     pub(crate) options: Options,
     /// Where the services listen; empty until they do.
     pub(crate) addresses: Addresses,
-    /// Multiplies every throttling period: 1 is the services' own pace, 0.01 a hundred times faster.
+    /// Multiplies every throttling period: 1 is the services' own pace, 0.01 a hundred times faster than that.
     pub(crate) throttle_scale: f64,
 }
 
 impl World {
     pub(crate) fn new(options: Options) -> Self {
+        let clock = Clock::new(options.dawn.unwrap_or_else(OffsetDateTime::now_utc), options.speed);
+        Self::at(clock, options)
+    }
+
+    /// As new, while its time goes on.
+    pub(crate) fn at(clock: Clock, options: Options) -> Self {
         let throttle_scale = options.throttle_scale;
         Self {
-            azure: azure::State::seeded(&options),
-            cloudflare: cloudflare::State::seeded(options.plan),
+            azure: azure::State::seeded(&options, clock),
+            cloudflare: cloudflare::State::seeded(options.plan, clock.calendar()),
+            clock,
             dns: dns::State::default(),
             log: Log::default(),
             faults: Faults::default(),
@@ -51,10 +59,14 @@ impl World {
         }
     }
 
-    /// The present, on Tokio's clock.
-    #[expect(clippy::unused_self, reason = "the world's time, even while it is everybody's")]
+    /// The present.
     pub(crate) fn now(&self) -> Instant {
-        Instant::now()
+        self.clock.now()
+    }
+
+    /// The calendar's present.
+    pub(crate) fn calendar(&self) -> OffsetDateTime {
+        self.clock.calendar()
     }
 }
 
@@ -102,14 +114,4 @@ impl Cloud {
 /// A moment as the services print it, UTC with seven decimals left out.
 pub(crate) fn timestamp(at: OffsetDateTime) -> String {
     at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
-}
-
-/// The calendar's present.
-pub(crate) fn calendar() -> OffsetDateTime {
-    OffsetDateTime::now_utc()
-}
-
-/// A wait in whole seconds, rounded down, as an operation's `Retry-After`.
-pub(crate) fn whole_seconds(wait: Duration) -> String {
-    wait.as_secs().to_string()
 }

@@ -24,14 +24,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::clock::Clock;
 use super::metrics::{self, Format};
 use super::page;
 use super::snapshot::Snapshot;
 use answer::{Answer, Response};
 use host::Known;
-
-/// The time of day, in UTC.
-pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 
 /// Listening, and not answering yet.
 #[derive(Debug)]
@@ -168,7 +166,7 @@ impl Desk {
             return Err(Answer::text(StatusCode::PAYLOAD_TOO_LARGE, text).closing());
         }
         let snapshot = Arc::clone(&self.snapshots.borrow());
-        let now = (self.clock)();
+        let now = self.clock.now();
         let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         match request.uri().path() {
             "/" => Ok(Answer::new("text/html; charset=utf-8", page::render(&snapshot, now))),

@@ -13,5 +13,5 @@
 mod authoritative;
 mod azure;
 mod faults;
-mod question;
+pub(crate) mod question;
 mod recursive;

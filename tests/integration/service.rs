@@ -13,6 +13,7 @@ use cnamed::model::sight::HappeningKind;
 use cnamed::model::state::Desired;
 use cnamed::provider::Kind;
 use cnamed::reconcile::round::Outcome;
+use cnamed::telemetry::clock::Clock;
 use cnamed::telemetry::snapshot::{Snapshot, Trigger};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
@@ -38,7 +39,7 @@ impl Life {
 
     fn with(sim: &Sim, desired: Desired, journal: Arc<Journal>) -> Self {
         let configuration = Configuration::new(sim, desired);
-        let clock = Arc::new(OffsetDateTime::now_utc);
+        let clock = Clock::system();
         let (service, snapshots) = Service::new(configuration.clone(), Arc::clone(&journal), clock).unwrap();
         let (orders, mut receiver) = mpsc::channel(8);
         let task = spawn_local(async move { service.run(&mut receiver).await });

@@ -6,7 +6,7 @@ use super::record::left_behind;
 use super::{Refusal, Rule};
 use crate::model::endpoint::{Allocation, Endpoint, Handle, Intent, PublicIp, same_region};
 use crate::model::name::Fqdn;
-use crate::model::plan::{Action, NetworkChange, Part, Plan, Subject, points_at_label};
+use crate::model::plan::{Action, NetworkChange, Part, Plan, RecordChange, Subject, points_at_label};
 use crate::model::record::RecordSet;
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Desired, LabelHolder, Observed, RecordKey, Seen};
@@ -30,7 +30,9 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
         for (key, wanted) in desired.records.iter().filter(|(_, wanted)| !wanted.withdraw) {
             let Some(endpoint) = exposed.get(&wanted.endpoint) else { continue };
             let ours = |set: &&RecordSet| set.is_ours(&desired.owner);
-            if observed.sets(key).iter().filter(ours).any(|set| points_at_label(set, endpoint)) {
+            if !leads_away(plan, endpoint, key)
+                && observed.sets(key).iter().filter(ours).any(|set| points_at_label(&set.content, endpoint))
+            {
                 refusals.insert(exposure(endpoint, key));
             }
         }
@@ -148,6 +150,17 @@ fn wanted_label(observed: &Observed, endpoint: &Endpoint, refusals: &mut BTreeSe
 fn strangers(observed: &Observed, endpoint: &Endpoint) -> bool {
     let state = observed.endpoints.get(&endpoint.name);
     state.is_some_and(|state| matches!(state.label, Seen::Present(LabelHolder::Stranger)))
+}
+
+/// Whether `plan` points the name at another label, which Azure itself reports for the public IP that is watched: no
+/// guess, and the sooner the better.
+fn leads_away(plan: &Plan, endpoint: &Endpoint, key: &RecordKey) -> bool {
+    plan.steps.iter().any(|step| match &step.action {
+        Action::Record(RecordChange { key: changed, after: Some(after), .. }) if changed == key => {
+            endpoint.intent == Intent::Watch && !points_at_label(after, endpoint)
+        }
+        _ => false,
+    })
 }
 
 /// A name of ours that leads to a stranger. Nothing here may be mended by guessing: it is told, and left.

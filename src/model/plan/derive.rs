@@ -159,7 +159,7 @@ impl<'p> Planner<'p> {
     /// Whether a CNAME of ours at `key` points at the endpoint's label, and nobody holds that.
     fn claimable(&self, endpoint: &Endpoint, state: &EndpointState, key: &RecordKey) -> bool {
         matches!(state.label, Seen::Present(LabelHolder::Nobody))
-            && self.ours(key).any(|set| points_at_label(set, endpoint))
+            && self.ours(key).any(|set| points_at_label(&set.content, endpoint))
     }
 
     fn follow(&mut self, endpoint: &'p Endpoint, state: &EndpointState, ip: &'p PublicIp) {
@@ -439,10 +439,10 @@ pub(in crate::model) fn displaced(wanted: &RecordType, held: &RecordSet, apex: b
     }
 }
 
-/// Whether `set` is a CNAME at a name that begins with the endpoint's label, as only Azure's names of it do.
-pub(in crate::model) fn points_at_label(set: &RecordSet, endpoint: &Endpoint) -> bool {
+/// Whether `content` is a CNAME at a name that begins with the endpoint's label, as only Azure's names of it do.
+pub(in crate::model) fn points_at_label(content: &Content, endpoint: &Endpoint) -> bool {
     let spec = &endpoint.public_ip;
-    let Data::Cname(target) = &set.content.data else { return false };
+    let Data::Cname(target) = &content.data else { return false };
     let mut labels = target.labels();
     labels.next() == Some(spec.label.as_str()) && labels.any(|label| same_region(label, &spec.location))
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::json;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::authority::{Bearer, Principal};
@@ -12,7 +13,7 @@ use super::log_analytics;
 use super::seed::{SUBSCRIPTION, TENANT};
 use crate::sandbox::exchange::{Request, Response};
 use crate::sandbox::throttle::{Bucket, Window, retry_after};
-use crate::sandbox::world::{World, calendar, timestamp};
+use crate::sandbox::world::{World, timestamp};
 
 /// A resource id. Equal without regard to case, printed as it was first written.
 #[derive(Clone, Debug)]
@@ -124,7 +125,7 @@ pub(crate) fn authenticate(world: &World, request: &Request) -> Result<Principal
             refuse("InvalidAuthenticationTokenAudience", &message)
         }
         Bearer::Expired => {
-            let at = timestamp(calendar());
+            let at = timestamp(OffsetDateTime::now_utc());
             let message =
                 format!("The access token expiry UTC time '{at}' is earlier than current UTC time '{at}'.");
             refuse("ExpiredAuthenticationToken", &message)
@@ -148,7 +149,7 @@ pub(crate) fn admit(
     principal: &Principal,
     request: &Request,
 ) -> Result<(&'static str, String), Response> {
-    let (now, scale) = (world.now(), world.throttle_scale);
+    let (clock, scale) = (world.clock, world.throttle_scale);
     let (verb, size, refill, header) = match request.method.as_str() {
         "GET" | "HEAD" => (Verb::Reads, 250.0, 25.0, "x-ms-ratelimit-remaining-subscription-reads"),
         "DELETE" => (Verb::Deletes, 200.0, 10.0, "x-ms-ratelimit-remaining-subscription-deletes"),
@@ -157,10 +158,10 @@ pub(crate) fn admit(
     let rates = &mut world.azure.rates;
     let bucket =
         rates.buckets.entry((principal.object_id.clone(), verb)).or_insert_with(|| Bucket::new(size, refill));
-    let left = match bucket.take(now, scale) {
+    let left = match bucket.take(clock.now(), scale) {
         Ok(left) => left.to_string(),
         Err(wait) => {
-            let seconds = retry_after(wait);
+            let seconds = retry_after(clock, wait);
             let message = format!(
                 "The request for subscription '{SUBSCRIPTION}' has been throttled as too many requests have been \
                  received. Please retry after '{seconds}' seconds."
@@ -173,10 +174,10 @@ pub(crate) fn admit(
     // DNS zones have windows of their own.
     if lower.contains("/providers/microsoft.network/") && !lower.contains("/dnszones") {
         let window = if verb == Verb::Reads { &mut rates.network_reads } else { &mut rates.network_writes };
-        if let Err(wait) = window.take(now, scale) {
+        if let Err(wait) = window.take(clock.now(), scale) {
             let message =
                 "Number of requests for subscription has exceeded the limit; please try again later.";
-            return Err(error(429, "RetryableError", message).with("retry-after", retry_after(wait)));
+            return Err(error(429, "RetryableError", message).with("retry-after", retry_after(clock, wait)));
         }
     }
     Ok((header, left))
@@ -227,7 +228,7 @@ pub(crate) fn stamped(response: Response, request: &Request) -> Response {
     let response = response
         .with("x-ms-request-id", id.clone())
         .with("x-ms-correlation-request-id", correlation)
-        .with("x-ms-routing-request-id", format!("WESTEUROPE:{}:{id}", timestamp(calendar())))
+        .with("x-ms-routing-request-id", format!("WESTEUROPE:{}:{id}", timestamp(OffsetDateTime::now_utc())))
         .with("cache-control", "no-cache")
         .with("pragma", "no-cache")
         .with("x-content-type-options", "nosniff");

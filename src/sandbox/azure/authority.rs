@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::time::Instant;
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::log_analytics;
 use super::seed::{READER, READER_SECRET, TENANT, WRITER, WRITER_SECRET};
+use crate::sandbox::clock::Clock;
 use crate::sandbox::exchange::{Request, Response};
-use crate::sandbox::world::{World, calendar, timestamp};
+use crate::sandbox::world::{World, timestamp};
 
 /// A service principal and what it may do.
 #[derive(Clone, Debug)]
@@ -79,15 +81,15 @@ impl Directory {
         }
     }
 
-    /// A fresh token for `client_id`.
+    /// A fresh token for `principal`, which lasts for so much of the client's time and says so by its calendar.
     pub(crate) fn issue(
         &mut self,
         principal: &Principal,
         audience: &str,
-        now: Instant,
+        clock: Clock,
         lifetime: Duration,
     ) -> String {
-        let issued = calendar().unix_timestamp();
+        let issued = OffsetDateTime::now_utc().unix_timestamp();
         let claims = json!({
             "aud": audience,
             "iss": format!("https://sts.windows.net/{TENANT}/"),
@@ -111,7 +113,10 @@ impl Directory {
             base64url(signature.as_bytes())
         );
         let (client_id, audience) = (principal.client_id.clone(), audience.to_owned());
-        self.tokens.insert(token.clone(), Token { client_id, audience, expires: now + lifetime });
+        self.tokens.insert(
+            token.clone(),
+            Token { client_id, audience, expires: clock.now() + clock.inside(lifetime) },
+        );
         token
     }
 
@@ -242,8 +247,8 @@ fn token(world: &mut World, tenant: &str, request: &Request) -> Response {
             format!("The resource principal named {audience} was not found in the tenant named sandbox.");
         return refusal(400, "invalid_resource", 500_011, &text);
     }
-    let (now, lifetime) = (world.now(), world.options.token_lifetime);
-    let access_token = world.azure.directory.issue(&principal, audience, now, lifetime);
+    let (clock, lifetime) = (world.clock, world.options.token_lifetime);
+    let access_token = world.azure.directory.issue(&principal, audience, clock, lifetime);
     Response::json(
         200,
         json!({
@@ -274,7 +279,7 @@ fn unknown_tenant(tenant: &str) -> Response {
 /// An error as Entra writes it: the code is in the text, and again in `error_codes`.
 fn refusal(status: u16, error: &str, code: u32, text: &str) -> Response {
     let (trace, correlation) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-    let at = timestamp(calendar()).replace('T', " ");
+    let at = timestamp(OffsetDateTime::now_utc()).replace('T', " ");
     let body: Value = json!({
         "error": error,
         "error_description":

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::State;
 use super::arm::{self, Id};
@@ -12,7 +13,7 @@ use super::network;
 use super::operation::{self, Effect};
 use super::seed::{LOCATION, NETWORK_GROUP, NIC, SUBSCRIPTION, VM};
 use crate::sandbox::exchange::{Request, Response};
-use crate::sandbox::world::{World, calendar, timestamp};
+use crate::sandbox::world::{World, timestamp};
 
 /// A virtual machine.
 #[derive(Clone, Debug)]
@@ -52,10 +53,20 @@ impl Machine {
 
 /// `vm-jump`, running.
 pub(crate) fn seed(state: &mut State) {
-    let id = Id::of(NETWORK_GROUP, "Microsoft.Compute/virtualMachines", VM);
     let nic = Id::of(NETWORK_GROUP, "Microsoft.Network/networkInterfaces", NIC);
+    // There is none yet.
+    let _ = create(state, VM, nic);
+}
+
+/// A machine that runs, on an interface that no other has.
+pub(crate) fn create(state: &mut State, name: &str, nic: Id) -> Result<Id, String> {
+    let id = Id::of(NETWORK_GROUP, "Microsoft.Compute/virtualMachines", name);
+    if let Some(other) = state.machines.values().find(|other| other.id == id || other.nic == nic) {
+        return Err(format!("there is {} already, on {}", other.id, other.nic));
+    }
     let services = BTreeMap::from([(22, Speaks::Ssh), (3389, Speaks::Rdp)]);
-    state.machines.insert(id.key(), Machine { id, nic, running: true, services });
+    state.machines.insert(id.key(), Machine { id: id.clone(), nic, running: true, services });
+    Ok(id)
 }
 
 /// Below `…/virtualMachines/{name}`; `None` where there is no such thing.
@@ -96,11 +107,11 @@ pub(crate) fn handle(
         None if rest.is_empty() => {
             let mut shown = json(machine);
             if request.param("$expand").is_some_and(|expand| expand.eq_ignore_ascii_case("instanceView")) {
-                shown["properties"]["instanceView"] = view(machine);
+                shown["properties"]["instanceView"] = view(machine, world.calendar());
             }
             Response::json(200, shown)
         }
-        None => Response::json(200, view(machine)),
+        None => Response::json(200, view(machine, world.calendar())),
     })
 }
 
@@ -140,13 +151,13 @@ pub(crate) fn json(machine: &Machine) -> Value {
     })
 }
 
-fn view(machine: &Machine) -> Value {
+fn view(machine: &Machine, now: OffsetDateTime) -> Value {
     let (code, text) =
         if machine.running { ("running", "VM running") } else { ("deallocated", "VM deallocated") };
     json!({
         "statuses": [
             {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Provisioning succeeded",
-             "time": timestamp(calendar())},
+             "time": timestamp(now)},
             {"code": format!("PowerState/{code}"), "level": "Info", "displayStatus": text},
         ],
     })

@@ -21,7 +21,7 @@ use super::authority::{Bearer, Principal};
 use super::seed::{NETWORK_GROUP, WORKSPACE, WORKSPACE_ID};
 use crate::sandbox::exchange::{Request, Response};
 use crate::sandbox::throttle::{Window, retry_after};
-use crate::sandbox::world::{World, calendar};
+use crate::sandbox::world::World;
 
 /// The workspace, and how often it was asked.
 #[derive(Clone, Debug)]
@@ -46,10 +46,12 @@ pub(crate) fn handle(world: &mut World, request: &Request) -> Response {
 
 fn answered(world: &mut World, request: &Request) -> Result<Response, Response> {
     let principal = authenticate(world, request)?;
-    let (now, scale) = (world.now(), world.throttle_scale);
-    if let Err(wait) = world.azure.log_analytics.asked.take(now, scale) {
+    let (clock, scale) = (world.clock, world.throttle_scale);
+    if let Err(wait) = world.azure.log_analytics.asked.take(clock.now(), scale) {
         let message = "The number of requests exceeds what is allowed: 200 requests in 30 seconds";
-        return Err(error(429, "TooManyRequests", message, None).with("retry-after", retry_after(wait)));
+        return Err(
+            error(429, "TooManyRequests", message, None).with("retry-after", retry_after(clock, wait))
+        );
     }
     let nowhere = || error(404, "PathNotFoundError", "The requested path does not exist", None);
     let ["v1", "workspaces", workspace, "query"] = request.route()[..] else { return Err(nowhere()) };
@@ -69,7 +71,7 @@ fn answered(world: &mut World, request: &Request) -> Result<Response, Response> 
     let query = parse::parse(&query).map_err(|refused| refused.response())?;
     // Whoever may query and may not read a table is shown no row of it.
     let readable = principal.may(&format!("{RIGHT}/{}/read", query.table), scope.as_str());
-    let now = calendar();
+    let now = world.calendar();
     let logs = &mut world.azure.log_analytics.logs;
     let source = |name: &str| {
         let mut table = logs.table(name, now)?;

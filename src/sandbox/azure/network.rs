@@ -15,6 +15,8 @@ mod subnet;
 mod virtual_network;
 pub(crate) mod way;
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::children::{child, spelled, strip};
@@ -25,7 +27,9 @@ use super::arm::{self, Id};
 use super::public_ip;
 use super::resource::{Kind, Proposal, Resource};
 use super::seed::{LOCATION, NETWORK_GROUP, NIC};
+use crate::sandbox::clock::Clock;
 use crate::sandbox::exchange::Response;
+use crate::sandbox::throttle::retry_after;
 use crate::sandbox::world::World;
 
 /// The type whose collection is called so, compared without case.
@@ -45,11 +49,11 @@ pub(crate) fn kind(collection: &str) -> Option<&'static Kind> {
 }
 
 /// The VM's network: one subnet, one interface without a public address.
-pub(crate) fn seed(state: &mut State) {
+pub(crate) fn seed(state: &mut State, clock: Clock) {
     let mut insert = |kind: &str, name: &str, document: Value| {
         let id = Id::of(NETWORK_GROUP, kind, name);
         let document = if let Value::Object(document) = document { document } else { Map::new() };
-        state.network.insert(id.key(), Resource::new(id.clone(), document));
+        state.network.insert(id.key(), Resource::new(id.clone(), document, clock));
         id
     };
     let vnet = insert(
@@ -206,7 +210,7 @@ fn must_exist(world: &World, proposal: &Proposal, to: &Id) -> Result<(), Respons
             "details": [{"code": "ReferencedResourceNotProvisioned", "message": detail}],
         }}),
     )
-    .with("retry-after", "10"))
+    .with("retry-after", retry_after(world.clock, Duration::from_secs(10))))
 }
 
 /// A public IP serves one configuration at a time.

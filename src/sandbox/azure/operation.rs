@@ -12,8 +12,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::arm::{self, Id};
+use crate::sandbox::Options;
+use crate::sandbox::clock::Clock;
 use crate::sandbox::exchange::{Request, Response};
-use crate::sandbox::world::{World, calendar, timestamp, whole_seconds};
+use crate::sandbox::world::{World, timestamp};
 
 /// What an operation does when it is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,11 +109,11 @@ impl Operations {
     }
 
     /// Ends every operation that is due, and gives them in the order in which they were due.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Operation> {
-        let mut due = Vec::new();
+    pub(crate) fn take_due(&mut self, clock: Clock) -> Vec<Operation> {
+        let (mut due, now) = (Vec::new(), clock.now());
         for operation in self.all.values_mut().filter(|o| !o.done && o.due <= now) {
             operation.done = true;
-            operation.ended = Some(timestamp(calendar()));
+            operation.ended = Some(timestamp(clock.calendar()));
             due.push(operation.clone());
         }
         due.sort_by_key(|operation| operation.due);
@@ -145,7 +147,7 @@ pub(crate) fn start(
         due,
         failure,
         done: false,
-        began: timestamp(calendar()),
+        began: timestamp(world.calendar()),
         ended: None,
     };
     world.azure.operations.all.insert(id.clone(), operation);
@@ -176,7 +178,7 @@ fn superseding(world: &World, target: &Id, changes: &Map<String, Value>) -> Map<
 /// Somebody else begins an operation on a resource, which holds it busy for so long.
 pub(crate) fn elsewhere(world: &mut World, target: &Id, lasts: Duration) {
     let due = world.now() + lasts;
-    let began = timestamp(calendar());
+    let began = timestamp(world.calendar());
     let operation = Operation {
         target: target.clone(),
         effect: Effect::Elsewhere,
@@ -200,7 +202,8 @@ pub(crate) fn elsewhere_ends(world: &mut World, target: &Id) {
 }
 
 fn retry_after(world: &World) -> String {
-    world.options.retry_after.map_or_else(|| whole_seconds(world.options.operation_delay), |s| s.to_string())
+    let Options { retry_after, operation_delay, .. } = &world.options;
+    retry_after.map_or_else(|| world.clock.outside(*operation_delay).as_secs(), u64::from).to_string()
 }
 
 /// `GET …/locations/{location}/operations/{id}`: the status document.

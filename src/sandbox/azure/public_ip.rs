@@ -71,8 +71,9 @@ fn prepare(world: &mut World, proposal: &Proposal) -> Result<Map<String, Value>,
         world.azure.labels.hold(fqdn, Holder::PublicIp(id.clone()));
     }
     // The early view already shows the name, not yet the address.
+    let clock = world.clock;
     let resource =
-        world.azure.network.entry(id.key()).or_insert_with(|| Resource::new(id.clone(), Map::new()));
+        world.azure.network.entry(id.key()).or_insert_with(|| Resource::new(id.clone(), Map::new(), clock));
     resource.lease.fqdn = fqdn;
 
     let name = sku(&document).to_owned();

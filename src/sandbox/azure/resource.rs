@@ -10,8 +10,9 @@ use uuid::Uuid;
 use super::arm::{self, Id};
 use super::authority::Principal;
 use super::operation::{self, Effect};
+use crate::sandbox::clock::Clock;
 use crate::sandbox::exchange::{Request, Response};
-use crate::sandbox::world::{World, calendar};
+use crate::sandbox::world::World;
 
 /// A resource as it is kept: what can be set, as it was set, beside what the service says.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Resource {
     pub(crate) created: OffsetDateTime,
     /// `changedTime` of the generic list.
     pub(crate) changed: OffsetDateTime,
+    /// What stamps it.
+    clock: Clock,
 }
 
 /// What a public IP has been given.
@@ -47,7 +50,7 @@ pub(crate) struct Lease {
 }
 
 impl Resource {
-    pub(crate) fn new(id: Id, document: Map<String, Value>) -> Self {
+    pub(crate) fn new(id: Id, document: Map<String, Value>, clock: Clock) -> Self {
         Self {
             id,
             in_force: document.clone(),
@@ -56,8 +59,9 @@ impl Resource {
             guid: Uuid::new_v4().to_string(),
             state: "Succeeded",
             lease: Lease::default(),
-            created: calendar(),
-            changed: calendar(),
+            created: clock.calendar(),
+            changed: clock.calendar(),
+            clock,
         }
     }
 
@@ -67,7 +71,7 @@ impl Resource {
             self.in_force.clone_from(&self.document);
         }
         self.etag = fresh_etag();
-        self.changed = calendar();
+        self.changed = self.clock.calendar();
     }
 
     /// A settable property by its path below `properties`.
@@ -193,8 +197,9 @@ fn try_put(
     let proposal = Proposal { id: id.clone(), before, document, location: location.clone() };
     let document = (kind.prepare)(world, &proposal)?;
     let status = if proposal.before.is_some() { 200 } else { 201 };
+    let clock = world.clock;
     let resource =
-        world.azure.network.entry(id.key()).or_insert_with(|| Resource::new(id.clone(), Map::new()));
+        world.azure.network.entry(id.key()).or_insert_with(|| Resource::new(id.clone(), Map::new(), clock));
     resource.document = document;
     resource.touch("Updating");
     let shown = render_by_id(world, &id, kind);

@@ -126,18 +126,18 @@ pub(crate) enum Rate {
 
 /// Takes one request from a zone's window; gives how many are left.
 pub(crate) fn admit(world: &mut World, zone: &Id, rate: Rate) -> Result<u32, Response> {
-    let (now, scale) = (world.now(), world.throttle_scale);
+    let (clock, scale) = (world.clock, world.throttle_scale);
     let Some(zone) = world.azure.zones.get_mut(&zone.key()) else { return Ok(0) };
     let window = match rate {
         Rate::Write => &mut zone.writes,
         Rate::List => &mut zone.lists,
         Rate::Get => &mut zone.gets,
     };
-    window.take(now, scale).map_err(|wait| {
+    window.take(clock.now(), scale).map_err(|wait| {
         let message = "The request was throttled: too many record set requests for this zone. Please retry after the \
                        period in the Retry-After header.";
         error(429, "TooManyRequests", message)
-            .with("retry-after", retry_after(wait))
+            .with("retry-after", retry_after(clock, wait))
             .with(REMAINING, "0")
     })
 }

@@ -4,7 +4,6 @@
 
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
-use tokio::time::Instant;
 
 use super::State;
 use super::batch;
@@ -14,13 +13,13 @@ use super::limits::Budget;
 use super::record::{mistyped, new_id};
 use super::token::{self, Owner, Token};
 use super::zone::{ACCOUNT, Zone};
+use crate::sandbox::clock::Clock;
 use crate::sandbox::exchange::{Payload, Request, Response};
 
 /// The present, as a request meets it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
-    pub(crate) tick: Instant,
-    pub(crate) calendar: OffsetDateTime,
+    pub(crate) clock: Clock,
     /// Multiplies the throttling periods.
     pub(crate) scale: f64,
 }
@@ -39,7 +38,7 @@ fn routed(state: &mut State, request: &Request, now: Now) -> Result<Response, Ap
     };
     let secret = token::presented(request)?;
     let known = state.tokens.iter().any(|token| token.secret == secret);
-    let remaining = if known { Some(state.budget.take(now.tick, now.scale)?) } else { None };
+    let remaining = if known { Some(state.budget.take(now.clock, now.scale)?) } else { None };
     let mut response = match rest {
         ["user", "tokens", "verify"] => {
             only_get(request).and_then(|()| verify(state, secret, Owner::User))?
@@ -49,10 +48,10 @@ fn routed(state: &mut State, request: &Request, now: Now) -> Result<Response, Ap
         }
         _ => {
             let token = token::usable(&state.tokens, secret)?.clone();
-            permitted(state, request, rest, &token, now.calendar)?
+            permitted(state, request, rest, &token, now.clock.calendar())?
         }
     };
-    response.headers.extend(remaining.map(Budget::headers).into_iter().flatten());
+    response.headers.extend(remaining.map(|left| Budget::headers(now.clock, left)).into_iter().flatten());
     Ok(response)
 }
 

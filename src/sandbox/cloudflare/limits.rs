@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::error::ApiError;
 use crate::sandbox::CloudflarePlan;
+use crate::sandbox::clock::Clock;
 use crate::sandbox::throttle::{Window, retry_after};
 
 impl CloudflarePlan {
@@ -89,34 +90,39 @@ impl Default for Budget {
 
 impl Budget {
     /// Takes one request; how many are left, or the refusal.
-    pub(crate) fn take(&mut self, now: Instant, scale: f64) -> Result<u32, ApiError> {
+    pub(crate) fn take(&mut self, clock: Clock, scale: f64) -> Result<u32, ApiError> {
+        self.left(clock.now(), scale).map_err(|wait| throttled(clock, wait))
+    }
+
+    fn left(&mut self, now: Instant, scale: f64) -> Result<u32, Duration> {
         if let Some(until) = self.blocked_until {
             if now < until {
-                return Err(throttled(until - now));
+                return Err(until - now);
             }
             self.blocked_until = None;
             self.window = Window::new(REQUESTS, PERIOD);
         }
-        self.burst.take(now, scale).map_err(throttled)?;
+        self.burst.take(now, scale)?;
         self.window.take(now, scale).map_err(|_| {
             let block = PERIOD.mul_f64(scale.max(0.0));
             self.blocked_until = Some(now + block);
-            throttled(block)
+            block
         })
     }
 
     /// The header pair of an answer (IETF draft "RateLimit header fields for HTTP").
-    pub(crate) fn headers(remaining: u32) -> [(String, String); 2] {
+    pub(crate) fn headers(clock: Clock, remaining: u32) -> [(String, String); 2] {
+        let period = retry_after(clock, PERIOD);
         [
-            ("ratelimit".to_owned(), format!("\"default\";r={remaining};t={}", PERIOD.as_secs())),
-            ("ratelimit-policy".to_owned(), format!("\"default\";q={REQUESTS};w={}", PERIOD.as_secs())),
+            ("ratelimit".to_owned(), format!("\"default\";r={remaining};t={period}")),
+            ("ratelimit-policy".to_owned(), format!("\"default\";q={REQUESTS};w={period}")),
         ]
     }
 }
 
-fn throttled(wait: Duration) -> ApiError {
+fn throttled(clock: Clock, wait: Duration) -> ApiError {
     ApiError::new(429, 971, "Please wait and consider throttling your request speed")
-        .with_header("retry-after", retry_after(wait))
+        .with_header("retry-after", retry_after(clock, wait))
 }
 
 const REQUESTS: u32 = 1_200;
@@ -133,15 +139,23 @@ mod tests {
         let start = Instant::now();
         // Four a second, so that the burst limit is not what is met.
         for n in 0..REQUESTS {
-            assert_eq!(budget.take(start + Duration::from_millis(200) * n, 1.0), Ok(REQUESTS - 1 - n));
+            assert_eq!(budget.left(start + Duration::from_millis(200) * n, 1.0), Ok(REQUESTS - 1 - n));
         }
         let over = start + Duration::from_secs(241);
-        let refused = budget.take(over, 1.0).expect_err("the budget is spent");
-        assert_eq!((refused.status, refused.header("retry-after")), (429, Some("300")));
+        assert_eq!(budget.left(over, 1.0), Err(PERIOD));
         // The window of the first request is over by now; the block is not.
-        let later = budget.take(over + Duration::from_secs(200), 1.0).expect_err("still blocked");
-        assert_eq!(later.header("retry-after"), Some("100"));
-        assert!(budget.take(over + Duration::from_secs(301), 1.0).is_ok());
+        assert_eq!(budget.left(over + Duration::from_secs(200), 1.0), Err(Duration::from_secs(100)));
+        assert!(budget.left(over + Duration::from_secs(301), 1.0).is_ok());
+    }
+
+    #[test]
+    fn a_client_of_a_faster_world_is_told_its_own_seconds() {
+        let (clock, mut budget) = (Clock::new(time::OffsetDateTime::UNIX_EPOCH, 60), Budget::default());
+        budget.blocked_until = Some(clock.now() + PERIOD);
+        let refused = budget.take(clock, 1.0).expect_err("blocked for five minutes of the world");
+        assert_eq!((refused.status, refused.header("retry-after")), (429, Some("5")));
+        let [(_, left), (_, policy)] = Budget::headers(clock, 7);
+        assert_eq!((left.as_str(), policy.as_str()), ("\"default\";r=7;t=5", "\"default\";q=1200;w=5"));
     }
 
     #[test]
@@ -149,9 +163,9 @@ mod tests {
         let mut budget = Budget::default();
         let start = Instant::now();
         for _ in 0..BURST {
-            budget.take(start, 1.0).expect("within the burst");
+            budget.left(start, 1.0).expect("within the burst");
         }
-        assert_eq!(budget.take(start, 1.0).expect_err("one too many").header("retry-after"), Some("1"));
-        assert!(budget.take(start + Duration::from_secs(1), 1.0).is_ok());
+        assert_eq!(budget.left(start, 1.0), Err(Duration::from_secs(1)));
+        assert!(budget.left(start + Duration::from_secs(1), 1.0).is_ok());
     }
 }

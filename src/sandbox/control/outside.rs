@@ -16,6 +16,16 @@ pub(super) fn power(world: &mut World, on: bool) {
     }
 }
 
+pub(super) fn machine(world: &mut World, name: &str, interface: &str) -> Result<(), String> {
+    let nic = Id::of(NETWORK_GROUP, "Microsoft.Network/networkInterfaces", interface);
+    if !world.azure.network.contains_key(&nic.key()) {
+        return Err(format!("there is no {nic}"));
+    }
+    let machine = compute::create(&mut world.azure, name, nic)?;
+    compute::power(world, &machine, true);
+    Ok(())
+}
+
 pub(super) fn made_at(world: &mut World, name: &str, at: OffsetDateTime) -> Result<(), String> {
     let named = |resource: &&mut Resource| resource.id.name().eq_ignore_ascii_case(name);
     let resource =
@@ -28,7 +38,7 @@ pub(super) fn recreate(world: &mut World, name: &str) -> Result<(), String> {
     let id = find(world, name)?;
     let Some(old) = world.azure.network.remove(&id.key()) else { return Err(missing(name)) };
     public_ip::removed(world, &old);
-    let mut fresh = Resource::new(id.clone(), old.document);
+    let mut fresh = Resource::new(id.clone(), old.document, world.clock);
     fresh.lease.fqdn.clone_from(&old.lease.fqdn);
     world.azure.network.insert(id.key(), fresh);
     if let Some(fqdn) = &old.lease.fqdn {
@@ -63,7 +73,7 @@ pub(super) fn legacy(world: &mut World, wanted: &LegacyPublicIp) -> Result<(), S
     if !wanted.tags.is_empty() {
         document["tags"] = json!(wanted.tags);
     }
-    let mut resource = Resource::new(id.clone(), into_object(document));
+    let mut resource = Resource::new(id.clone(), into_object(document), world.clock);
     if let Some(label) = &wanted.label {
         resource.lease.fqdn = Some(claim(world, &id, label)?);
         set_label(&mut resource, Some(label));

@@ -4,6 +4,7 @@ use hickory_net::proto::op::ResponseCode;
 use hickory_net::proto::rr::{Name, RData, Record, RecordType};
 
 use super::zone::{self, Data, Publisher, absolute};
+use crate::sandbox::clock::Clock;
 use crate::sandbox::world::World;
 
 /// An answer before it is a message.
@@ -29,6 +30,14 @@ pub(crate) struct Flatten {
 impl Answer {
     pub(crate) fn only(code: ResponseCode) -> Self {
         Self { code, authoritative: false, answers: Vec::new(), authorities: Vec::new(), flatten: None }
+    }
+
+    /// The answer of a cache, which tells in its client's seconds for how much longer it may be kept.
+    pub(crate) fn counted_by(mut self, clock: Clock) -> Self {
+        for record in self.answers.iter_mut().chain(&mut self.authorities) {
+            record.ttl = clock.outside_seconds(record.ttl);
+        }
+        self
     }
 }
 

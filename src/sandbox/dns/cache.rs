@@ -15,7 +15,7 @@ pub(crate) struct Cache(HashMap<(String, RecordType), Entry>);
 struct Entry {
     known: Known,
     stored: Instant,
-    /// Seconds.
+    /// Seconds of the world.
     ttl: u32,
 }
 

@@ -18,6 +18,7 @@ use super::answer::{self, Answer};
 use super::ask::UDP_PAYLOAD;
 use super::recursive::Recursor;
 use super::zone::Publisher;
+use crate::sandbox::clock::Clock;
 use crate::sandbox::fault::{DnsFault, NameServer};
 use crate::sandbox::world::Cloud;
 
@@ -61,8 +62,10 @@ impl Handler {
             NameServer::Azure1 | NameServer::Azure2 => Publisher::Azure,
             NameServer::Cloudflare1 | NameServer::Cloudflare2 => Publisher::Cloudflare,
             NameServer::Label => Publisher::Label,
-            NameServer::Recursive if recurse => return recursor.resolve(question, kind).await,
-            NameServer::Recursive => return recursor.remembered(question, kind),
+            NameServer::Recursive if recurse => {
+                return recursor.resolve(question, kind).await.counted_by(self.clock());
+            }
+            NameServer::Recursive => return recursor.remembered(question, kind).counted_by(self.clock()),
         };
         let mut answer = self.cloud.with(|world| {
             super::seen_by(world, self.server, |world| answer::answer(world, publisher, question, kind))
@@ -86,6 +89,10 @@ impl Handler {
             }
         }
         answer
+    }
+
+    fn clock(&self) -> Clock {
+        self.cloud.with(|world| world.clock)
     }
 
     /// The addresses of `target` as the provider finds them: in its own zones first, then by asking around.

@@ -52,6 +52,21 @@ async fn a_name_of_ours_that_leads_to_a_stranger_is_told_with_the_way_out() {
 }
 
 #[tokio::test]
+async fn a_name_follows_a_watched_public_ip_away_from_the_label_that_a_stranger_took() {
+    let cloud = brief().await;
+    cloud.replace("label = \"contoso-jump\"", "label = \"contoso-jump\"\nmanage = false");
+    let control = cloud.sandbox.control();
+    control.create_legacy_public_ip(&LegacyPublicIp::default()).unwrap();
+    cloud.run(&["sync"]).await.exits(0);
+    control.relabel("pip-jump", Some("contoso-leap")).unwrap();
+    control.stranger_takes_label("contoso-jump").unwrap();
+    cloud.sandbox.forget_requests();
+    cloud.run(&["sync"]).await.exits(0).says("contoso-leap.westeurope.cloudapp.azure.com");
+    assert_eq!(written(&cloud), ["PUT jumpstation"]);
+    settled(&cloud).await;
+}
+
+#[tokio::test]
 async fn a_label_on_another_public_ip_of_ours_is_told_with_its_id() {
     let cloud = Cloud::start().await;
     let other = LegacyPublicIp { name: "pip-old".into(), ..LegacyPublicIp::default() };

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use cnamed::sandbox::{AZURE_IDENTITY, LegacyPublicIp, RecordAtAzure};
+use cnamed::sandbox::{AZURE_IDENTITY, CLOUDFLARE_TOKENS, LegacyPublicIp, RecordAtAzure};
 use serde_json::{Value, json};
 
 use super::client::{Answer, Ask, Azure, public_ip, standard};
@@ -97,6 +97,7 @@ async fn every_verb_is_there_over_http() {
         "service": {"port": 22, "speaks": "closed"},
         "client-address": {"address": "198.51.100.1"},
         "hold-at": {"n": 1},
+        "switch-token": {"token": CLOUDFLARE_TOKENS.good, "on": false},
         "grant": {"client_id": AZURE_IDENTITY.reader_client_id, "actions": ["*"], "scope": "/"},
         "throttle-scale": {"scale": 0.5},
         "operation-delay": {"milliseconds": 5},
@@ -113,12 +114,21 @@ async fn every_verb_is_there_over_http() {
         assert_eq!(answer.status, 200, "{name}: {answer:?}");
     }
     for name in verbs {
-        let waits = name == "wait-until-held";
-        if bodies.get(name).is_none() && !waits {
+        let apart = ["wait-until-held", "create-vm"].contains(&name);
+        if bodies.get(name).is_none() && !apart {
             let answer = verb(&azure, name, &json!({})).await;
             assert_eq!(answer.status, 200, "{name}: {answer:?}");
         }
     }
+    let network = azure.sandbox.control().show_resource("virtualNetworks/vnet-mgmt").unwrap();
+    let subnet = network["properties"]["subnets"][0]["id"].clone();
+    let configuration = json!({"name": "ipconfig1", "properties": {"subnet": {"id": subnet}}});
+    let interface = json!({"location": "westeurope", "properties": {"ipConfigurations": [configuration]}});
+    azure.sandbox.control().put_resource("networkInterfaces/vm-old-nic", &interface).unwrap();
+    let machine = json!({"name": "vm-old", "interface": "vm-old-nic"});
+    verb(&azure, "create-vm", &machine).await.ok(200);
+    verb(&azure, "create-vm", &machine).await.ok(409);
+    verb(&azure, "switch-token", &json!({"token": "none", "on": true})).await.ok(409);
     verb(&azure, "no-such", &json!({})).await.ok(400);
     verb(&azure, "relabel", &json!({"nam": "x"})).await.ok(400);
     verb(&azure, "relabel", &json!({"name": "none", "label": "abc"})).await.ok(409);

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cnamed::telemetry::server::{Clock, Server};
+use cnamed::telemetry::clock::Clock;
+use cnamed::telemetry::server::Server;
 use cnamed::telemetry::snapshot::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,7 +26,7 @@ pub(super) struct Served {
 impl Served {
     /// On `listen`.
     pub(super) async fn at(listen: SocketAddr, snapshot: Snapshot) -> Self {
-        let clock: Clock = Arc::new(scenes::now);
+        let clock = Clock::new(scenes::now);
         let (server, address) = Server::bind(listen).await.unwrap();
         let server = server.known_as(["status.example.com".to_owned()]);
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));

@@ -9,6 +9,7 @@ mod agreement;
 mod label;
 mod orders;
 mod pace;
+mod patience;
 mod patient;
 mod rounds;
 mod standing;
@@ -40,7 +41,8 @@ use agreement::Agreement;
 use label::{Outside, Picture};
 pub use orders::{Order, Orders, Supervisor};
 pub use pace::{Calm, Pace};
-use patient::{Away, PatientDns, PatientNetwork};
+use patience::Away;
+use patient::{PatientDns, PatientNetwork};
 use watcher::Watcher;
 
 /// The time of day, which may jump; whoever simulates gives another.
@@ -360,9 +362,9 @@ impl Active {
         let Setup { desired, mut reconciler, pace, .. } = setup;
         let away = Arc::new(Away::default());
         let network = PatientNetwork::new(Arc::clone(&reconciler.network), Arc::clone(&away));
-        reconciler.network = network;
+        reconciler.network = Arc::new(network);
         for provider in reconciler.accounts.values_mut() {
-            *provider = PatientDns::new(Arc::clone(provider), Arc::clone(&away));
+            *provider = Arc::new(PatientDns::new(Arc::clone(provider), Arc::clone(&away)));
         }
         // The next rounds see whether name servers have come to agree; none waits for it.
         reconciler.verification.agreement = reconciler.verification.agreement.min(CLOSE);

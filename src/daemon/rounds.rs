@@ -14,8 +14,8 @@ use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, HappeningKind, Sight};
 use crate::notify::Pulse;
-use crate::notify::words::{notice_of_happening, notices_of};
-use crate::reconcile::round::{ChangeOutcome, Outcome, Round};
+use crate::notify::words::{notice_of_happening, notices_of, notices_of_changes};
+use crate::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, Round};
 use crate::telemetry::snapshot::{Finished, Trigger};
 
 impl<S: Source> Service<S> {
@@ -39,14 +39,18 @@ impl<S: Source> Service<S> {
         self.round = Some(Running { future: future.boxed_local(), watcher, trigger, began: Instant::now() });
     }
 
-    /// Gives up the round that runs, if one does, and says what was in flight.
+    /// Gives up the round that runs, if one does: what it has changed is told, and what was in flight given back.
     pub(super) fn abandon(&mut self, why: &str) -> Vec<String> {
         let Some(Running { future, watcher, .. }) = self.round.take() else { return Vec::new() };
         drop(future);
         watcher.give_up(why);
         let done = self.changed(&watcher, Instant::now());
-        let unsure = done.iter().filter(|done| done.report.outcome == ChangeOutcome::Unconfirmed);
-        unsure.map(|done| done.report.to_string()).collect()
+        let done: Vec<ChangeReport> = done.into_iter().map(|done| done.report).collect();
+        for notice in notices_of_changes(&done, &self.active.desired.owner, (self.clock)()) {
+            self.desk.tell(&notice);
+        }
+        let unsure = done.iter().filter(|report| report.outcome == ChangeOutcome::Unconfirmed);
+        unsure.map(ToString::to_string).collect()
     }
 
     /// Takes in what a round found and did.

@@ -1,0 +1,264 @@
+//! What the loop decides between two rounds: whom to tell, how soon to look again, whom to leave alone.
+
+use std::time::Duration;
+
+use cnamed::daemon::Order;
+use cnamed::journal::{Journal, Noticed, What};
+use cnamed::model::record::Mode;
+use cnamed::model::sight::{HappeningKind, Sight};
+use cnamed::notify::{Pulse, Topic};
+use cnamed::provider::Kind;
+use cnamed::reconcile::round::{ChangeOutcome, Outcome};
+use tokio::time::{Instant, sleep};
+
+use super::heard::{Heard, Mood};
+use super::sim::{INTERVAL, LABEL_INTERVAL, Weather};
+use super::told;
+use crate::laws::world::handle;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
+const SILENT_LABELS: Mood = Mood { delay: Duration::ZERO, old_until: None, labels_are_silent: true };
+
+fn happenings(life: &Heard) -> Vec<(HappeningKind, Noticed)> {
+    let kind = |what| match what {
+        What::Happening { happening, noticed, .. } => Some((happening.kind, noticed)),
+        What::Change(_) => None,
+    };
+    life.entries().into_iter().filter_map(|entry| kind(entry.what)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trouble_is_told_when_it_begins_and_when_it_is_over_and_every_round_gives_a_sign_of_life() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        let began = Instant::now();
+        life.calm().await;
+        let pulses = life.ear.pulses_since(began);
+        assert!(pulses.iter().all(|(_, pulse)| !matches!(pulse, Pulse::Ill(_))), "{pulses:?}");
+        let failed = Instant::now();
+        life.sim.weather("cf", Weather::Refusing(Kind::Unreachable));
+        sleep(HOUR).await;
+        assert_eq!(life.ear.of(Topic::Failure), ["cf cannot be read"]);
+        let pulses = life.ear.pulses_since(failed + INTERVAL * 2);
+        let line = "Partly failed: ";
+        let told = |pulse: &Pulse| match pulse {
+            Pulse::Begun => true,
+            Pulse::Well => false,
+            Pulse::Ill(text) => text.starts_with(line),
+        };
+        assert!(pulses.len() > 50 && pulses.iter().all(|(_, pulse)| told(pulse)), "{pulses:?}");
+        life.sim.weather("cf", Weather::Fine);
+        life.outcome(Outcome::InSync).await;
+        sleep(SECOND).await;
+        let over = life.ear.of(Topic::Recovery);
+        assert!(matches!(over.as_slice(), [one] if one.ends_with(": cf cannot be read")), "{over:?}");
+        assert!(matches!(life.ear.pulses_since(failed).last(), Some((_, Pulse::Well))));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_is_not_taken_is_told_and_so_is_the_next_one_that_is() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let good = super::sim::Sim::desired(Mode::Cname);
+        for (desired, count) in [(Err("3 mistakes".to_owned()), 1), (Ok(good.clone()), 2), (Ok(good), 2)] {
+            life.configuration.exchange(desired);
+            life.order(Order::Reload).await;
+            sleep(INTERVAL).await;
+            assert_eq!(life.ear.of(Topic::Service).len(), count);
+        }
+        let title = "the new configuration was not taken; the old one stays at work";
+        assert_eq!(life.ear.of(Topic::Service), [title, &format!("recovered after 1 failure: {title}")]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_are_read_anew_while_somebody_is_denied_less_and_less_often_and_for_no_other_reason() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.sim.weather("cf", Weather::Refusing(Kind::Unreachable));
+        sleep(HOUR).await;
+        assert_eq!(life.renewals(), 0, "a new secret helps nobody who is not there");
+        life.sim.weather("cf", Weather::Refusing(Kind::Denied));
+        sleep(HOUR).await;
+        let denied = life.renewals();
+        assert!((10..=30).contains(&denied), "{denied} times in an hour");
+        life.sim.weather("cf", Weather::Fine);
+        life.outcome(Outcome::InSync).await;
+        let fine = life.renewals();
+        sleep(HOUR).await;
+        assert_eq!(life.renewals(), fine, "nobody is denied any more");
+        // It begins anew, soon.
+        life.sim.weather("cf", Weather::Refusing(Kind::Denied));
+        sleep(INTERVAL * 2).await;
+        assert!(life.renewals() >= fine + 2, "{} after {fine}", life.renewals());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn agreement_is_seen_to_the_second_and_no_round_waits_for_it() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        let old = |until| life.servers.are(Mood { old_until: Some(until), ..Mood::default() });
+        old(Instant::now() + HOUR);
+        life.sim.address(Some("203.0.113.99"));
+        life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
+        let lag = Duration::from_millis(7300);
+        old(Instant::now() + lag);
+        let wrote = life
+            .until("a write", |shown| shown.last.as_ref().is_some_and(|last| !last.round.changes.is_empty()))
+            .await;
+        let took = wrote.last.as_ref().unwrap().took;
+        assert!(took <= SECOND * 3, "{took:?}");
+        life.until("agreement", |shown| shown.history.iter().any(|entry| entry.agreed.len() == 3)).await;
+        let agreed: Vec<Duration> = life
+            .entries()
+            .into_iter()
+            .filter(|entry| matches!(entry.what, What::Happening { .. }))
+            .flat_map(|entry| entry.agreed.into_iter().map(|agreed| agreed.after))
+            .collect();
+        assert_eq!(agreed.len(), 3);
+        for after in agreed {
+            assert!((lag..=lag + SECOND * 2).contains(&after), "{after:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rounds_come_fast_after_one_that_found_something_happened_also_where_nothing_is_written() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.servers.are(SILENT_LABELS);
+        life.sim.address(Some("203.0.113.99"));
+        life.order(Order::Round).await;
+        life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
+        let before = life.finished();
+        sleep(INTERVAL / 3).await;
+        let rounds = life.finished() - before;
+        assert!((2..=3).contains(&rounds), "{rounds} rounds");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_that_are_not_answered_for_are_no_event_and_a_round_notices_by_itself() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.servers.are(SILENT_LABELS);
+        let before = life.finished();
+        sleep(INTERVAL * 10).await;
+        assert_eq!(happenings(&life), []);
+        let rounds = life.finished() - before;
+        assert!((9..=12).contains(&rounds), "{rounds} rounds");
+        life.sim.address(Some("203.0.113.99"));
+        sleep(LABEL_INTERVAL / 2).await;
+        life.order(Order::Round).await;
+        sleep(INTERVAL).await;
+        assert_eq!(happenings(&life), [(HappeningKind::Changed, Noticed::Round)]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_there_is_agreed_to_and_one_that_is_not_there_is_waited_for_by_nobody() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        for address in [None, Some("203.0.113.5")] {
+            life.sim.address(address);
+            sleep(INTERVAL * 2).await;
+        }
+        let of = |kind: HappeningKind| {
+            life.agreed(|what| matches!(what, What::Happening { happening, .. } if happening.kind == kind))
+        };
+        assert_eq!(of(HappeningKind::Released), [[""; 0]]);
+        assert_eq!(of(HappeningKind::Assigned), [["azure", "cf", "resolvers"]]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_is_counted_and_agreed_to_by_those_whom_it_concerns() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        for account in ["azure", "cf"] {
+            let agreed = life.agreed(
+                |what| matches!(what, What::Change(change) if change.account == Some(handle(account))),
+            );
+            assert_eq!(agreed, [[account, "resolvers"]]);
+        }
+        let agreed = life.agreed(|what| matches!(what, What::Change(change) if change.account.is_none()));
+        assert_eq!(agreed, [[""; 0]], "nobody asks after the public IP itself");
+        let shown = life.shown();
+        for account in ["azure", "cf", "endpoints"] {
+            let count = shown.counts.changes[&("create", ChangeOutcome::Applied, account.to_owned())];
+            assert_eq!(count, 1, "{account}");
+        }
+        assert_eq!(shown.counts.changes.len(), 3, "{:?}", shown.counts.changes);
+        for who in ["azure", "cf", "resolvers"] {
+            assert!(shown.counts.convergence[who].count >= 1, "{who}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_refuses_what_was_asked_is_there_and_is_asked_in_every_round() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        for kind in [Kind::Rejected, Kind::Missing] {
+            life.sim.weather("cf", Weather::Refusing(kind));
+            life.outcome(Outcome::Partial).await;
+            let calls = life.sim.calls("cf");
+            sleep(INTERVAL * 10).await;
+            assert!(life.shown().resting.is_empty(), "{kind:?}: {:?}", life.shown().resting);
+            let asked = life.sim.calls("cf") - calls;
+            assert!((9..=24).contains(&asked), "{kind:?}: asked {asked} times in ten intervals");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_of_an_endpoint_that_is_configured_no_more_is_forgotten() {
+    told(async {
+        let journal = Journal::in_memory().unwrap();
+        for endpoint in ["jump", "gone"] {
+            journal.remember(&handle(endpoint), &Sight::default()).unwrap();
+        }
+        let life = Heard::with(Mode::Cname, Mood::default(), journal);
+        life.calm().await;
+        let known: Vec<String> =
+            life.journal.sights().unwrap().into_keys().map(|endpoint| endpoint.to_string()).collect();
+        assert_eq!(known, ["jump"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_shows_when_the_next_round_is_and_when_one_runs() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let shown = life.shown();
+        assert!(!shown.busy && shown.next.is_some());
+        life.sim.weather("network", Weather::Slow(SECOND * 3));
+        life.order(Order::Round).await;
+        sleep(SECOND).await;
+        let shown = life.shown();
+        assert!(shown.busy && shown.next.is_none());
+    })
+    .await;
+}

@@ -228,7 +228,8 @@ const WAL_BYTES: i64 = 1 << 20;
 /// The version that the last migration leads to.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 /// From each version to the next. One that was released is never edited.
-const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE entries (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     -- Unix time in milliseconds.
@@ -252,4 +253,7 @@ CREATE TABLE sights (
     endpoint TEXT PRIMARY KEY,
     sight    TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    // What was written before is found by its own name alone.
+    "ALTER TABLE entries ADD COLUMN endpoint TEXT COLLATE NOCASE;",
+];

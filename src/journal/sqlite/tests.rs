@@ -18,6 +18,7 @@ fn change(name: &str, outcome: &str) -> Change {
         kind: "record".into(),
         name: name.into(),
         account: Some(key.account.clone()),
+        endpoint: None,
         verb: Verb::Create,
         outcome: outcome.into(),
         before: None,
@@ -95,6 +96,56 @@ fn entries_are_found_by_name_time_and_number() {
     }
     assert_eq!(found(Filter { name: Some("jump".into()), ..all() }), [3]);
     assert_eq!(found(Filter { name: Some("c.example.com".into()), ..all() }), [0; 0]);
+}
+
+#[test]
+fn an_endpoint_is_found_with_everything_behind_it() {
+    let journal = Journal::in_memory().unwrap();
+    let part = |name: &str, endpoint: &str| {
+        let endpoint = Some(Handle::parse(endpoint).unwrap());
+        let (kind, name) = ("nat-rule".to_owned(), name.to_owned());
+        let record = change("jump.example.com", APPLIED);
+        What::Change(Change { kind, name, account: None, endpoint, record: None, ..record })
+    };
+    for (second, what) in [
+        part("lb-jump", "jump"),
+        part("cnamed_ops_rdp", "jump"),
+        part("cnamed_ops_rdp", "other"),
+        applied("jump.example.com"),
+        released(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        journal.record(at(i64::try_from(second).unwrap()), what).unwrap();
+    }
+    let named =
+        |name: &str| ids(&journal.entries(&Filter { name: Some(name.into()), ..Filter::default() }).unwrap());
+    for name in ["jump", "Jump"] {
+        assert_eq!(named(name), [1, 2, 5], "{name}");
+    }
+    assert_eq!(named("other"), [3]);
+    assert_eq!(named("cnamed_ops_rdp"), [2, 3]);
+    assert_eq!(named("jump.example.com"), [4]);
+}
+
+#[test]
+fn a_journal_of_the_first_version_is_taken_over_with_all_that_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = Connection::open(folder.path().join(FILE)).unwrap();
+    connection.execute_batch(super::super::file::MIGRATIONS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let insert = "INSERT INTO entries (at, name, account, what, undoable) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let what = applied("a.example.com");
+    connection
+        .execute(insert, params![milliseconds(at(0)), "a.example.com", "cf", json(&what).unwrap(), true])
+        .unwrap();
+    drop(connection);
+    let journal = open(&folder);
+    assert_eq!(journal.record(at(1), &released()).unwrap(), 2);
+    let entries = journal.entries(&Filter::default()).unwrap();
+    assert_eq!((ids(&entries), &entries[0].what), (vec![1, 2], &what));
+    assert_eq!(journal.last_undoable().unwrap().map(|entry| entry.id), Some(1));
 }
 
 #[test]
@@ -243,7 +294,7 @@ fn a_later_version_is_refused_and_left() {
     let error = Journal::open(folder.path()).unwrap_err();
     assert_eq!(error.trouble(), Trouble::Newer);
     let text = error.chain();
-    assert!(text.ends_with("it is of version 7, and this program knows 1; update this program, or set [state] directory to another one"), "{text}");
+    assert!(text.ends_with("it is of version 7, and this program knows 2; update this program, or set [state] directory to another one"), "{text}");
     assert!(folder.path().join(FILE).exists());
 }
 

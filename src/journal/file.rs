@@ -53,11 +53,11 @@ impl OpenFile {
 
     /// Opens the journal at `path`; makes it, and its directory, where they are missing.
     pub(super) fn make(path: &Path) -> Result<(Self, Option<Mended>), JournalError> {
-        if let Some(directory) = path.parent() {
-            lock::made(directory).map_err(|error| JournalError::of_io("make", directory, error))?;
-        }
-        // SQLite gives its other files the same mode.
+        let directory = path.parent().unwrap_or(path);
+        lock::made(directory).map_err(|error| JournalError::of_io("make", directory, error))?;
+        // SQLite gives its other files the same mode, and where root runs it the same owner.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(file) => lock::hand_over(&file, directory),
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(JournalError::of_io(OPEN, path, error));
             }

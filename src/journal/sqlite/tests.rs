@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use tempfile::TempDir;
 
@@ -146,6 +146,75 @@ fn a_journal_of_the_first_version_is_taken_over_with_all_that_is_in_it() {
     let entries = journal.entries(&Filter::default()).unwrap();
     assert_eq!((ids(&entries), &entries[0].what), (vec![1, 2], &what));
     assert_eq!(journal.last_undoable().unwrap().map(|entry| entry.id), Some(1));
+}
+
+/// Whether `directory` could be given to somebody else: root alone can.
+fn given(directory: &Path) -> bool {
+    std::os::unix::fs::chown(directory, Some(SOMEBODY), Some(SOMEBODY)).is_ok()
+}
+
+fn owners(directory: &Path) -> Vec<(String, u32, u32)> {
+    let mut owners: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let is = fs::symlink_metadata(entry.path()).unwrap();
+            (entry.file_name().into_string().unwrap(), is.uid(), is.gid())
+        })
+        .collect();
+    owners.sort();
+    owners
+}
+
+#[test]
+fn what_root_makes_in_the_directory_of_a_service_belongs_to_the_service() {
+    let folder = tempfile::tempdir().unwrap();
+    if !given(folder.path()) {
+        return;
+    }
+    let journal = open(&folder);
+    journal.record(at(0), &applied("a.example.com")).unwrap();
+    let lock = crate::journal::Lock::take(folder.path()).unwrap();
+    let names = ["journal.sqlite3", "journal.sqlite3-shm", "journal.sqlite3-wal", "lock"];
+    assert_eq!(owners(folder.path()), names.map(|name| (name.to_owned(), SOMEBODY, SOMEBODY)));
+    drop((journal, lock));
+
+    // Whoever looks leaves nothing behind, also while nobody else has it open.
+    let left = owners(folder.path());
+    let journal = Journal::look(folder.path()).unwrap().unwrap();
+    assert_eq!(journal.entries(&Filter::default()).unwrap().len(), 1);
+    assert!(owners(folder.path()).iter().all(|(_, user, group)| (*user, *group) == (SOMEBODY, SOMEBODY)));
+    drop(journal);
+    assert_eq!(owners(folder.path()), left);
+
+    // One that is begun anew in the place of a damaged one.
+    fs::write(folder.path().join(FILE), "x".repeat(9000)).unwrap();
+    let (journal, mended) = Journal::open(folder.path()).unwrap();
+    assert!(mended.is_some());
+    drop(journal);
+    assert!(
+        owners(folder.path()).iter().all(|(_, user, _)| *user == SOMEBODY),
+        "{:?}",
+        owners(folder.path())
+    );
+}
+
+#[test]
+fn what_was_there_is_given_to_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let theirs = elsewhere.path().join("theirs");
+    fs::write(&theirs, "").unwrap();
+    let before = owners(elsewhere.path());
+    if !given(folder.path()) {
+        return;
+    }
+    // Whoever owns the directory could have put it there, to be given something by root.
+    std::os::unix::fs::symlink(&theirs, folder.path().join("lock")).unwrap();
+    drop(crate::journal::Lock::take(folder.path()));
+    std::os::unix::fs::symlink(&theirs, folder.path().join(FILE)).unwrap();
+    drop(Journal::open(folder.path()));
+    assert_eq!(owners(elsewhere.path()).iter().find(|(name, ..)| name == "theirs"), before.first());
 }
 
 #[test]
@@ -358,3 +427,6 @@ fn there_may_be_none_yet() {
     assert!(Journal::look(&folder.path().join("nowhere")).unwrap().is_none());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "looking leaves nothing behind");
 }
+
+/// A user and a group that nobody has.
+const SOMEBODY: u32 = 64_321;

@@ -140,7 +140,14 @@ struct Running {
 /// What a look between two rounds found.
 struct Looked {
     pictures: BTreeMap<Handle, Picture>,
-    names: Option<(Vec<RecordReport>, Vec<Chain>)>,
+    names: Option<Names>,
+}
+
+/// What name servers say of what a round has left.
+struct Names {
+    of: Arc<Finished>,
+    records: Vec<RecordReport>,
+    chains: Vec<Chain>,
 }
 
 /// What does not work about the service itself.
@@ -306,7 +313,6 @@ impl<S: Source> Service<S> {
         self.outside.retain(|endpoint, _| known.contains_key(endpoint));
         self.look = None;
         self.last = None;
-        self.fresh = false;
         self.next_look = Instant::now();
     }
 
@@ -330,10 +336,9 @@ impl<S: Source> Service<S> {
                 let Reconciler { resolver, verification, .. } = &active.reconciler;
                 let labels = label::look(resolver.as_ref(), &verification.label_servers, &sights);
                 let names = async {
-                    match &last {
-                        Some(last) => Some(active.reconciler.glance(&active.desired, &last.round).await),
-                        None => None,
-                    }
+                    let of = last?;
+                    let (records, chains) = active.reconciler.glance(&active.desired, &of.round).await;
+                    Some(Names { of, records, chains })
                 };
                 let (pictures, names) = futures::join!(labels, names);
                 Looked { pictures, names }

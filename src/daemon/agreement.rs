@@ -113,6 +113,8 @@ const GIVEN_UP: Duration = Duration::from_secs(3600);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::record::{Mode, Owner, Policy, Ttl};
+    use crate::model::state::{Consents, Wanted};
     use crate::reconcile::round::Link;
 
     fn handle(text: &str) -> Handle {
@@ -159,6 +161,39 @@ mod tests {
         assert_eq!(who(&agreed), [(7, RESOLVERS)]);
         assert!(!agreement.is_awaited());
         assert_eq!(agreement.take(&[says(NAME, "cf", Verdict::Agreed)], &whole, later), []);
+    }
+
+    #[test]
+    fn the_names_that_follow_an_endpoint_are_waited_for_and_those_that_leave_it_are_not() {
+        let wanted = |endpoint: &str, withdraw| Wanted {
+            endpoint: handle(endpoint),
+            mode: Mode::Cname,
+            ttl: Ttl::DEFAULT,
+            proxied: false,
+            policy: Policy::Sync,
+            withdraw,
+        };
+        let desired = Desired {
+            owner: Owner::parse("ops").unwrap(),
+            endpoints: [].into(),
+            records: [
+                (key(NAME, "cf"), wanted("jump", false)),
+                (key("gone.example.com", "azure"), wanted("jump", true)),
+                (key(OTHER, "other"), wanted("other", false)),
+            ]
+            .into(),
+            prune: true,
+            deletes_per_round: 3,
+            consents: Consents::default(),
+        };
+        let (mut agreement, now) = (Agreement::default(), Instant::now());
+        agreement.expect_endpoint(1, &handle("nameless"), &desired, now);
+        assert!(!agreement.is_awaited(), "nobody could ever agree");
+        agreement.expect_endpoint(2, &handle("jump"), &desired, now);
+        let agreed = [says(NAME, "cf", Verdict::Agreed)];
+        let agreed = agreement.take(&agreed, &[seen(NAME, "address", LinkState::Whole)], now);
+        assert_eq!(who(&agreed), [(2, "cf"), (2, RESOLVERS)]);
+        assert!(!agreement.is_awaited());
     }
 
     #[test]

@@ -224,3 +224,73 @@ fn late(whose: &Handle, limit: Duration) -> Error {
 /// The endpoints' account, among the DNS accounts, whose names the operator chooses.
 const NETWORK: &str = "endpoints";
 const AGAIN: &str = "it is asked again by itself, after a while";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::endpoint::{Allocation, Intent, PublicIpSpec};
+    use crate::model::gateway::Gateway;
+    use crate::model::name::ZoneName;
+    use crate::model::zone::ZoneRules;
+    use crate::provider::memory::{MemoryDns, MemoryNetwork};
+
+    fn endpoint(name: &str, gateway: bool) -> AtEndpoint {
+        let id = |kind: &str| ResourceId::new(format!("/subscriptions/s/resourceGroups/rg/{kind}/x"));
+        let gateway = gateway.then(|| Gateway {
+            public_ip: id("publicIPAddresses"),
+            load_balancer: id("loadBalancers"),
+            nat_rules: Vec::new(),
+        });
+        let public_ip = PublicIpSpec {
+            resource_group: "rg".into(),
+            name: "pip".into(),
+            location: "westeurope".into(),
+            label: "contoso".parse().unwrap(),
+            label_scope: None,
+            allocation: Allocation::Static,
+            zones: Vec::new(),
+        };
+        let endpoint =
+            Endpoint { name: Handle::parse(name).unwrap(), public_ip, gateway, intent: Intent::Hold };
+        AtEndpoint { of: Arc::new(MemoryNetwork::default()), endpoint }
+    }
+
+    #[test]
+    fn every_zone_and_every_endpoint_is_a_place_of_its_own() {
+        let dns: Arc<dyn DnsProvider> = Arc::new(MemoryDns::new(Handle::parse("cf").unwrap(), Vec::new()));
+        let zone = |id: &str| {
+            let rules = ZoneRules {
+                least_ttl: 1,
+                greatest_ttl: 86_400,
+                automatic_ttl: false,
+                alias: false,
+                flattens_apex: false,
+                proxying: false,
+            };
+            let name = ZoneName::parse("example.com").unwrap();
+            let zone = Zone { name, id: id.to_owned(), name_servers: Vec::new(), rules };
+            InZone { of: Arc::clone(&dns), zone, look: Look { names: [].into(), marked: None } }
+        };
+        let places = [
+            Zones(Arc::clone(&dns)).place(),
+            zone("one").place(),
+            zone("two").place(),
+            endpoint("one", false).place(),
+            endpoint("two", false).place(),
+        ];
+        let apart: std::collections::BTreeSet<&String> = places.iter().collect();
+        assert_eq!(apart.len(), places.len(), "{places:?}");
+    }
+
+    #[test]
+    fn of_an_endpoint_that_is_left_alone_nothing_is_known_and_its_gateway_is_not_taken_for_absent() {
+        for gateway in [false, true] {
+            let state = endpoint("jump", gateway).left_alone("down");
+            assert_eq!(state.public_ip, Seen::Unknown("down".into()));
+            assert_eq!(state.label, Seen::Unknown("down".into()));
+            let known = state.gateway.as_ref().map(|held| held.unread().is_some());
+            assert_eq!(known, gateway.then_some(true));
+            assert!(AtEndpoint::outage(&state).is_some());
+        }
+    }
+}

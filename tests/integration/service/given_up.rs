@@ -33,7 +33,7 @@ async fn what_a_round_changed_before_it_was_given_up_is_told_once() {
             assert_eq!(life.ear.of(Topic::Change), Vec::<String>::new(), "it is told at the end of a round");
             let ear = life.ear.clone();
             if order == Order::Stop {
-                assert_eq!(life.end().await, Vec::<String>::new());
+                assert_eq!(life.end().await.0, Vec::<String>::new());
             } else {
                 life.order(order).await;
                 life.outcome(Outcome::InSync).await;
@@ -59,7 +59,8 @@ async fn what_was_under_way_at_the_end_is_written_down_as_something_that_may_hav
         life.sim.weather("network", Weather::Slow(SECOND * 3));
         life.order(Order::Round).await;
         sleep(SECOND * 5).await;
-        assert_eq!(life.end().await, ["create public IP of jump"]);
+        let (in_flight, shown) = life.end().await;
+        assert_eq!(in_flight, ["create public IP of jump"]);
         let entries = journal.entries(&cnamed::journal::Filter::default()).unwrap();
         let changes: Vec<_> = entries[before..]
             .iter()
@@ -71,6 +72,7 @@ async fn what_was_under_way_at_the_end_is_written_down_as_something_that_may_hav
         let [change] = changes.as_slice() else { panic!("{changes:#?}") };
         assert_eq!((change.kind.as_str(), change.outcome.as_str()), ("public-ip", "unconfirmed"));
         assert!(change.error.as_ref().unwrap().contains("the next round looks first"), "{change:?}");
+        assert_eq!(shown.history.first(), entries.last(), "and it is shown");
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! A service whose every word is heard, in a world whose name servers do as they are told.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,8 +46,18 @@ impl Heard {
     pub(super) fn with(mode: Mode, mood: Mood, journal: Journal) -> Self {
         let (sim, journal) = (Sim::new(), Arc::new(journal));
         let configuration = Configuration::new(&sim, Sim::desired(mode));
-        let ear = Arc::new(Ear { name: handle("ear"), heard: Mutex::default(), pulses: Mutex::default() });
-        let servers = Arc::new(Servers { sim: sim.clone(), mood: Mutex::new(mood), said: Mutex::default() });
+        let ear = Arc::new(Ear {
+            name: handle("ear"),
+            heard: Mutex::default(),
+            pulses: Mutex::default(),
+            deaf: AtomicBool::new(false),
+        });
+        let servers = Arc::new(Servers {
+            sim: sim.clone(),
+            mood: Mutex::new(mood),
+            said: Mutex::default(),
+            asked: AtomicU32::new(0),
+        });
         let renewals = Arc::default();
         let source = Told {
             configuration: configuration.clone(),
@@ -55,7 +65,9 @@ impl Heard {
             servers: Arc::clone(&servers),
             renewals: Arc::clone(&renewals),
         };
-        let clock = Arc::new(OffsetDateTime::now_utc);
+        // The time of day passes as the paused time does.
+        let (began, instant) = (OffsetDateTime::now_utc(), Instant::now());
+        let clock = Arc::new(move || began + instant.elapsed());
         let (service, snapshots) = Service::new(source, Arc::clone(&journal), clock).unwrap();
         let (orders, mut receiver) = mpsc::channel(8);
         let task = spawn_local(async move { service.run(&mut receiver).await });
@@ -114,9 +126,11 @@ impl Heard {
         self.renewals.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn end(self) -> Vec<String> {
+    /// Ends it; gives what was in flight, and what it showed last.
+    pub(super) async fn end(self) -> (Vec<String>, Arc<Snapshot>) {
         self.order(Order::Stop).await;
-        self.task.await.unwrap()
+        let in_flight = self.task.await.unwrap();
+        (in_flight, Arc::clone(&self.snapshots.borrow()))
     }
 }
 
@@ -126,6 +140,7 @@ pub(super) struct Ear {
     name: Handle,
     heard: Mutex<Vec<(Topic, String)>>,
     pulses: Mutex<Vec<(Instant, Pulse)>>,
+    deaf: AtomicBool,
 }
 
 impl Ear {
@@ -133,6 +148,11 @@ impl Ear {
     pub(super) fn of(&self, topic: Topic) -> Vec<String> {
         let heard = self.heard.lock().unwrap();
         heard.iter().filter(|(of, _)| *of == topic).map(|(_, title)| title.clone()).collect()
+    }
+
+    /// Hears nothing any more.
+    pub(super) fn deafen(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
     }
 
     /// The signs of life since `then`, and when they came.
@@ -153,6 +173,9 @@ impl Notifier for Ear {
     }
 
     async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
+        if self.deaf.load(Ordering::Relaxed) {
+            return Err(Undelivered::refused("nobody is there"));
+        }
         self.heard.lock().unwrap().push((notice.topic, notice.title.clone()));
         Ok(())
     }
@@ -184,11 +207,34 @@ pub(super) struct Servers {
     sim: Sim,
     mood: Mutex<Mood>,
     said: Mutex<BTreeMap<String, Vec<Answer>>>,
+    asked: AtomicU32,
 }
 
 impl Servers {
     pub(super) fn are(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
+    }
+
+    /// How often accounts' own servers were asked anything.
+    pub(super) fn asked(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody was ever asked for `name`.
+    pub(super) fn were_asked_for(&self, name: &str) -> bool {
+        self.said.lock().unwrap().keys().any(|asked| asked.contains(name))
+    }
+
+    fn say(&self, mood: Mood, asked: String, of_account: bool, said: Vec<Answer>) -> Vec<Answer> {
+        let old = of_account && mood.old_until.is_some_and(|until| Instant::now() < until);
+        let mut all = self.said.lock().unwrap();
+        match all.get(&asked) {
+            Some(said) if old => said.clone(),
+            _ => {
+                all.insert(asked, said.clone());
+                said
+            }
+        }
     }
 }
 
@@ -196,22 +242,17 @@ impl Servers {
 impl Resolver for Servers {
     async fn lookup(&self, question: &Question, via: &Via) -> Vec<Answer> {
         let mood = *self.mood.lock().unwrap();
-        if !mood.delay.is_zero() {
-            sleep(mood.delay).await;
-        }
         if mood.labels_are_silent && *via == Via::Authority {
             return vec![Answer { server: "ns.label.test".into(), said: Said::Failed("no answer".into()) }];
         }
-        let asked = format!("{question:?} {via:?}");
         let of_account = matches!(via, Via::Servers(_));
-        if of_account
-            && mood.old_until.is_some_and(|until| Instant::now() < until)
-            && let Some(said) = self.said.lock().unwrap().get(&asked)
-        {
-            return said.clone();
-        }
+        self.asked.fetch_add(of_account.into(), Ordering::Relaxed);
         let said = self.sim.lookup(question, via).await;
-        self.said.lock().unwrap().insert(asked, said.clone());
+        let said = self.say(mood, format!("{question:?} {via:?}"), of_account, said);
+        // What is slow to arrive was true when it was said.
+        if !mood.delay.is_zero() {
+            sleep(mood.delay).await;
+        }
         said
     }
 }
@@ -238,7 +279,9 @@ impl Source for Told {
         self.load()
     }
 
-    fn count(&self, _: &mut Counts) {}
+    fn count(&self, counts: &mut Counts) {
+        counts.quota.insert("ear".to_owned(), 1);
+    }
 }
 
 /// The desired state with the record in one account alone.

@@ -155,6 +155,13 @@ impl Ear {
         self.deaf.store(true, Ordering::Relaxed);
     }
 
+    fn hears(&self) -> Result<(), Undelivered> {
+        match self.deaf.load(Ordering::Relaxed) {
+            true => Err(Undelivered::refused("nobody is there")),
+            false => Ok(()),
+        }
+    }
+
     /// The signs of life since `then`, and when they came.
     pub(super) fn pulses_since(&self, then: Instant) -> Vec<(Instant, Pulse)> {
         let pulses = self.pulses.lock().unwrap();
@@ -173,9 +180,7 @@ impl Notifier for Ear {
     }
 
     async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
-        if self.deaf.load(Ordering::Relaxed) {
-            return Err(Undelivered::refused("nobody is there"));
-        }
+        self.hears()?;
         self.heard.lock().unwrap().push((notice.topic, notice.title.clone()));
         Ok(())
     }
@@ -185,6 +190,7 @@ impl Notifier for Ear {
     }
 
     async fn pulse(&self, pulse: &Pulse) -> Result<(), Undelivered> {
+        self.hears()?;
         self.pulses.lock().unwrap().push((Instant::now(), pulse.clone()));
         Ok(())
     }

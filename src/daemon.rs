@@ -9,6 +9,7 @@ mod agreement;
 mod label;
 mod orders;
 mod pace;
+mod patience;
 mod patient;
 mod rounds;
 mod standing;
@@ -41,7 +42,8 @@ use agreement::Agreement;
 use label::{Outside, Picture};
 pub use orders::{Order, Orders, Supervisor};
 pub use pace::{Calm, Pace};
-use patient::{Away, PatientDns, PatientNetwork};
+use patience::Away;
+use patient::{PatientDns, PatientNetwork};
 use watcher::Watcher;
 
 /// What a configuration makes of the service; made anew whenever it is read anew.
@@ -136,7 +138,14 @@ struct Running {
 /// What a look between two rounds found.
 struct Looked {
     pictures: BTreeMap<Handle, Picture>,
-    names: Option<(Vec<RecordReport>, Vec<Chain>)>,
+    names: Option<Names>,
+}
+
+/// What name servers say of what a round has left.
+struct Names {
+    of: Arc<Finished>,
+    records: Vec<RecordReport>,
+    chains: Vec<Chain>,
 }
 
 /// What does not work about the service itself.
@@ -303,7 +312,6 @@ impl<S: Source> Service<S> {
         self.outside.retain(|endpoint, _| known.contains_key(endpoint));
         self.look = None;
         self.last = None;
-        self.fresh = false;
         self.next_look = Instant::now();
     }
 
@@ -327,10 +335,9 @@ impl<S: Source> Service<S> {
                 let Reconciler { resolver, verification, .. } = &active.reconciler;
                 let labels = label::look(resolver.as_ref(), &verification.label_servers, &sights);
                 let names = async {
-                    match &last {
-                        Some(last) => Some(active.reconciler.glance(&active.desired, &last.round).await),
-                        None => None,
-                    }
+                    let of = last?;
+                    let (records, chains) = active.reconciler.glance(&active.desired, &of.round).await;
+                    Some(Names { of, records, chains })
                 };
                 let (pictures, names) = futures::join!(labels, names);
                 Looked { pictures, names }
@@ -359,9 +366,9 @@ impl Active {
         let Setup { desired, mut reconciler, pace, .. } = setup;
         let away = Arc::new(Away::default());
         let network = PatientNetwork::new(Arc::clone(&reconciler.network), Arc::clone(&away));
-        reconciler.network = network;
+        reconciler.network = Arc::new(network);
         for provider in reconciler.accounts.values_mut() {
-            *provider = PatientDns::new(Arc::clone(provider), Arc::clone(&away));
+            *provider = Arc::new(PatientDns::new(Arc::clone(provider), Arc::clone(&away)));
         }
         // The next rounds see whether name servers have come to agree; none waits for it.
         reconciler.verification.agreement = reconciler.verification.agreement.min(CLOSE);

@@ -90,6 +90,9 @@ pub struct Change {
     pub name: String,
     /// The account, for a record.
     pub account: Option<Handle>,
+    /// The endpoint, for its public IP and for what stands behind that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Handle>,
     /// What was done to it.
     pub verb: Verb,
     /// What came of it, as in a round's JSON: `applied`, `unconfirmed`, `failed`.

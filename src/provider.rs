@@ -52,7 +52,8 @@ pub type Found = BTreeMap<Fqdn, Seen<Vec<RecordSet>>>;
 
 /// An account at a DNS provider.
 ///
-/// See the module for the contract that all methods share.
+/// See the module for the contract that all methods share. None of them has a body here: whoever stands before another
+/// provider could forget to pass it on, and nobody would be told.
 #[async_trait]
 pub trait DnsProvider: Send + Sync + fmt::Debug {
     /// The account's name in the configuration.
@@ -69,9 +70,7 @@ pub trait DnsProvider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// When they could not be read.
-    async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
-        Ok(zone.name_servers.clone())
-    }
+    async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error>;
 
     /// What holds each name (every type, since a CNAME stands alone), and every record with the owner's mark,
     /// each with its version. Reads only, and no more than it must: a targeted read for each name while names

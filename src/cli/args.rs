@@ -243,7 +243,7 @@ pub(crate) struct HistoryArgs {
     /// Only what is not older: a span such as 7d, or a time such as 2026-11-22T10:00:00Z.
     #[arg(long, value_name = "SPAN|TIME", value_parser = since)]
     pub(crate) since: Option<Since>,
-    /// Only of this record, this endpoint or this resource.
+    /// Only of this record, of this resource, or of this endpoint and everything behind it.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// How many entries at most: the newest.

@@ -1,4 +1,5 @@
-//! A round in words: the outcome first, then what it rests on, then the next step.
+//! A round in words: the outcome first, then what it rests on, what went wrong, what is merely to be known, and the next
+//! step last.
 
 mod chains;
 
@@ -13,10 +14,9 @@ use crate::reconcile::round::{ChangeOutcome, EndpointStatus, Outcome, RecordRepo
 
 /// A plan as a person reads it: what could not be read goes with it, since it holds things back.
 pub(crate) fn preview(cleared: &Cleared, round: &Round) -> String {
-    let mut out = format!("{}\n\n{cleared}", headline(round));
-    for unknown in &round.unknown {
-        out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
-    }
+    let mut out = format!("{}\n", headline(round));
+    unread(&mut out, round);
+    out.push_str(&format!("\n{cleared}"));
     out
 }
 
@@ -41,7 +41,6 @@ fn round(round: &Round, next: &str) -> String {
     }
     out.push_str(&chains::render(round));
     section(&mut out, "Waiting", &waiting(round));
-    section(&mut out, "Notes", &notes(round));
     for change in round.changes.iter().filter(|change| change.error.is_some()) {
         let error = change.error.as_deref().unwrap_or_default();
         let what = match change.outcome {
@@ -51,9 +50,13 @@ fn round(round: &Round, next: &str) -> String {
         };
         out.push_str(&problem(what, &change.kind.place(&change.name, change.account.as_ref()), error));
     }
-    for unknown in &round.unknown {
-        out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
+    unread(&mut out, round);
+    for refusal in &round.refused {
+        let place = refusal.kind.place(&refusal.name, refusal.account.as_ref());
+        out.push_str(&problem(&format!("refused ({})", refusal.rule), &place, &refusal.reason));
+        out.push_str(&format!("    {} {}\n", Tone::Faint.paint("next:"), refusal.allow));
     }
+    section(&mut out, "Notes", &notes(round));
     if round.outcome == Outcome::Unverified {
         let next = "whatever was changed stands; look again with: cnamed status";
         out.push_str(&format!("\n{} {next}\n", Tone::Faint.paint("next:")));
@@ -62,12 +65,13 @@ fn round(round: &Round, next: &str) -> String {
     if round.outcome == Outcome::Pending && made(ChangeOutcome::Planned) && !made(ChangeOutcome::Applied) {
         out.push_str(&format!("\n{} make it so with: {next}\n", Tone::Faint.paint("next:")));
     }
-    for refusal in &round.refused {
-        let place = refusal.kind.place(&refusal.name, refusal.account.as_ref());
-        out.push_str(&problem(&format!("refused ({})", refusal.rule), &place, &refusal.reason));
-        out.push_str(&format!("    {} {}\n", Tone::Faint.paint("next:"), refusal.allow));
-    }
     out
+}
+
+fn unread(out: &mut String, round: &Round) {
+    for unknown in &round.unknown {
+        out.push_str(&problem("could not read", &unknown.what, &unknown.reason));
+    }
 }
 
 fn headline(round: &Round) -> String {

@@ -109,3 +109,142 @@ fn seen_outside(names: &BTreeSet<Fqdn>, chains: &[Chain]) -> bool {
 /// Whoever asks the configured resolvers.
 const RESOLVERS: &str = "resolvers";
 const GIVEN_UP: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::record::{Mode, Owner, Policy, Ttl};
+    use crate::model::state::{Consents, Wanted};
+    use crate::reconcile::round::Link;
+
+    fn handle(text: &str) -> Handle {
+        Handle::parse(text).unwrap()
+    }
+
+    fn fqdn(text: &str) -> Fqdn {
+        Fqdn::parse(text).unwrap()
+    }
+
+    fn key(name: &str, account: &str) -> RecordKey {
+        RecordKey { name: fqdn(name), account: handle(account) }
+    }
+
+    fn says(name: &str, account: &str, verdict: Verdict) -> RecordReport {
+        let (name, account) = (fqdn(name), handle(account));
+        RecordReport { name, account, endpoint: None, verdict, detail: String::new(), resolvers: None }
+    }
+
+    fn seen(name: &str, from: &'static str, state: LinkState) -> Chain {
+        let link = Link { from: from.into(), state, detail: String::new() };
+        let (name, account, endpoint) = (fqdn(name), handle("cf"), handle("jump"));
+        Chain { name, account, endpoint, links: vec![link], connect: Vec::new() }
+    }
+
+    fn who(agreed: &[(i64, Agreed)]) -> Vec<(i64, &str)> {
+        agreed.iter().map(|(entry, agreed)| (*entry, agreed.who.as_str())).collect()
+    }
+
+    const NAME: &str = "jump.example.com";
+    const OTHER: &str = "www.example.com";
+
+    #[test]
+    fn whoever_agrees_is_told_once_with_how_long_it_took() {
+        let (mut agreement, now) = (Agreement::default(), Instant::now());
+        agreement.expect_record(7, &key(NAME, "cf"), now);
+        assert!(agreement.is_awaited());
+        let whole = [seen(NAME, "address", LinkState::Whole)];
+        let later = now + Duration::from_secs(3);
+        let agreed = agreement.take(&[says(NAME, "cf", Verdict::Agreed)], &[], later);
+        assert_eq!(agreed, [(7, Agreed { who: "cf".into(), after: Duration::from_secs(3) })]);
+        assert!(agreement.is_awaited(), "the resolvers have not said so");
+        let agreed = agreement.take(&[says(NAME, "cf", Verdict::Agreed)], &whole, later);
+        assert_eq!(who(&agreed), [(7, RESOLVERS)]);
+        assert!(!agreement.is_awaited());
+        assert_eq!(agreement.take(&[says(NAME, "cf", Verdict::Agreed)], &whole, later), []);
+    }
+
+    #[test]
+    fn the_names_that_follow_an_endpoint_are_waited_for_and_those_that_leave_it_are_not() {
+        let wanted = |endpoint: &str, withdraw| Wanted {
+            endpoint: handle(endpoint),
+            mode: Mode::Cname,
+            ttl: Ttl::DEFAULT,
+            proxied: false,
+            policy: Policy::Sync,
+            withdraw,
+        };
+        let desired = Desired {
+            owner: Owner::parse("ops").unwrap(),
+            endpoints: [].into(),
+            records: [
+                (key(NAME, "cf"), wanted("jump", false)),
+                (key("gone.example.com", "azure"), wanted("jump", true)),
+                (key(OTHER, "other"), wanted("other", false)),
+            ]
+            .into(),
+            prune: true,
+            deletes_per_round: 3,
+            consents: Consents::default(),
+        };
+        let (mut agreement, now) = (Agreement::default(), Instant::now());
+        agreement.expect_endpoint(1, &handle("nameless"), &desired, now);
+        assert!(!agreement.is_awaited(), "nobody could ever agree");
+        agreement.expect_endpoint(2, &handle("jump"), &desired, now);
+        let agreed = [says(NAME, "cf", Verdict::Agreed)];
+        let agreed = agreement.take(&agreed, &[seen(NAME, "address", LinkState::Whole)], now);
+        assert_eq!(who(&agreed), [(2, "cf"), (2, RESOLVERS)]);
+        assert!(!agreement.is_awaited());
+    }
+
+    #[test]
+    fn only_who_says_so_of_every_name_has_agreed() {
+        let (mut agreement, now) = (Agreement::default(), Instant::now());
+        let keys = [key(NAME, "cf"), key(OTHER, "cf"), key(NAME, "azure")];
+        agreement.expect(1, keys.iter(), now);
+        let say = |first, second, third| {
+            [says(NAME, "cf", first), says(OTHER, "cf", second), says(NAME, "azure", third)]
+        };
+        for verdict in [Verdict::Pending, Verdict::Contradicted, Verdict::Unanswered] {
+            assert_eq!(agreement.take(&say(verdict, Verdict::Agreed, verdict), &[], now), [], "{verdict:?}");
+        }
+        assert_eq!(agreement.take(&[], &[], now), [], "who was not asked has said nothing");
+        let elsewhere = [says("else.example.com", "azure", Verdict::Agreed)];
+        assert_eq!(agreement.take(&elsewhere, &[], now), [], "of another name");
+        // A name that is proxied shows nothing of what is behind it.
+        let agreed = agreement.take(&say(Verdict::Agreed, Verdict::Masked, Verdict::Pending), &[], now);
+        assert_eq!(who(&agreed), [(1, "cf")]);
+    }
+
+    #[test]
+    fn resolvers_are_believed_after_the_accounts_and_of_every_name() {
+        let (mut agreement, now) = (Agreement::default(), Instant::now());
+        agreement.expect(1, [key(NAME, "cf"), key(OTHER, "cf")].iter(), now);
+        let whole = |name| seen(name, "address", LinkState::Whole);
+        // Theirs may be an answer from before: it says the same where the address came back.
+        assert_eq!(agreement.take(&[], &[whole(NAME), whole(OTHER)], now), []);
+        let agreed = [says(NAME, "cf", Verdict::Agreed), says(OTHER, "cf", Verdict::Agreed)];
+        let not_yet: [&[Chain]; 5] = [
+            &[],
+            &[whole(NAME), seen(OTHER, "address", LinkState::Pending)],
+            &[whole(NAME), seen(OTHER, "address", LinkState::Unknown)],
+            &[whole(NAME), seen(OTHER, "label", LinkState::Whole)],
+            &[seen("else.example.com", "address", LinkState::Whole)],
+        ];
+        assert_eq!(who(&agreement.take(&agreed, not_yet[0], now)), [(1, "cf")]);
+        for chains in not_yet {
+            assert_eq!(agreement.take(&agreed, chains, now), [], "{chains:?}");
+        }
+        assert_eq!(who(&agreement.take(&agreed, &[whole(NAME), whole(OTHER)], now)), [(1, RESOLVERS)]);
+    }
+
+    #[test]
+    fn what_nobody_agrees_to_is_given_up_after_an_hour() {
+        let (mut agreement, now) = (Agreement::default(), Instant::now());
+        agreement.expect_record(1, &key(NAME, "cf"), now);
+        agreement.take(&[], &[], now + GIVEN_UP - Duration::from_secs(1));
+        assert!(agreement.is_awaited());
+        agreement.take(&[], &[], now + GIVEN_UP);
+        assert!(!agreement.is_awaited());
+        assert_eq!(agreement.take(&[says(NAME, "cf", Verdict::Agreed)], &[], now + GIVEN_UP), []);
+    }
+}

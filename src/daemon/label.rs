@@ -149,6 +149,80 @@ mod tests {
         assert_eq!(outside.take(says(&[&["192.0.2.2"]]), &known), ROUND);
     }
 
+    /// Says of every question whom it was put to.
+    #[derive(Debug, Default)]
+    struct Asked(std::sync::Mutex<Vec<(Question, Via)>>);
+
+    #[async_trait::async_trait]
+    impl Resolver for Asked {
+        async fn lookup(&self, question: &Question, via: &Via) -> Vec<Answer> {
+            self.0.lock().unwrap().push((question.clone(), via.clone()));
+            let answer = |server: &str, said| Answer { server: server.to_owned(), said };
+            let silent = answer("b", Said::Failed("no answer".into()));
+            match question.name.as_str() {
+                "silent.example.net" => vec![silent],
+                "released.example.net" => vec![answer("a", Said::Nothing { negative_ttl: None }), silent],
+                _ => {
+                    let addresses = vec![ip("192.0.2.1")];
+                    let reply = crate::model::verify::Reply { addresses, ..Default::default() };
+                    vec![answer("a", Said::Records(reply)), silent]
+                }
+            }
+        }
+    }
+
+    fn labelled(fqdn: &str, address: &str) -> Sight {
+        Sight { fqdn: Some(Fqdn::parse(fqdn).unwrap()), ..sight(Some(address)) }
+    }
+
+    #[tokio::test]
+    async fn every_label_is_asked_for_and_silence_is_no_picture() {
+        let handle = |text: &str| Handle::parse(text).unwrap();
+        let sights: BTreeMap<Handle, Sight> = [
+            (handle("four"), labelled("four.example.net", "192.0.2.1")),
+            (handle("nameless"), sight(Some("192.0.2.1"))),
+            (handle("released"), labelled("released.example.net", "192.0.2.1")),
+            (handle("silent"), labelled("silent.example.net", "192.0.2.1")),
+            (handle("six"), labelled("six.example.net", "2001:db8::1")),
+        ]
+        .into();
+        let servers = ["192.0.2.53:53".to_owned()];
+        for (configured, via) in [(&[][..], Via::Authority), (&servers, Via::Servers(servers.to_vec()))] {
+            let asked = Asked::default();
+            let pictures = look(&asked, configured, &sights).await;
+            let expected = [("four", says(&[&["192.0.2.1"]])), ("released", says(&[&[]]))];
+            let mut expected: BTreeMap<Handle, Picture> =
+                expected.map(|(name, picture)| (handle(name), picture)).into();
+            expected.insert(handle("six"), says(&[&["192.0.2.1"]]));
+            assert_eq!(pictures, expected);
+            let asked = asked.0.into_inner().unwrap();
+            assert!(asked.iter().all(|(_, by)| *by == via), "{asked:?}");
+            let mut types: Vec<(&str, &str)> =
+                asked.iter().map(|(question, _)| (question.name.as_str(), question.rtype.as_str())).collect();
+            types.sort_unstable();
+            let expected = [("four", "A"), ("released", "A"), ("silent", "A"), ("six", "AAAA")];
+            let expected = expected.map(|(name, rtype)| (format!("{name}.example.net"), rtype));
+            assert!(
+                types.iter().copied().eq(expected.iter().map(|(name, rtype)| (name.as_str(), *rtype))),
+                "{types:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_addresses_together_call_for_a_round_and_are_no_event() {
+        let mut outside = Outside::default();
+        let known = sight(Some("192.0.2.1"));
+        outside.take(says(&[&["192.0.2.1"]]), &known);
+        assert_eq!(outside.take(says(&[&["192.0.2.1", "192.0.2.2"]]), &known), ROUND);
+    }
+
+    #[test]
+    fn a_first_look_that_differs_calls_for_a_round_and_is_no_event() {
+        let known = sight(Some("192.0.2.1"));
+        assert_eq!(Outside::default().take(says(&[&["192.0.2.9"]]), &known), ROUND);
+    }
+
     #[test]
     fn a_release_and_an_assignment_show() {
         let mut outside = Outside::default();

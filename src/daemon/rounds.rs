@@ -9,13 +9,13 @@ use super::label::Glimpse;
 use super::pace::rest;
 use super::standing::line;
 use super::watcher::{Done, Watcher};
-use super::{Looked, Running, Service, Source, chance};
+use super::{Looked, Names, Running, Service, Source, chance};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
-use crate::model::sight::{Happening, HappeningKind, Sight};
+use crate::model::sight::{Happening, Sight};
 use crate::notify::Pulse;
-use crate::notify::words::{notice_of_happening, notices_of};
-use crate::reconcile::round::{ChangeOutcome, Outcome, Round};
+use crate::notify::words::{notice_of_happening, notices_of, notices_of_changes};
+use crate::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, Round};
 use crate::telemetry::snapshot::{Finished, Trigger};
 
 impl<S: Source> Service<S> {
@@ -39,14 +39,18 @@ impl<S: Source> Service<S> {
         self.round = Some(Running { future: future.boxed_local(), watcher, trigger, began: Instant::now() });
     }
 
-    /// Gives up the round that runs, if one does, and says what was in flight.
+    /// Gives up the round that runs, if one does: what it has changed is told, and what was in flight given back.
     pub(super) fn abandon(&mut self, why: &str) -> Vec<String> {
         let Some(Running { future, watcher, .. }) = self.round.take() else { return Vec::new() };
         drop(future);
         watcher.give_up(why);
         let done = self.changed(&watcher, Instant::now());
-        let unsure = done.iter().filter(|done| done.report.outcome == ChangeOutcome::Unconfirmed);
-        unsure.map(|done| done.report.to_string()).collect()
+        let done: Vec<ChangeReport> = done.into_iter().map(|done| done.report).collect();
+        for notice in notices_of_changes(&done, &self.active.desired.owner, (self.clock)()) {
+            self.desk.tell(&notice);
+        }
+        let unsure = done.iter().filter(|report| report.outcome == ChangeOutcome::Unconfirmed);
+        unsure.map(ToString::to_string).collect()
     }
 
     /// Takes in what a round found and did.
@@ -96,7 +100,9 @@ impl<S: Source> Service<S> {
     pub(super) fn looked(&mut self, looked: Looked) {
         self.look = None;
         let now = Instant::now();
-        if let Some((records, chains)) = looked.names.filter(|_| self.fresh) {
+        // A look that took long may be about what a later round has changed.
+        let is_last = |names: &Names| self.last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &names.of));
+        if let Some(Names { records, chains, .. }) = looked.names.filter(is_last) {
             self.agree(&records, &chains, now);
         }
         let mut round = false;
@@ -150,7 +156,7 @@ impl<S: Source> Service<S> {
         let at = self.clock.now();
         *self.counts.happenings.entry(happening.kind.as_str()).or_default() += 1;
         self.desk.tell(&notice_of_happening(endpoint, &happening, noticed, &self.active.desired.owner, at));
-        let leads = happening.after.is_some() && happening.kind != HappeningKind::LabelTaken;
+        let leads = happening.after.is_some();
         let what = What::Happening { endpoint: endpoint.clone(), happening, noticed };
         let entry = self.write(|journal| journal.record(at, &what));
         if let Some(entry) = entry.filter(|_| leads) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use time::{Duration as Span, OffsetDateTime};
 use tokio::time::Instant;
 
-use super::patient::Absence;
+use super::patience::Absence;
 use super::{Service, Source};
 use crate::journal::{Filter, Journal, JournalError};
 use crate::model::endpoint::Handle;

@@ -111,3 +111,79 @@ impl Watch for Watcher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Filter;
+    use crate::model::endpoint::Handle;
+    use crate::model::name::Fqdn;
+    use crate::model::plan::{RecordChange, Settle};
+    use crate::model::record::Ttl;
+
+    fn watcher() -> (Arc<Watcher>, Arc<Journal>) {
+        let journal = Arc::new(Journal::in_memory().unwrap());
+        let clock: Clock = Arc::new(OffsetDateTime::now_utc);
+        (Watcher::new(Arc::clone(&journal), clock), journal)
+    }
+
+    fn key() -> RecordKey {
+        RecordKey { name: Fqdn::parse("jump.example.com").unwrap(), account: Handle::parse("cf").unwrap() }
+    }
+
+    fn withdrawal() -> Action {
+        Action::Record(RecordChange { key: key(), before: Vec::new(), after: None })
+    }
+
+    fn wait() -> Action {
+        let (key, ttl) = (key(), Ttl::DEFAULT);
+        Action::Settle(Settle { key, shows_as: [].into(), instead: None, ttl })
+    }
+
+    fn ended(watcher: &Watcher, outcome: ChangeOutcome) {
+        let report = ChangeReport { outcome, ..ChangeReport::begun(&withdrawal()).unwrap() };
+        watcher.event(Event::Ended(&withdrawal(), &report));
+    }
+
+    #[test]
+    fn a_round_only_waits_while_nothing_is_being_written() {
+        let (watcher, _) = watcher();
+        watcher.event(Event::Observing);
+        assert!(!watcher.only_waits(), "it reads");
+        watcher.event(Event::Begun(&withdrawal()));
+        watcher.event(Event::Begun(&wait()));
+        assert!(!watcher.only_waits(), "it writes beside the wait");
+        ended(&watcher, ChangeOutcome::Applied);
+        assert!(watcher.only_waits());
+        watcher.event(Event::Observing);
+        assert!(!watcher.only_waits(), "it reads again");
+        watcher.event(Event::Verifying(&key()));
+        assert!(watcher.only_waits(), "it asks name servers");
+    }
+
+    #[test]
+    fn what_was_not_begun_is_not_written_down_and_what_may_have_happened_is() {
+        let (watcher, journal) = watcher();
+        let outcomes = || -> Vec<String> {
+            let entries = journal.entries(&Filter::default()).unwrap();
+            let outcome = |entry: crate::journal::Entry| match entry.what {
+                What::Change(change) => Some(change.outcome),
+                What::Happening { .. } => None,
+            };
+            entries.into_iter().filter_map(outcome).collect()
+        };
+        for outcome in [ChangeOutcome::Skipped, ChangeOutcome::Planned, ChangeOutcome::Applied] {
+            ended(&watcher, outcome);
+        }
+        assert_eq!(outcomes(), ["applied"]);
+        watcher.event(Event::Begun(&withdrawal()));
+        watcher.give_up("it ended");
+        watcher.give_up("and is told once");
+        assert_eq!(outcomes(), ["applied", "unconfirmed"]);
+        let (done, trouble) = watcher.take();
+        assert_eq!((done.len(), trouble), (4, None));
+        let last = done.last().unwrap();
+        assert_eq!((last.report.error.as_deref(), &last.key), (Some("it ended"), &Some(key())));
+        assert!(watcher.take().0.is_empty());
+    }
+}

@@ -53,11 +53,11 @@ impl OpenFile {
 
     /// Opens the journal at `path`; makes it, and its directory, where they are missing.
     pub(super) fn make(path: &Path) -> Result<(Self, Option<Mended>), JournalError> {
-        if let Some(directory) = path.parent() {
-            lock::made(directory).map_err(|error| JournalError::of_io("make", directory, error))?;
-        }
-        // SQLite gives its other files the same mode.
+        let directory = path.parent().unwrap_or(path);
+        lock::made(directory).map_err(|error| JournalError::of_io("make", directory, error))?;
+        // SQLite gives its other files the same mode, and where root runs it the same owner.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(file) => lock::hand_over(&file, directory),
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(JournalError::of_io(OPEN, path, error));
             }
@@ -228,7 +228,8 @@ const WAL_BYTES: i64 = 1 << 20;
 /// The version that the last migration leads to.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 /// From each version to the next. One that was released is never edited.
-const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE entries (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     -- Unix time in milliseconds.
@@ -252,4 +253,7 @@ CREATE TABLE sights (
     endpoint TEXT PRIMARY KEY,
     sight    TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    // What was written before is found by its own name alone.
+    "ALTER TABLE entries ADD COLUMN endpoint TEXT COLLATE NOCASE;",
+];

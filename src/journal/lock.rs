@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -54,9 +54,7 @@ impl Lock {
         let path = directory.join(FILE);
         let unavailable = |source| Locked::Unavailable { path: path.clone(), source };
         made(directory).map_err(unavailable)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(&path).map_err(unavailable)?;
+        let mut file = opened(&path, directory).map_err(unavailable)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -67,6 +65,36 @@ impl Lock {
         // Only for whoever is refused to read. A full disk does not keep the lock from being one.
         let _ = note(&mut file);
         Ok(Self { _file: file })
+    }
+}
+
+/// Opens the file at `path` in `directory`, and makes it where it is missing.
+fn opened(path: &Path, directory: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    loop {
+        match options.clone().create_new(true).open(path) {
+            Ok(file) => {
+                hand_over(&file, directory);
+                return Ok(file);
+            }
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Err(_) => {}
+        }
+        match options.open(path) {
+            // Somebody took it away in between.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened,
+        }
+    }
+}
+
+/// Gives `file`, which was just made, to whoever owns `directory`: what root makes there while it runs a command beside the
+/// service, that service could not open. Nobody else may give files away, and nobody else has to.
+pub(super) fn hand_over(file: &File, directory: &Path) {
+    let (Ok(file_is), Ok(directory_is)) = (file.metadata(), directory.metadata()) else { return };
+    if file_is.uid() != directory_is.uid() {
+        let _ = fchown(file, Some(directory_is.uid()), Some(directory_is.gid()));
     }
 }
 

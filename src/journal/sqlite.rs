@@ -37,7 +37,7 @@ pub struct Filter {
     pub since: Option<OffsetDateTime>,
     /// Before this moment.
     pub until: Option<OffsetDateTime>,
-    /// Of this record, this endpoint or this resource.
+    /// Of this record, of this resource, or of this endpoint and everything behind it.
     pub name: Option<String>,
     /// So many at most: the newest of those that match.
     pub limit: Option<usize>,
@@ -278,10 +278,10 @@ fn insert(
     undoable: bool,
 ) -> rusqlite::Result<i64> {
     const INSERT: &str =
-        "INSERT INTO entries (at, name, account, what, undoable) VALUES (?1, ?2, ?3, ?4, ?5)";
+        "INSERT INTO entries (at, name, account, endpoint, what, undoable) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let at = milliseconds(at);
     let (name, account) = subject(what);
-    transaction.execute(INSERT, params![at, name, account, json(what)?, undoable])?;
+    transaction.execute(INSERT, params![at, name, account, endpoint(what), json(what)?, undoable])?;
     let id = transaction.last_insert_rowid();
     transaction.execute("DELETE FROM entries WHERE id <= ?1", [id - MOST_ENTRIES])?;
     // A few at a time, so that one wrong clock does not take the past with it.
@@ -332,9 +332,9 @@ fn matching(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<En
     }
     if let Some(name) = &filter.name {
         // As typed, or as it is once it is a name: `Jump.example.com.` is one that we know.
-        select.push_str(" AND name IN (?, ?)");
+        select.push_str(" AND (name IN (?, ?) OR endpoint = ?)");
         let parsed = Fqdn::parse(name).map_or_else(|_| name.clone(), |parsed| parsed.to_string());
-        values.extend([name.clone().into(), parsed.into()]);
+        values.extend([name.clone().into(), parsed.into(), name.clone().into()]);
     }
     select.push_str(" ORDER BY id DESC LIMIT ?");
     values.push(filter.limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(-1).into());
@@ -380,6 +380,14 @@ fn subject(what: &What) -> (&str, Option<&str>) {
     match what {
         What::Change(change) => (&change.name, change.account.as_ref().map(Handle::as_str)),
         What::Happening { endpoint, .. } => (endpoint.as_str(), None),
+    }
+}
+
+/// The endpoint that it is found by as well.
+fn endpoint(what: &What) -> Option<&str> {
+    match what {
+        What::Change(change) => change.endpoint.as_ref().map(Handle::as_str),
+        What::Happening { endpoint, .. } => Some(endpoint.as_str()),
     }
 }
 

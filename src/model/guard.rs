@@ -264,13 +264,13 @@ fn without(desired: &Desired, plan: Plan, refusals: &BTreeSet<Refusal>) -> Plan 
 }
 
 impl fmt::Display for Cleared {
-    /// What is refused last, where it is read first.
+    /// What is refused after what is not, and before what is merely to be known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.plan.fmt(f)?;
+        self.plan.write_work(f)?;
         for Refusal { subject, rule, reason, allow, .. } in &self.refusals {
             writeln!(f, "\nrefused  {subject}  ({rule})\n         {reason}\n         next: {allow}")?;
         }
-        Ok(())
+        self.plan.write_notes(f)
     }
 }
 

@@ -31,8 +31,14 @@ pub fn notices_of(round: &Round, owner: &Owner, at: OffsetDateTime) -> Vec<Notic
         }
     }));
     notices.extend(teller.unverified(round));
-    notices.extend(teller.changed(round));
+    notices.extend(teller.changed(&round.changes));
     notices
+}
+
+/// What a round that was given up had changed by then. Whether it found a trouble is for the next one to say.
+#[must_use]
+pub fn notices_of_changes(changes: &[ChangeReport], owner: &Owner, at: OffsetDateTime) -> Vec<Notice> {
+    Teller { owner, at }.changed(changes)
 }
 
 /// What happened to an endpoint's address or label.
@@ -193,9 +199,9 @@ impl Teller<'_> {
     }
 
     /// What was written: one by one while it is little.
-    fn changed(&self, round: &Round) -> Vec<Notice> {
+    fn changed(&self, changes: &[ChangeReport]) -> Vec<Notice> {
         let applied: Vec<&ChangeReport> =
-            round.changes.iter().filter(|change| change.outcome == ChangeOutcome::Applied).collect();
+            changes.iter().filter(|change| change.outcome == ChangeOutcome::Applied).collect();
         if applied.len() <= FEW {
             return applied.into_iter().map(|change| self.change(change)).collect();
         }

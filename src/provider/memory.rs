@@ -207,6 +207,10 @@ impl DnsProvider for MemoryDns {
         }
     }
 
+    async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
+        Ok(zone.name_servers.clone())
+    }
+
     async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
         let mut state = self.state();
         if let Some(fault) = state.faults.strike(&Operation::Observe) {

@@ -172,6 +172,11 @@ pub fn change(action: &Action, report: &ChangeReport) -> Change {
         kind: report.kind.as_str().to_owned(),
         name: report.name.clone(),
         account: report.account.clone(),
+        endpoint: match action {
+            Action::Network(change) => Some(change.endpoint.clone()),
+            Action::Gateway(change) => Some(change.endpoint.clone()),
+            Action::Record(_) | Action::Settle(_) => None,
+        },
         verb: report.verb,
         outcome: report.outcome.as_str().to_owned(),
         before: report.before.clone(),

@@ -256,6 +256,7 @@ fn anything() -> What {
         kind: "record".into(),
         name: NAME.into(),
         account: None,
+        endpoint: None,
         verb: Verb::Update,
         outcome: "applied".into(),
         before: None,

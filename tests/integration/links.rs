@@ -335,6 +335,10 @@ impl DnsProvider for Raced {
         self.0.zones().await
     }
 
+    async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
+        self.0.listed_servers(zone).await
+    }
+
     async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
         self.0.observe(zone, look).await
     }

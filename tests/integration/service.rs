@@ -1,5 +1,8 @@
 //! The service's loop, over providers in memory and on a clock that runs as fast as it is asked.
 
+mod decisions;
+mod given_up;
+mod heard;
 pub(crate) mod sim;
 mod weathered;
 

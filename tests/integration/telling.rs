@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use cnamed::config::Config;
 use cnamed::model::name::Fqdn;
 use cnamed::model::state::{Consents, Desired};
-use cnamed::sandbox::{CLOUDFLARE_TOKENS, DnsFault, NameServer, RecordAtAzure};
+use cnamed::sandbox::{Action, CLOUDFLARE_TOKENS, DnsFault, Fault, NameServer, RecordAtAzure, Service};
 
 use crate::foreign::{LABEL, NAME, at_cloudflare, cname, nothing_written};
 use crate::support::Cloud;
@@ -45,6 +45,26 @@ async fn a_refusal_beside_what_was_done_does_not_hide_it() {
     let run = cloud.run(&["sync"]).await.exits(4).says("done  delete  old.example.com in azure");
     let headline = run.out.lines().next().unwrap();
     assert!(headline.starts_with("Refused: 1 change made"), "{headline}");
+}
+
+#[track_caller]
+fn in_order(text: &str, parts: &[&str]) {
+    let places: Vec<Option<usize>> = parts.iter().map(|part| text.find(part)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{parts:?} at {places:?} in {text}");
+}
+
+#[tokio::test]
+async fn what_went_wrong_is_told_before_what_is_merely_to_be_known_and_the_next_step_last() {
+    let cloud = Cloud::with(|options| options.gateway = true).await;
+    cloud.append("[[record]]\nname = \"www.example.com\"\nendpoint = \"jump\"\naccounts = [\"azure\"]\n");
+    let control = cloud.sandbox.control();
+    control.set_record_azure(&RecordAtAzure::new("www.example.com", "A", "192.0.2.80")).unwrap();
+    control.fault(Fault::on(Service::Cloudflare, Action::Reset).always());
+    let note = "has no way out to the internet";
+    let run = cloud.run(&["plan"]).await;
+    in_order(&run.out, &["could not read:", "blocked  ", "refused  ", "note     ", note]);
+    let run = cloud.run(&["sync"]).await;
+    in_order(&run.out, &["Waiting", "could not read:", "refused (foreign)", "next: ", "Notes", note]);
 }
 
 fn namesakes() -> Desired {

@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use tempfile::TempDir;
 
@@ -18,6 +18,7 @@ fn change(name: &str, outcome: &str) -> Change {
         kind: "record".into(),
         name: name.into(),
         account: Some(key.account.clone()),
+        endpoint: None,
         verb: Verb::Create,
         outcome: outcome.into(),
         before: None,
@@ -95,6 +96,125 @@ fn entries_are_found_by_name_time_and_number() {
     }
     assert_eq!(found(Filter { name: Some("jump".into()), ..all() }), [3]);
     assert_eq!(found(Filter { name: Some("c.example.com".into()), ..all() }), [0; 0]);
+}
+
+#[test]
+fn an_endpoint_is_found_with_everything_behind_it() {
+    let journal = Journal::in_memory().unwrap();
+    let part = |name: &str, endpoint: &str| {
+        let endpoint = Some(Handle::parse(endpoint).unwrap());
+        let (kind, name) = ("nat-rule".to_owned(), name.to_owned());
+        let record = change("jump.example.com", APPLIED);
+        What::Change(Change { kind, name, account: None, endpoint, record: None, ..record })
+    };
+    for (second, what) in [
+        part("lb-jump", "jump"),
+        part("cnamed_ops_rdp", "jump"),
+        part("cnamed_ops_rdp", "other"),
+        applied("jump.example.com"),
+        released(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        journal.record(at(i64::try_from(second).unwrap()), what).unwrap();
+    }
+    let named =
+        |name: &str| ids(&journal.entries(&Filter { name: Some(name.into()), ..Filter::default() }).unwrap());
+    for name in ["jump", "Jump"] {
+        assert_eq!(named(name), [1, 2, 5], "{name}");
+    }
+    assert_eq!(named("other"), [3]);
+    assert_eq!(named("cnamed_ops_rdp"), [2, 3]);
+    assert_eq!(named("jump.example.com"), [4]);
+}
+
+#[test]
+fn a_journal_of_the_first_version_is_taken_over_with_all_that_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = Connection::open(folder.path().join(FILE)).unwrap();
+    connection.execute_batch(super::super::file::MIGRATIONS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let insert = "INSERT INTO entries (at, name, account, what, undoable) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let what = applied("a.example.com");
+    connection
+        .execute(insert, params![milliseconds(at(0)), "a.example.com", "cf", json(&what).unwrap(), true])
+        .unwrap();
+    drop(connection);
+    let journal = open(&folder);
+    assert_eq!(journal.record(at(1), &released()).unwrap(), 2);
+    let entries = journal.entries(&Filter::default()).unwrap();
+    assert_eq!((ids(&entries), &entries[0].what), (vec![1, 2], &what));
+    assert_eq!(journal.last_undoable().unwrap().map(|entry| entry.id), Some(1));
+}
+
+/// Whether `directory` could be given to somebody else: root alone can.
+fn given(directory: &Path) -> bool {
+    std::os::unix::fs::chown(directory, Some(SOMEBODY), Some(SOMEBODY)).is_ok()
+}
+
+fn owners(directory: &Path) -> Vec<(String, u32, u32)> {
+    let mut owners: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let is = fs::symlink_metadata(entry.path()).unwrap();
+            (entry.file_name().into_string().unwrap(), is.uid(), is.gid())
+        })
+        .collect();
+    owners.sort();
+    owners
+}
+
+#[test]
+fn what_root_makes_in_the_directory_of_a_service_belongs_to_the_service() {
+    let folder = tempfile::tempdir().unwrap();
+    if !given(folder.path()) {
+        return;
+    }
+    let journal = open(&folder);
+    journal.record(at(0), &applied("a.example.com")).unwrap();
+    let lock = crate::journal::Lock::take(folder.path()).unwrap();
+    let names = ["journal.sqlite3", "journal.sqlite3-shm", "journal.sqlite3-wal", "lock"];
+    assert_eq!(owners(folder.path()), names.map(|name| (name.to_owned(), SOMEBODY, SOMEBODY)));
+    drop((journal, lock));
+
+    // Whoever looks leaves nothing behind, also while nobody else has it open.
+    let left = owners(folder.path());
+    let journal = Journal::look(folder.path()).unwrap().unwrap();
+    assert_eq!(journal.entries(&Filter::default()).unwrap().len(), 1);
+    assert!(owners(folder.path()).iter().all(|(_, user, group)| (*user, *group) == (SOMEBODY, SOMEBODY)));
+    drop(journal);
+    assert_eq!(owners(folder.path()), left);
+
+    // One that is begun anew in the place of a damaged one.
+    fs::write(folder.path().join(FILE), "x".repeat(9000)).unwrap();
+    let (journal, mended) = Journal::open(folder.path()).unwrap();
+    assert!(mended.is_some());
+    drop(journal);
+    assert!(
+        owners(folder.path()).iter().all(|(_, user, _)| *user == SOMEBODY),
+        "{:?}",
+        owners(folder.path())
+    );
+}
+
+#[test]
+fn what_was_there_is_given_to_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let theirs = elsewhere.path().join("theirs");
+    fs::write(&theirs, "").unwrap();
+    let before = owners(elsewhere.path());
+    if !given(folder.path()) {
+        return;
+    }
+    // Whoever owns the directory could have put it there, to be given something by root.
+    std::os::unix::fs::symlink(&theirs, folder.path().join("lock")).unwrap();
+    drop(crate::journal::Lock::take(folder.path()));
+    std::os::unix::fs::symlink(&theirs, folder.path().join(FILE)).unwrap();
+    drop(Journal::open(folder.path()));
+    assert_eq!(owners(elsewhere.path()).iter().find(|(name, ..)| name == "theirs"), before.first());
 }
 
 #[test]
@@ -243,7 +363,7 @@ fn a_later_version_is_refused_and_left() {
     let error = Journal::open(folder.path()).unwrap_err();
     assert_eq!(error.trouble(), Trouble::Newer);
     let text = error.chain();
-    assert!(text.ends_with("it is of version 7, and this program knows 1; update this program, or set [state] directory to another one"), "{text}");
+    assert!(text.ends_with("it is of version 7, and this program knows 2; update this program, or set [state] directory to another one"), "{text}");
     assert!(folder.path().join(FILE).exists());
 }
 
@@ -307,3 +427,6 @@ fn there_may_be_none_yet() {
     assert!(Journal::look(&folder.path().join("nowhere")).unwrap().is_none());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "looking leaves nothing behind");
 }
+
+/// A user and a group that nobody has.
+const SOMEBODY: u32 = 64_321;

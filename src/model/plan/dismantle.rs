@@ -29,7 +29,8 @@ impl<'p> Planner<'p> {
         let doomed = self.doomed(state);
         let mut left: Vec<usize> = settled.to_vec();
         // As in a round that goes on, what leads to a door outlasts it.
-        left.extend(self.close_strays(endpoint, state, &doomed, settled));
+        let stays = |group: &SecurityGroup| !doomed.contains(&group.id);
+        left.extend(self.close_strays(endpoint, state, stays, settled, TAKEN_DOWN));
         let before = left.clone();
         for interface in state.interfaces.values().filter_map(Seen::present) {
             let leave: BTreeSet<ResourceId> = (interface.configurations.iter())
@@ -123,33 +124,6 @@ impl<'p> Planner<'p> {
         };
         self.build(&endpoint.name, Part::SecurityGroup(change), after, reason.to_owned());
         self.shared.gone.insert(group.id.clone());
-    }
-
-    /// Takes away the security rules of ours that nothing wants, where their group stays; gives the steps.
-    fn close_strays(
-        &mut self,
-        endpoint: &'p Endpoint,
-        state: &'p GatewayState,
-        doomed: &BTreeSet<ResourceId>,
-        settled: &[usize],
-    ) -> Vec<usize> {
-        let mut closed = Vec::new();
-        let stays = |group: &&SecurityGroup| self.desired.prune && !doomed.contains(&group.id);
-        let groups: Vec<&SecurityGroup> =
-            state.groups.values().filter_map(Seen::present).filter(stays).collect();
-        for group in groups {
-            if !self.shared.pruned.insert(group.id.clone()) {
-                continue;
-            }
-            let strays: Vec<&SecurityRule> = self.stray_security_rules(group).collect();
-            for rule in strays {
-                let change =
-                    SecurityRuleChange { group: group.id.clone(), held: Some(rule.clone()), wanted: None };
-                let part = Part::SecurityRule(change);
-                closed.push(self.build(&endpoint.name, part, settled.to_vec(), TAKEN_DOWN.into()));
-            }
-        }
-        closed
     }
 
     /// The rules in `group` that go with `endpoint`.

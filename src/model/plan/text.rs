@@ -11,6 +11,14 @@ use crate::model::record::RecordSet;
 impl fmt::Display for Plan {
     /// A count, the steps in their order, what is blocked, what is left as it is.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_work(f)?;
+        self.write_notes(f)
+    }
+}
+
+impl Plan {
+    /// All but [`Self::write_notes`].
+    pub(in crate::model) fn write_work(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waits = self.steps.iter().filter(|step| step.verb().is_none()).count();
         let changes = self.steps.len() - waits;
         if changes == 0 {
@@ -34,14 +42,17 @@ impl fmt::Display for Plan {
                 writeln!(f, "         which this plan brings about")?;
             }
         }
+        Ok(())
+    }
+
+    /// What is left as it is.
+    pub(in crate::model) fn write_notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for note in &self.notes {
             writeln!(f, "\nnote     {}\n         {}", note.subject, note.text)?;
         }
         Ok(())
     }
-}
 
-impl Plan {
     fn write_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subjects: Vec<String> = self.steps.iter().map(|step| step.subject().to_string()).collect();
         let digits = self.steps.len().to_string().len();

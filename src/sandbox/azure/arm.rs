@@ -134,7 +134,7 @@ pub(crate) fn authenticate(world: &World, request: &Request) -> Result<Principal
     }
 }
 
-/// Any version is taken, but one must be given.
+/// Any version is taken here, but one must be given.
 pub(crate) fn versioned(request: &Request) -> Result<(), Response> {
     if request.param("api-version").is_some_and(|version| !version.is_empty()) {
         return Ok(());

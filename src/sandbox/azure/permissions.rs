@@ -1,7 +1,7 @@
 //! What the caller may do at a scope: `{scope}/providers/Microsoft.Authorization/permissions`.
 //!
-//! After "Permissions - List For Resource Group" and "List For Resource", 2022-04-01. Without the action
-//! `Microsoft.Authorization/permissions/read` it is refused like any other.
+//! After "Permissions - List For Resource Group" and "List For Resource", 2022-04-01, the one version that is taken. Without
+//! the action `Microsoft.Authorization/permissions/read` it is refused like any other.
 
 use std::collections::BTreeMap;
 
@@ -33,6 +33,14 @@ fn answered(
     request: &Request,
     lower: &[&str],
 ) -> Result<Response, Response> {
+    let version = request.param("api-version").unwrap_or_default();
+    if version != VERSION {
+        let text = format!(
+            "The resource type 'permissions' could not be found in the namespace 'Microsoft.Authorization' for api \
+             version '{version}'. The supported api-versions are '{VERSION}'."
+        );
+        return Err(arm::error(404, "InvalidResourceType", &text));
+    }
     if lower[1] != SUBSCRIPTION {
         let text = format!("The subscription '{}' could not be found.", lower[1]);
         return Err(arm::error(404, "SubscriptionNotFound", &text));
@@ -52,3 +60,6 @@ fn answered(
     let value: Vec<Value> = roles.values().map(shown).collect();
     Ok(Response::json(200, json!({"value": value})))
 }
+
+/// Resource Manager takes older ones too, which say less; ours asks for this one.
+const VERSION: &str = "2022-04-01";

@@ -1,5 +1,6 @@
 //! One command builds it all and proves the way in.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cnamed::sandbox::{LoggedRequest, Service, Speaks};
@@ -30,6 +31,10 @@ async fn one_sync_builds_the_whole_guide_and_proves_the_way_in() {
     assert_eq!(made, expected);
     proved(&round);
     in_order(&cloud);
+    // The history of an endpoint is that of everything behind it; the names on it have their own.
+    let told = cloud.run(&["--format", "json", "history", "--name", "jump"]).await.exits(0).json();
+    let told: BTreeSet<String> = told["entries"].as_array().unwrap().iter().map(change).collect();
+    assert_eq!(told, expected[..8].iter().map(|&one| one.to_owned()).collect());
 
     cloud.sandbox.forget_requests();
     let round = cloud.run(&["--format", "json", "sync", "--verify"]).await.exits(0).json();

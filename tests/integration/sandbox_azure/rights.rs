@@ -131,7 +131,9 @@ async fn leaving_a_pool_takes_no_permission_there() {
 #[tokio::test]
 async fn what_is_granted_is_told_to_those_who_may_read_it() {
     let azure = Azure::start().await;
-    let at = |group: &str| format!("/resourceGroups/{group}/providers/Microsoft.Authorization/permissions");
+    let asked =
+        |scope: &str| format!("{scope}/providers/Microsoft.Authorization/permissions?api-version=2022-04-01");
+    let at = |group: &str| asked(&format!("/resourceGroups/{group}"));
     let told = azure.get(&at("rg-mgmt")).await.ok(200).body;
     assert_eq!(told["value"][0]["actions"], json!(["*"]));
     assert_eq!(told["value"][0]["notActions"], json!([]));
@@ -143,7 +145,20 @@ async fn what_is_granted_is_told_to_those_who_may_read_it() {
     let scope = format!("/subscriptions/{}/resourceGroups/rg-dns", AZURE_IDENTITY.subscription);
     azure.sandbox.control().grant(AZURE_IDENTITY.client_id, &["*/read"], &scope).unwrap();
     let zone = "/resourceGroups/rg-dns/providers/Microsoft.Network/dnszones/example.com";
-    let told = azure.get(&format!("{zone}/providers/Microsoft.Authorization/permissions")).await.ok(200).body;
+    let told = azure.get(&asked(zone)).await.ok(200).body;
     assert_eq!(told["value"][0]["actions"], json!(["*/read"]));
-    lacks(&azure.get("/providers/Microsoft.Authorization/permissions").await, "AuthorizationFailed", read);
+    lacks(&azure.get(&asked("")).await, "AuthorizationFailed", read);
+}
+
+#[tokio::test]
+async fn permissions_are_told_in_the_version_that_is_known() {
+    let azure = Azure::start().await;
+    let at = "/resourceGroups/rg-mgmt/providers/Microsoft.Authorization/permissions?api-version=";
+    for version in ["2024-01-01", "2022-04-02", "2015-07-01"] {
+        let refusal = azure.get(&format!("{at}{version}")).await;
+        refusal.refused(404, "InvalidResourceType");
+        assert!(refusal.message().contains(&format!("for api version '{version}'")), "{}", refusal.message());
+        assert!(refusal.message().contains("'2022-04-01'"), "{}", refusal.message());
+    }
+    azure.get(&format!("{at}2022-04-01")).await.ok(200);
 }

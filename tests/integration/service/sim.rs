@@ -241,6 +241,10 @@ impl DnsProvider for Under<MemoryDns> {
         self.inner.zones().await
     }
 
+    async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
+        self.inner.listed_servers(zone).await
+    }
+
     async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
         self.sim.pass(self.name).await?;
         self.inner.observe(zone, look).await

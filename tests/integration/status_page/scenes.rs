@@ -96,6 +96,7 @@ fn written(name: &str, account: &str, before: Option<&str>, after: Option<&str>,
         kind: "record".to_owned(),
         name: name.to_owned(),
         account: Some(handle(account)),
+        endpoint: None,
         verb: match (before, after) {
             (None, _) => Verb::Create,
             (_, None) => Verb::Delete,

@@ -6,7 +6,7 @@ use super::{
     LoadBalancerChange, NatRuleChange, Note, Part, Piece, SecurityRuleChange, Site, Subject, unchanged,
 };
 use crate::model::endpoint::Endpoint;
-use crate::model::gateway::{SecurityGroup, SecurityRule, is_marked, marked};
+use crate::model::gateway::{GatewayState, SecurityGroup, SecurityRule, is_marked, marked};
 use crate::model::plan::derive::Planner;
 use crate::model::resource_id::ResourceId;
 use crate::model::state::Seen;
@@ -32,8 +32,25 @@ impl<'p> Planner<'p> {
                 ports.push(self.build(&endpoint.name, Part::NatRule(change), Vec::new(), UNWANTED.into()));
             }
         }
-        let mut doors = Vec::new();
-        for group in state.groups.values().filter_map(Seen::present) {
+        let doors = self.close_strays(endpoint, state, |_| true, &ports, UNWANTED);
+        (ports, doors)
+    }
+
+    /// Takes away the security rules of ours that nothing wants, in those groups of `state` that `goes_through`
+    /// chooses, after `before`; gives the steps. A group that several endpoints share is gone through once.
+    pub(in crate::model::plan) fn close_strays(
+        &mut self,
+        endpoint: &Endpoint,
+        state: &GatewayState,
+        goes_through: impl Fn(&SecurityGroup) -> bool,
+        before: &[usize],
+        reason: &str,
+    ) -> Vec<usize> {
+        let mut closed = Vec::new();
+        if !self.desired.prune {
+            return closed;
+        }
+        for group in state.groups.values().filter_map(Seen::present).filter(|group| goes_through(group)) {
             if !self.shared.pruned.insert(group.id.clone()) {
                 continue;
             }
@@ -42,14 +59,14 @@ impl<'p> Planner<'p> {
                 let change =
                     SecurityRuleChange { group: group.id.clone(), held: Some(rule.clone()), wanted: None };
                 let part = Part::SecurityRule(change);
-                let step = self.build(&endpoint.name, part, ports.clone(), UNWANTED.into());
+                let step = self.build(&endpoint.name, part, before.to_vec(), reason.to_owned());
                 if rule.inbound {
                     self.shared.freed.insert((group.id.clone(), rule.priority), step);
                 }
-                doors.push(step);
+                closed.push(step);
             }
         }
-        (ports, doors)
+        closed
     }
 
     /// Takes away the pools and frontends that nothing wants, once nothing of ours leads to them any more.

@@ -1,0 +1,402 @@
+//! What is not answered is left alone for a while, and asked again apart from the rounds.
+//!
+//! A round reads everything before it decides anything, so one provider that hangs would hold all others. Behind this,
+//! a read that was answered slowly or not at all costs one round a bounded wait, once: from then on rounds are told at
+//! once that nothing is known there, and freeze what depends on it, until a read in the background succeeds and
+//! [`Away::back`] rings.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::chance;
+use super::pace::rest;
+
+/// What is left alone at present, and a bell for its return.
+#[derive(Debug, Default)]
+pub(super) struct Away {
+    ring: Notify,
+    absent: Mutex<BTreeMap<String, Absence>>,
+}
+
+/// See [`Away::absences`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Absence {
+    /// The account; `endpoints` stands for the endpoints' own.
+    pub(super) account: String,
+    /// When it is tried next.
+    pub(super) until: Instant,
+    /// Why.
+    pub(super) reason: String,
+    /// How often it failed in a row.
+    pub(super) failures: u32,
+    /// Whether it was refused rather than not reached. An endpoint's failure does not say.
+    pub(super) denied: bool,
+}
+
+impl Away {
+    /// Waits until something that was away has answered.
+    pub(super) async fn back(&self) {
+        self.ring.notified().await;
+    }
+
+    /// What is away, an entry for each account: of several parts of one, that which failed most.
+    #[must_use]
+    pub(super) fn absences(&self) -> Vec<Absence> {
+        let mut worst: BTreeMap<String, Absence> = BTreeMap::new();
+        for absence in locked(&self.absent).values() {
+            let known = worst.entry(absence.account.clone()).or_insert_with(|| absence.clone());
+            if absence.failures > known.failures {
+                *known = absence.clone();
+            }
+        }
+        worst.into_values().collect()
+    }
+
+    /// Whether a credential was not accepted, as far as that can be told.
+    pub(super) fn is_denied(&self) -> bool {
+        locked(&self.absent).values().any(|absence| absence.denied)
+    }
+
+    fn note(&self, place: &str, absence: Option<Absence>) {
+        let mut absent = locked(&self.absent);
+        match absence {
+            Some(absence) => absent.insert(place.to_owned(), absence),
+            None => absent.remove(place),
+        };
+    }
+}
+
+/// One read of one place, which can be repeated.
+#[async_trait]
+pub(super) trait Errand: Send + Sync + 'static {
+    /// What comes of it.
+    type Answer: Send;
+
+    /// What is read, among everything that the account holds.
+    fn place(&self) -> String;
+
+    /// Reads.
+    async fn ask(&self) -> Self::Answer;
+
+    /// What stands for an answer that did not come within `limit`.
+    fn late(&self, limit: Duration) -> Self::Answer;
+
+    /// What stands for the answer of a place that is left alone, for this reason.
+    fn left_alone(&self, reason: &str) -> Self::Answer;
+
+    /// Why `answer` says that nobody is there, or that nobody may come in; `None` for every other, a refusal of what
+    /// was asked among them, which a round tells better.
+    fn outage(answer: &Self::Answer) -> Option<Outage>;
+}
+
+/// See [`Errand::outage`].
+pub(super) struct Outage {
+    /// Why, as whoever asks meanwhile is told.
+    pub(super) reason: String,
+    /// Why, and the operator's next step.
+    pub(super) told: String,
+    /// See [`Absence::denied`].
+    pub(super) denied: bool,
+    /// How long the service asked to be left alone.
+    pub(super) asked: Option<Duration>,
+}
+
+/// The patience that is had with one account: with each of its places for itself.
+#[derive(Debug)]
+pub(super) struct Patience {
+    account: String,
+    away: Arc<Away>,
+    places: Mutex<BTreeMap<String, Place>>,
+}
+
+/// Everything that is known of one place.
+#[derive(Debug, Default)]
+struct Place {
+    /// How long the last answer took.
+    took: Option<Duration>,
+    failures: u32,
+    /// Why it is left alone; `None` while it answers.
+    reason: Option<String>,
+    /// The reads in the background.
+    retry: Option<AbortHandle>,
+}
+
+impl Patience {
+    /// Patience with `account`, which is told of to `away`.
+    #[must_use]
+    pub(super) fn with(account: impl Into<String>, away: Arc<Away>) -> Arc<Self> {
+        Arc::new(Self { account: account.into(), away, places: Mutex::default() })
+    }
+
+    /// Runs the errand, unless its place is left alone. Where it fails, it is run again in the background until there
+    /// is an answer, whoever waits for it.
+    pub(super) async fn read<E: Errand>(self: &Arc<Self>, errand: E) -> E::Answer {
+        let limit = {
+            let mut places = locked(&self.places);
+            let place = places.entry(errand.place()).or_default();
+            if let Some(reason) = &place.reason {
+                return errand.left_alone(reason);
+            }
+            place.limit()
+        };
+        let (answer, took) = asked(&errand, limit).await;
+        match E::outage(&answer) {
+            None => self.well(&errand.place(), took),
+            Some(outage) => self.ill(errand, outage),
+        }
+        answer
+    }
+
+    fn well(&self, place: &str, took: Duration) {
+        let mut places = locked(&self.places);
+        let known = places.entry(place.to_owned()).or_default();
+        (known.reason, known.failures, known.took) = (None, 0, Some(took));
+        self.away.note(&self.whole(place), None);
+    }
+
+    /// Leaves the place alone, and tries it in the background until it answers.
+    fn ill<E: Errand>(self: &Arc<Self>, errand: E, outage: Outage) {
+        let place = errand.place();
+        let pause = self.leave_alone(&place, outage);
+        let mut places = locked(&self.places);
+        let known = places.entry(place).or_default();
+        if known.retry.as_ref().is_none_or(AbortHandle::is_finished) {
+            known.retry = Some(tokio::spawn(again(Arc::downgrade(self), errand, pause)).abort_handle());
+        }
+    }
+
+    /// Notes that it failed once more; gives how long it is left alone.
+    fn leave_alone(&self, place: &str, outage: Outage) -> Duration {
+        let Outage { reason, told, denied, asked } = outage;
+        let mut places = locked(&self.places);
+        let known = places.entry(place.to_owned()).or_default();
+        known.failures = known.failures.saturating_add(1);
+        known.reason = Some(reason);
+        let pause = rest(known.failures, asked, chance());
+        let absence = Absence {
+            account: self.account.clone(),
+            until: Instant::now() + pause,
+            reason: told,
+            failures: known.failures,
+            denied,
+        };
+        self.away.note(&self.whole(place), Some(absence));
+        pause
+    }
+
+    fn whole(&self, place: &str) -> String {
+        format!("{}/{place}", self.account)
+    }
+}
+
+impl Place {
+    /// How long a round waits for an answer.
+    fn limit(&self) -> Duration {
+        self.took.map_or(FIRST_LIMIT, |took| (took * 4).clamp(LEAST_LIMIT, MOST_LIMIT))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(retry) = &self.retry {
+            retry.abort();
+        }
+    }
+}
+
+/// Runs `errand` until there is an answer, or nobody has this patience any more.
+async fn again<E: Errand>(patience: Weak<Patience>, errand: E, mut pause: Duration) {
+    loop {
+        sleep(pause).await;
+        let (answer, took) = asked(&errand, MOST_LIMIT).await;
+        let Some(patience) = patience.upgrade() else { return };
+        match E::outage(&answer) {
+            Some(outage) => pause = patience.leave_alone(&errand.place(), outage),
+            None => {
+                patience.well(&errand.place(), took);
+                patience.away.ring.notify_one();
+                return;
+            }
+        }
+    }
+}
+
+/// The answer that there is within `limit`, and how long it took.
+async fn asked<E: Errand>(errand: &E, limit: Duration) -> (E::Answer, Duration) {
+    let began = Instant::now();
+    let answer = timeout(limit, errand.ask()).await.unwrap_or_else(|_| errand.late(limit));
+    (answer, began.elapsed())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Before anything is known of how long it takes.
+const FIRST_LIMIT: Duration = Duration::from_secs(15);
+const LEAST_LIMIT: Duration = Duration::from_secs(5);
+const MOST_LIMIT: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    enum Does {
+        #[default]
+        Well,
+        Ill,
+        Takes(Duration),
+    }
+
+    #[derive(Debug, Default)]
+    struct Provider {
+        does: Mutex<BTreeMap<&'static str, Does>>,
+        calls: AtomicU32,
+    }
+
+    impl Provider {
+        fn does(&self, place: &'static str, does: Does) {
+            locked(&self.does).insert(place, does);
+        }
+
+        fn calls(&self) -> u32 {
+            self.calls.load(Ordering::Relaxed)
+        }
+    }
+
+    struct At(&'static str, Arc<Provider>);
+
+    #[async_trait]
+    impl Errand for At {
+        type Answer = Result<(), String>;
+
+        fn place(&self) -> String {
+            self.0.to_owned()
+        }
+
+        async fn ask(&self) -> Self::Answer {
+            self.1.calls.fetch_add(1, Ordering::Relaxed);
+            let does = locked(&self.1.does).get(self.0).copied().unwrap_or_default();
+            match does {
+                Does::Well => Ok(()),
+                Does::Ill => Err("ill".into()),
+                Does::Takes(long) => {
+                    sleep(long).await;
+                    Ok(())
+                }
+            }
+        }
+
+        fn late(&self, limit: Duration) -> Self::Answer {
+            Err(format!("nothing within {} s", limit.as_secs()))
+        }
+
+        fn left_alone(&self, reason: &str) -> Self::Answer {
+            Err(format!("left alone: {reason}"))
+        }
+
+        fn outage(answer: &Self::Answer) -> Option<Outage> {
+            let reason = answer.as_ref().err()?.clone();
+            Some(Outage { denied: reason == "ill", told: reason.clone(), reason, asked: None })
+        }
+    }
+
+    fn patience() -> (Arc<Patience>, Arc<Away>, Arc<Provider>) {
+        let away = Arc::new(Away::default());
+        (Patience::with("account", Arc::clone(&away)), away, Arc::default())
+    }
+
+    fn failed(text: &str) -> Result<(), String> {
+        Err(text.to_owned())
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_fails_is_left_alone_by_itself_until_it_answers() {
+        let (patience, away, provider) = patience();
+        provider.does("one", Does::Ill);
+        assert_eq!(patience.read(At("one", Arc::clone(&provider))).await, failed("ill"));
+        assert_eq!(patience.read(At("one", Arc::clone(&provider))).await, failed("left alone: ill"));
+        assert_eq!(provider.calls(), 1, "nobody was asked again");
+        assert_eq!(patience.read(At("other", Arc::clone(&provider))).await, Ok(()));
+        let [absence] = away.absences().try_into().unwrap();
+        assert_eq!((absence.account.as_str(), absence.reason.as_str()), ("account", "ill"));
+        assert!(away.is_denied());
+        provider.does("one", Does::Well);
+        away.back().await;
+        assert!(absence.until.elapsed() < SECOND, "when it was to be tried");
+        assert_eq!((away.absences(), away.is_denied()), (Vec::new(), false));
+        assert_eq!(patience.read(At("one", provider)).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_forgiven_counts_no_more_and_of_several_the_worst_is_told() {
+        let (patience, away, provider) = patience();
+        for place in ["one", "other"] {
+            provider.does(place, Does::Ill);
+        }
+        for place in ["one", "other"] {
+            let _ = patience.read(At(place, Arc::clone(&provider))).await;
+            sleep(SECOND * 100).await;
+        }
+        let [worst] = away.absences().try_into().unwrap();
+        assert!(worst.failures > 5, "{worst:?}");
+        assert!(locked(&away.absent).values().any(|absence| absence.failures < worst.failures));
+        for place in ["one", "other"] {
+            provider.does(place, Does::Well);
+        }
+        away.back().await;
+        while !away.absences().is_empty() {
+            sleep(SECOND).await;
+        }
+        provider.does("one", Does::Ill);
+        let _ = patience.read(At("one", provider)).await;
+        assert_eq!(away.absences()[0].failures, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_waits_as_long_as_the_last_answer_makes_likely() {
+        let (patience, away, provider) = patience();
+        let hangs = Does::Takes(SECOND * 10_000);
+        provider.does("new", hangs);
+        let read = |place| patience.read(At(place, Arc::clone(&provider)));
+        assert_eq!(read("new").await, failed("nothing within 15 s"));
+        assert!(!away.is_denied(), "nobody has said no");
+        for (place, took, waits) in [("quick", 0, 5), ("slow", 10, 40)] {
+            provider.does(place, Does::Takes(SECOND * took));
+            assert_eq!(read(place).await, Ok(()));
+            provider.does(place, hangs);
+            assert_eq!(read(place).await, failed(&format!("nothing within {waits} s")));
+        }
+        // In the background there is more time, and then it is known.
+        provider.does("quick", Does::Takes(SECOND * 100));
+        away.back().await;
+        assert_eq!(read("quick").await, Ok(()));
+        provider.does("quick", hangs);
+        assert_eq!(read("quick").await, failed("nothing within 120 s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_patient_no_more_asks_no_more() {
+        let (patience, _, provider) = patience();
+        provider.does("one", Does::Ill);
+        let _ = patience.read(At("one", Arc::clone(&provider))).await;
+        sleep(SECOND * 60).await;
+        let calls = provider.calls();
+        assert!(calls > 2);
+        drop(patience);
+        sleep(SECOND * 10_000).await;
+        assert_eq!(provider.calls(), calls);
+        assert_eq!(Arc::strong_count(&provider), 1, "nothing of it is left");
+    }
+}

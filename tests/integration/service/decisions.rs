@@ -1,0 +1,466 @@
+//! What the loop decides between two rounds: whom to tell, how soon to look again, whom to leave alone.
+
+use std::time::Duration;
+
+use cnamed::daemon::Order;
+use cnamed::journal::{Journal, Noticed, What};
+use cnamed::model::endpoint::PublicIp;
+use cnamed::model::record::{Data, Mode, RecordType};
+use cnamed::model::sight::{HappeningKind, Sight};
+use cnamed::model::state::Zone;
+use cnamed::notify::{Pulse, Topic};
+use cnamed::provider::Kind;
+use cnamed::provider::memory::{Fault, Operation};
+use cnamed::reconcile::round::{ChangeOutcome, Outcome};
+use tokio::time::{Instant, sleep};
+
+use super::heard::{Heard, Mood};
+use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Sim, Weather, ZONE};
+use super::told;
+use crate::laws::world::{self, fqdn, handle, owner};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
+const SILENT_LABELS: Mood = Mood { delay: Duration::ZERO, old_until: None, labels_are_silent: true };
+
+fn happenings(life: &Heard) -> Vec<(HappeningKind, Noticed)> {
+    let kind = |what| match what {
+        What::Happening { happening, noticed, .. } => Some((happening.kind, noticed)),
+        What::Change(_) => None,
+    };
+    life.entries().into_iter().filter_map(|entry| kind(entry.what)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trouble_is_told_when_it_begins_and_when_it_is_over_and_every_round_gives_a_sign_of_life() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        let began = Instant::now();
+        life.calm().await;
+        let pulses = life.ear.pulses_since(began);
+        assert!(pulses.iter().all(|(_, pulse)| !matches!(pulse, Pulse::Ill(_))), "{pulses:?}");
+        let failed = Instant::now();
+        life.sim.weather("cf", Weather::Refusing(Kind::Unreachable));
+        sleep(HOUR).await;
+        assert_eq!(life.ear.of(Topic::Failure), ["cf cannot be read"]);
+        let pulses = life.ear.pulses_since(failed + INTERVAL * 2);
+        let line = "Partly failed: ";
+        let told = |pulse: &Pulse| match pulse {
+            Pulse::Begun => true,
+            Pulse::Well => false,
+            Pulse::Ill(text) => text.starts_with(line),
+        };
+        assert!(pulses.len() > 50 && pulses.iter().all(|(_, pulse)| told(pulse)), "{pulses:?}");
+        let begun = pulses.iter().filter(|(_, pulse)| *pulse == Pulse::Begun).count();
+        assert!(begun >= pulses.len() / 2, "{pulses:?}");
+        assert!(life.shown().counts.notices[&("ear".to_owned(), true)] > 50);
+        life.sim.weather("cf", Weather::Fine);
+        life.outcome(Outcome::InSync).await;
+        sleep(SECOND).await;
+        let over = life.ear.of(Topic::Recovery);
+        assert!(matches!(over.as_slice(), [one] if one.ends_with(": cf cannot be read")), "{over:?}");
+        assert!(matches!(life.ear.pulses_since(failed).last(), Some((_, Pulse::Well))));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_is_not_taken_is_told_and_so_is_the_next_one_that_is() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let good = Sim::desired(Mode::Cname);
+        for (desired, count) in [(Err("3 mistakes".to_owned()), 1), (Ok(good.clone()), 2), (Ok(good), 2)] {
+            life.configuration.exchange(desired);
+            life.order(Order::Reload).await;
+            sleep(INTERVAL).await;
+            assert_eq!(life.ear.of(Topic::Service).len(), count);
+        }
+        let title = "the new configuration was not taken; the old one stays at work";
+        assert_eq!(life.ear.of(Topic::Service), [title, &format!("recovered after 1 failure: {title}")]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_are_read_anew_while_somebody_is_denied_less_and_less_often_and_for_no_other_reason() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.sim.weather("cf", Weather::Refusing(Kind::Unreachable));
+        sleep(HOUR).await;
+        assert_eq!(life.renewals(), 0, "a new secret helps nobody who is not there");
+        life.sim.weather("cf", Weather::Refusing(Kind::Denied));
+        sleep(HOUR).await;
+        let denied = life.renewals();
+        assert!((10..=30).contains(&denied), "{denied} times in an hour");
+        let mut renewed = Sim::desired(Mode::Cname);
+        renewed.owner = owner("renewed");
+        life.configuration.exchange(Ok(renewed));
+        sleep(INTERVAL * 10).await;
+        assert_eq!(life.shown().owner, "renewed", "what was read anew is put to work");
+        life.configuration.exchange(Ok(Sim::desired(Mode::Cname)));
+        sleep(INTERVAL * 10).await;
+        life.sim.weather("cf", Weather::Fine);
+        life.outcome(Outcome::InSync).await;
+        let fine = life.renewals();
+        sleep(HOUR).await;
+        assert_eq!(life.renewals(), fine, "nobody is denied any more");
+        // It begins anew, soon, whoever it is that denies.
+        for account in ["cf", "network"] {
+            let before = life.renewals();
+            life.sim.weather(account, Weather::Refusing(Kind::Denied));
+            sleep(INTERVAL * 2).await;
+            assert!(life.renewals() >= before + 2, "{account}: {} after {before}", life.renewals());
+            life.sim.weather(account, Weather::Fine);
+            life.outcome(Outcome::InSync).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn agreement_is_seen_to_the_second_and_no_round_waits_for_it() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        let old = |until| life.servers.are(Mood { old_until: Some(until), ..Mood::default() });
+        old(Instant::now() + HOUR);
+        life.sim.address(Some("203.0.113.99"));
+        life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
+        let (noticed, lag) = (Instant::now(), Duration::from_millis(7300));
+        old(noticed + lag);
+        let expected = Some(Data::A(["203.0.113.99".parse().unwrap()].into()));
+        life.until("a round's end", |shown| !shown.busy && life.sim.data("cf", NAME) == expected).await;
+        assert!(noticed.elapsed() <= SECOND * 3, "{:?}", noticed.elapsed());
+        life.until("agreement", |shown| shown.history.iter().any(|entry| entry.agreed.len() == 3)).await;
+        let agreed: Vec<Duration> = life
+            .entries()
+            .into_iter()
+            .filter(|entry| matches!(entry.what, What::Happening { .. }))
+            .flat_map(|entry| entry.agreed.into_iter().map(|agreed| agreed.after))
+            .collect();
+        assert_eq!(agreed.len(), 3);
+        for after in agreed {
+            assert!((lag..=lag + SECOND * 2).contains(&after), "{after:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rounds_come_fast_after_one_that_found_something_happened_also_where_nothing_is_written() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.servers.are(SILENT_LABELS);
+        life.sim.address(Some("203.0.113.99"));
+        life.order(Order::Round).await;
+        life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
+        let before = life.finished();
+        sleep(INTERVAL / 3).await;
+        let rounds = life.finished() - before;
+        assert!((2..=3).contains(&rounds), "{rounds} rounds");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_that_are_not_answered_for_are_no_event_and_a_round_notices_by_itself() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.servers.are(SILENT_LABELS);
+        let before = life.finished();
+        sleep(INTERVAL * 10).await;
+        assert_eq!(happenings(&life), []);
+        let lookups = life.shown().counts.label_lookups;
+        sleep(INTERVAL * 10).await;
+        let lookups = life.shown().counts.label_lookups - lookups;
+        assert!((59..=61).contains(&lookups), "{lookups} in ten minutes");
+        let rounds = life.finished() - before;
+        assert!((18..=24).contains(&rounds), "{rounds} rounds");
+        life.sim.address(Some("203.0.113.99"));
+        sleep(LABEL_INTERVAL / 2).await;
+        life.order(Order::Round).await;
+        sleep(INTERVAL).await;
+        assert_eq!(happenings(&life), [(HappeningKind::Changed, Noticed::Round)]);
+        let told = life.ear.of(Topic::Address);
+        assert_eq!(told, ["jump: the address changed: 198.18.0.1 → 203.0.113.99"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_there_is_agreed_to_and_one_that_is_not_there_is_waited_for_by_nobody() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        for address in [None, Some("203.0.113.5")] {
+            life.sim.address(address);
+            sleep(INTERVAL * 2).await;
+        }
+        let of = |kind: HappeningKind| {
+            life.agreed(|what| matches!(what, What::Happening { happening, .. } if happening.kind == kind))
+        };
+        assert_eq!(of(HappeningKind::Released), [[""; 0]]);
+        assert_eq!(of(HappeningKind::Assigned), [["azure", "cf", "resolvers"]]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_is_counted_and_agreed_to_by_those_whom_it_concerns() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        for account in ["azure", "cf"] {
+            let agreed = life.agreed(
+                |what| matches!(what, What::Change(change) if change.account == Some(handle(account))),
+            );
+            assert_eq!(agreed, [[account, "resolvers"]]);
+        }
+        let agreed = life.agreed(|what| matches!(what, What::Change(change) if change.account.is_none()));
+        assert_eq!(agreed, [[""; 0]], "nobody asks after the public IP itself");
+        let soon = life.entries().into_iter().flat_map(|entry| entry.agreed);
+        let soon: Vec<Duration> = soon.map(|agreed| agreed.after).collect();
+        assert!(soon.iter().all(|after| after.is_zero()), "the round itself sees it: {soon:?}");
+        let shown = life.shown();
+        let last = &shown.last.as_ref().unwrap().round;
+        assert_eq!(last.chains.len(), 2, "every round walks every chain");
+        assert_eq!(shown.counts.quota["ear"], 1, "what the transport counts is shown");
+        for account in ["azure", "cf", "endpoints"] {
+            let count = shown.counts.changes[&("create", ChangeOutcome::Applied, account.to_owned())];
+            assert_eq!(count, 1, "{account}");
+        }
+        assert_eq!(shown.counts.changes.len(), 3, "{:?}", shown.counts.changes);
+        for who in ["azure", "cf", "resolvers"] {
+            assert!(shown.counts.convergence[who].count >= 1, "{who}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_refuses_what_was_asked_is_there_and_is_asked_in_every_round() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        for kind in [Kind::Rejected, Kind::Missing] {
+            life.sim.weather("cf", Weather::Refusing(kind));
+            life.outcome(Outcome::Partial).await;
+            let calls = life.sim.calls("cf");
+            sleep(INTERVAL * 10).await;
+            assert!(life.shown().resting.is_empty(), "{kind:?}: {:?}", life.shown().resting);
+            let asked = life.sim.calls("cf") - calls;
+            assert!((9..=24).contains(&asked), "{kind:?}: asked {asked} times in ten intervals");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_of_an_endpoint_that_is_configured_no_more_is_forgotten() {
+    told(async {
+        let journal = Journal::in_memory().unwrap();
+        let fqdn = Some(fqdn("gone.westeurope.cloudapp.azure.com"));
+        journal.remember(&handle("jump"), &Sight::default()).unwrap();
+        journal.remember(&handle("gone"), &Sight { exists: true, fqdn, ..Sight::default() }).unwrap();
+        let life = Heard::with(Mode::Cname, Mood::default(), journal);
+        life.calm().await;
+        let known: Vec<String> =
+            life.journal.sights().unwrap().into_keys().map(|endpoint| endpoint.to_string()).collect();
+        assert_eq!(known, ["jump"]);
+        assert!(!life.servers.were_asked_for("gone."), "and its label is nobody's concern");
+        assert!(life.servers.were_asked_for("jump."));
+        // The same where it goes while the service works.
+        let mut none = Sim::desired(Mode::Cname);
+        none.endpoints.clear();
+        none.records.clear();
+        none.prune = false;
+        life.configuration.exchange(Ok(none));
+        life.order(Order::Reload).await;
+        sleep(INTERVAL).await;
+        let before = happenings(&life);
+        life.sim.address(Some("203.0.113.99"));
+        sleep(INTERVAL).await;
+        assert_eq!(happenings(&life), before);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_shows_when_the_next_round_is_and_when_one_runs() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let shown = life.shown();
+        assert!(!shown.busy && shown.next.is_some());
+        assert_eq!(shown.patience, INTERVAL * 3 + Duration::from_secs(90));
+        life.sim.weather("network", Weather::Slow(SECOND * 3));
+        life.order(Order::Round).await;
+        sleep(SECOND).await;
+        let shown = life.shown();
+        assert!(shown.busy && shown.next.is_none());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_it_has_been_so_is_counted_from_when_that_changed() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let well = life.shown().since.unwrap();
+        sleep(INTERVAL * 10).await;
+        assert_eq!(life.shown().since, Some(well));
+        let failed = Instant::now();
+        life.sim.weather("cf", Weather::Refusing(Kind::Unreachable));
+        let shown = life.outcome(Outcome::Partial).await;
+        let (ill, last_well) = (shown.since.unwrap(), shown.converged.unwrap());
+        assert!(ill > well && last_well > well && last_well < ill, "{well} {last_well} {ill}");
+        sleep(INTERVAL * 10).await;
+        let shown = life.shown();
+        assert_eq!(
+            (shown.since, shown.converged),
+            (Some(ill), Some(last_well)),
+            "after {:?}",
+            failed.elapsed()
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_again_and_again_is_no_reason_to_hurry() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        for _ in 0..1000 {
+            life.sim.cf.script(Operation::Write(fqdn(NAME)), Fault::Refused(Kind::Rejected));
+        }
+        let zone = Zone { id: "z-cf".into(), ..world::zone(ZONE, "", world::CLOUDFLARE) };
+        life.sim.cf.remove(&zone, &fqdn(NAME), &RecordType::Cname);
+        life.outcome(Outcome::Partial).await;
+        let before = life.finished();
+        sleep(INTERVAL * 10).await;
+        let rounds = life.finished() - before;
+        assert!((9..=16).contains(&rounds), "{rounds} rounds");
+        assert_eq!(life.sim.data("cf", NAME), None);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_is_waited_for_only_rounds_ask_the_accounts_name_servers() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let (asked, rounds) = (life.servers.asked(), life.finished());
+        sleep(INTERVAL * 10).await;
+        let (asked, rounds) = (life.servers.asked() - asked, life.finished() - rounds);
+        assert_eq!(u64::from(asked) % rounds, 0, "{asked} in {rounds} rounds");
+        assert!(u64::from(asked) / rounds <= 2, "{asked} in {rounds} rounds");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn name_servers_that_say_what_was_right_before_an_event_have_not_agreed_to_it() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        life.servers.are(Mood { old_until: Some(Instant::now() + HOUR), ..Mood::default() });
+        // A round that takes longer than it is to the next look.
+        for account in ["azure", "cf", "network"] {
+            life.sim.weather(account, Weather::Slow(SECOND * 4));
+        }
+        let before = life.finished();
+        life.sim.address(Some("203.0.113.2"));
+        sleep(LABEL_INTERVAL * 2).await;
+        assert_eq!(life.finished(), before, "it is under way");
+        sleep(INTERVAL * 5).await;
+        assert_eq!(life.agreed(|what| matches!(what, What::Happening { .. })), [[""; 0]]);
+    })
+    .await;
+}
+
+/// What a look finds that began before a round changed something says nothing of that change.
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_an_earlier_question_is_no_agreement() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        let old = Mood { old_until: Some(Instant::now() + HOUR), ..Mood::default() };
+        life.servers.are(old);
+        life.sim.address(Some("203.0.113.2"));
+        life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
+        sleep(SECOND * 2).await;
+        // They come to agree, and the look that sees it takes half a minute.
+        life.servers.are(Mood { delay: SECOND * 30, ..Mood::default() });
+        sleep(SECOND * 3 / 2).await;
+        life.servers.are(old);
+        life.sim.address(Some("203.0.113.3"));
+        life.order(Order::Round).await;
+        sleep(INTERVAL * 5).await;
+        let agreed = life.agreed(|what| {
+            matches!(what, What::Happening { happening, .. } if happening.after.as_deref() == Some("203.0.113.3"))
+        });
+        assert_eq!(agreed, [[""; 0]], "name servers still give the address before");
+        life.servers.are(Mood::default());
+        sleep(INTERVAL).await;
+        let agreed = life.agreed(|what| {
+            matches!(what, What::Happening { happening, .. } if happening.after.as_deref() == Some("203.0.113.3"))
+        });
+        assert_eq!(agreed[0].len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_resource_of_the_same_name_is_known_also_where_azure_did_not_say_which_in_between() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        for guid in [Some("first"), None, Some("second")] {
+            life.sim.edit(|ip| PublicIp { guid: guid.map(str::to_owned), ..ip });
+            life.order(Order::Round).await;
+            sleep(INTERVAL).await;
+        }
+        let recreated = happenings(&life).into_iter().filter(|(kind, _)| *kind == HappeningKind::Recreated);
+        assert_eq!(recreated.count(), 2, "{:?}", happenings(&life));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_takes_long_is_waited_for_once_it_is_known_to() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        // A hang costs a round what is more than enough for one that was quick.
+        life.sim.weather("cf", Weather::Hanging);
+        let shown = life.outcome(Outcome::Partial).await;
+        let took = shown.last.as_ref().unwrap().took;
+        assert!(took <= SECOND * 6, "{took:?}");
+        life.sim.weather("cf", Weather::Slow(SECOND * 30));
+        let shown = life.outcome(Outcome::InSync).await;
+        let took = shown.last.as_ref().unwrap().took;
+        assert!((SECOND * 30..SECOND * 100).contains(&took), "{took:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whom_nobody_can_tell_anything_is_shown() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.ear.deafen();
+        life.sim.address(Some("203.0.113.99"));
+        sleep(INTERVAL).await;
+        let troubles = life.shown().troubles.clone();
+        assert!(matches!(troubles.as_slice(), [one] if one.contains("nobody is there")), "{troubles:?}");
+    })
+    .await;
+}

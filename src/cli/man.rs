@@ -55,7 +55,7 @@ fn write(directory: &Path) -> io::Result<Vec<String>> {
         commands.extend(command.get_subcommands().filter(|below| !below.is_hide_set()).cloned());
         pages.push((Man::new(command.clone()).get_filename(), page(command)?));
     }
-    pages.push((file::NAME.to_owned(), file::page(config::schema())));
+    pages.push((file::NAME.to_owned(), file::page(&config::schema())));
     pages.sort();
     for (name, page) in &pages {
         std::fs::write(directory.join(name), page)?;

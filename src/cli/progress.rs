@@ -1,8 +1,11 @@
 //! A line on stderr for whatever takes longer than a second.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::task::JoinHandle;
+use tokio::time::{interval, sleep};
 
 use super::output::Output;
 use crate::model::plan::Action;
@@ -11,41 +14,64 @@ use crate::reconcile::{Agreement, Event, Watch};
 /// Draws what a round is doing, when somebody watches.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    bar: ProgressBar,
+    line: Arc<Mutex<Line>>,
+    drawing: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    text: String,
+    drawn: bool,
 }
 
 impl Progress {
     pub(crate) fn new(output: &Output) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-            bar.set_style(style);
-        }
-        if output.is_watched() {
-            let late = bar.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                late.set_draw_target(ProgressDrawTarget::stderr());
-                late.enable_steady_tick(Duration::from_millis(120));
-            });
-        }
-        Self { bar }
+        let line = Arc::<Mutex<Line>>::default();
+        let drawing = output.is_watched().then(|| tokio::spawn(draw(Arc::clone(&line))));
+        Self { line, drawing }
     }
 
     /// Shows `what` is being done, in one line.
-    pub(crate) fn say(&self, what: &'static str) {
-        self.bar.set_message(what);
+    pub(crate) fn say(&self, what: impl Into<String>) {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).text = what.into();
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        if let Some(drawing) = &self.drawing {
+            drawing.abort();
+        }
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.drawn {
+            let _ = io::stderr().write_all(CLEAR.as_bytes());
+        }
     }
+}
+
+/// Draws the line over and over, for whatever is not done within a second.
+async fn draw(line: Arc<Mutex<Line>>) {
+    sleep(Duration::from_secs(1)).await;
+    let mut ticks = interval(TICK);
+    for frame in FRAMES.chars().cycle() {
+        ticks.tick().await;
+        let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
+        line.drawn = true;
+        let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0.into());
+        let text = format!("{CLEAR}{frame} {}", fitted(&line.text, width));
+        // A terminal that is gone is looked at by nobody.
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// What of `text` stands beside the spinner in one line: a second one would not be cleared.
+fn fitted(text: &str, width: usize) -> String {
+    text.chars().take(width.saturating_sub(3)).collect()
 }
 
 impl Watch for Progress {
     fn event(&self, event: Event<'_>) {
-        self.bar.set_message(message(&event));
+        self.say(message(&event));
     }
 }
 
@@ -73,6 +99,11 @@ fn message(event: &Event<'_>) -> String {
     }
 }
 
+/// To the beginning of the line, and nothing in it (ECMA-48, EL 2).
+const CLEAR: &str = "\r\u{1b}[2K";
+const FRAMES: &str = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏";
+const TICK: Duration = Duration::from_millis(120);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +112,13 @@ mod tests {
     use crate::model::plan::{RecordChange, Verb};
     use crate::model::state::RecordKey;
     use crate::reconcile::round::{ChangeOutcome, ChangeReport, SubjectKind};
+
+    #[test]
+    fn a_line_does_not_run_into_the_next() {
+        assert_eq!(fitted("asking every name server", 80), "asking every name server");
+        assert_eq!(fitted("asking every name server", 10), "asking ");
+        assert_eq!(fitted("asking", 0), "");
+    }
 
     #[test]
     fn a_change_that_failed_is_not_called_done() {

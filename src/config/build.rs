@@ -54,7 +54,7 @@ pub(super) fn parse(text: &str, file: &str, base: Option<&Path>) -> Result<Confi
         }
         return Err(Mistakes::of(report.finish(&source).0));
     }
-    shape::check(&mut table, schema(), &mut report);
+    shape::check(&mut table, &schema(), &mut report);
     let config = match ConfigFile::deserialize(toml::Deserializer::from(table)) {
         Ok(file) => Build { source, report: &mut report, base }.config(file),
         Err(error) => {
@@ -96,11 +96,12 @@ fn withheld(text: &str, at: usize) -> Option<std::ops::Range<usize>> {
     let line = &text[start..end];
     let words =
         || line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    let schema = schema();
     let harmless = match line.split_once('=') {
-        Some((key, _)) => shape::is_known(key.trim(), schema()),
+        Some((key, _)) => shape::is_known(key.trim(), &schema),
         None => line.trim_start().starts_with('['),
     };
-    if harmless && !words().any(|word| shape::is_secret(word, schema())) {
+    if harmless && !words().any(|word| shape::is_secret(word, &schema)) {
         return None;
     }
     let from = line.find('=').map_or(start, |equals| start + equals + 1);

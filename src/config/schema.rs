@@ -1,7 +1,5 @@
 //! The JSON Schema of the file: what `cnamed config schema` prints is what files are held against.
 
-use std::sync::LazyLock;
-
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
@@ -9,14 +7,11 @@ use serde_json::Value;
 
 use super::file::ConfigFile;
 
-/// The schema of the configuration file (JSON Schema, 2020-12).
+/// The schema of the configuration file (JSON Schema, 2020-12), made anew: a service needs it once, and it is large.
 #[must_use]
-pub fn schema() -> &'static Value {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-        let settings = SchemaSettings::draft2020_12().with_transform(WithoutNull);
-        settings.into_generator().into_root_schema_for::<ConfigFile>().into()
-    });
-    &SCHEMA
+pub fn schema() -> Value {
+    let settings = SchemaSettings::draft2020_12().with_transform(WithoutNull);
+    settings.into_generator().into_root_schema_for::<ConfigFile>().into()
 }
 
 /// TOML has no null: an optional key is left out.

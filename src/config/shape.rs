@@ -9,14 +9,13 @@ use toml::Spanned;
 use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::diagnostic::{Report, listed, nearest};
-use super::schema::schema;
 
 /// Reports every key and value of `table` that does not fit `schema`, and removes it.
 pub(super) fn check(table: &mut Spanned<DeTable<'_>>, schema: &Value, report: &mut Report) {
     let mut places = Vec::new();
     collect_places("", schema, &mut places);
     let span = table.span();
-    Shape { places, report }.table("", &span, table.get_mut(), schema);
+    Shape { root: schema, places, report }.table("", &span, table.get_mut(), schema);
 }
 
 /// Whether a key of this name holds a secret anywhere in the file.
@@ -40,6 +39,8 @@ pub(super) fn is_known(key: &str, schema: &Value) -> bool {
 }
 
 struct Shape<'r> {
+    /// The schema of the whole file.
+    root: &'r Value,
     /// Every table's header and keys, to say where a misplaced key belongs.
     places: Vec<(String, Vec<String>)>,
     report: &'r mut Report,
@@ -99,7 +100,7 @@ impl Shape<'_> {
             (None, None) => format!("the keys here are {}", listed(known, "and")),
         };
         // Nobody knows what an unknown key holds, unless it is clear which was meant.
-        if meant.or(home.map(|_| written)).is_none_or(|meant| is_secret(meant, schema())) {
+        if meant.or(home.map(|_| written)).is_none_or(|meant| is_secret(meant, self.root)) {
             self.blot(value);
         }
         self.report.mistake(&key.span(), format!("unknown key `{written}` {}", inside(path)), remedy);

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -61,16 +61,14 @@ pub(crate) async fn serve(
     }
 }
 
-/// Speaks HTTP/1.1 or HTTP/2 on one connection until it ends.
+/// Speaks HTTP/1.1 on one connection until it ends.
 pub(crate) async fn connection<S, F, A>(stream: S, answer: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(hyper::Request<Incoming>) -> A + Send + 'static,
     A: Future<Output = Result<hyper::Response<Octets>, Broken>> + Send + 'static,
 {
-    let served = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service_fn(answer))
-        .await;
+    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
     // A connection that broke off is the client's business, or a fault that was asked for.
     drop(served);
 }
@@ -84,17 +82,13 @@ pub(crate) async fn collect(service: Service, request: hyper::Request<Incoming>)
             body.extend_from_slice(&data);
         }
     }
-    let mut headers: Vec<_> = parts
+    let headers: Vec<_> = parts
         .headers
         .iter()
         .map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    // HTTP/2 names the host in `:authority` alone.
-    if let Some(authority) = parts.uri.authority().filter(|_| !parts.headers.contains_key("host")) {
-        headers.push(("host".to_owned(), authority.to_string()));
-    }
     let query = parts.uri.query().unwrap_or_default();
     Ok(Request::new(service, parts.method.as_str(), parts.uri.path(), query, headers, body.into()))
 }

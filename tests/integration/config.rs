@@ -158,7 +158,7 @@ fn the_example_has_every_key_of_the_schema_and_no_other() {
         }
     }
     let (mut documented, mut shown) = (BTreeSet::new(), BTreeSet::new());
-    keys(config::schema(), "", &mut documented);
+    keys(&config::schema(), "", &mut documented);
     written(&toml::from_str(&uncommented(EXAMPLE)).unwrap(), "", &mut shown);
     assert_eq!(documented, shown);
     assert!(documented.contains("/endpoint/nat_rule/frontend_port"), "{documented:?}");
@@ -212,7 +212,8 @@ fn an_absent_key_means_what_the_example_writes() {
 
 #[test]
 fn the_schema_names_the_values_that_the_model_takes() {
-    let at = |pointer: &str| config::schema().pointer(pointer).unwrap_or_else(|| panic!("no {pointer}"));
+    let schema = config::schema();
+    let at = |pointer: &str| schema.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}"));
     let record = "/properties/record/items/properties";
     let modes: Vec<Mode> = serde_json::from_value(at(&format!("{record}/mode/enum")).clone()).unwrap();
     assert_eq!(modes, [Mode::Cname, Mode::Address, Mode::Alias, Mode::Auto]);
@@ -224,7 +225,7 @@ fn the_schema_names_the_values_that_the_model_takes() {
     }
     assert_eq!(at(&format!("{record}/ttl/default")), 300);
     assert_eq!(at("/properties/watch/properties/interval/default"), "60s");
-    assert!(!config::schema().to_string().contains("null"), "TOML has no null");
+    assert!(!schema.to_string().contains("null"), "TOML has no null");
 }
 
 /// Set `UPDATE_GOLDEN=1` to write what is told now, and read the difference before it is kept.

@@ -101,7 +101,7 @@ fn the_manual_of_the_file_has_every_key_under_its_table() {
     cnamed(&["man", "--out", folder.path().to_str().unwrap()]);
     let page = plain(&std::fs::read_to_string(folder.path().join("cnamed.toml.5")).unwrap());
     let mut wanted = Vec::new();
-    keys(cnamed::config::schema(), "", false, &mut wanted);
+    keys(&cnamed::config::schema(), "", false, &mut wanted);
     assert!(wanted.len() > 50, "{wanted:?}");
     for (table, key) in wanted {
         let (_, section) = page.split_once(&format!("{table}\n")).unwrap_or_else(|| panic!("no {table}"));

@@ -31,7 +31,6 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
     pub(crate) text: String,
     pub(crate) headers: hyper::HeaderMap,
-    pub(crate) version: hyper::Version,
 }
 
 impl Answer {
@@ -92,7 +91,7 @@ impl Azure {
 
     pub(crate) async fn with(options: Options) -> Self {
         let sandbox = Sandbox::start(options).await.unwrap();
-        let tls = connector(&sandbox, b"http/1.1");
+        let tls = connector(&sandbox);
         let mut azure = Self { sandbox, tls, token: String::new() };
         azure.become_principal(AZURE_IDENTITY.client_id, AZURE_IDENTITY.client_secret).await;
         azure
@@ -189,19 +188,7 @@ impl Azure {
         }
         let host = ServerName::try_from("127.0.0.1").unwrap();
         let stream = self.tls.connect(host, stream).await.unwrap();
-        if stream.get_ref().1.alpn_protocol() != Some(b"h2".as_slice()) {
-            return exchange(TokioIo::new(stream), request).await;
-        }
-        let (mut parts, body) = request.into_parts();
-        parts.headers.remove("host");
-        parts.uri = ask.url.parse().unwrap();
-        let io = TokioIo::new(stream);
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await?;
-        let connection = tokio::spawn(connection);
-        let answer = read(sender.send_request(hyper::Request::from_parts(parts, body)).await?).await;
-        connection.abort();
-        answer
+        exchange(TokioIo::new(stream), request).await
     }
 }
 
@@ -229,19 +216,18 @@ async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Answer
     }
     let text = String::from_utf8(octets).unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Ok(Answer { status: parts.status.as_u16(), body, text, headers: parts.headers, version: parts.version })
+    Ok(Answer { status: parts.status.as_u16(), body, text, headers: parts.headers })
 }
 
 /// TLS that trusts the sandbox's authority and nobody else.
-pub(crate) fn connector(sandbox: &Sandbox, protocol: &[u8]) -> TlsConnector {
+pub(crate) fn connector(sandbox: &Sandbox) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(sandbox.ca_pem().as_bytes()).unwrap()).unwrap();
-    let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    tls.alpn_protocols = vec![protocol.to_vec()];
     TlsConnector::from(Arc::new(tls))
 }
 

@@ -1,6 +1,6 @@
 //! An expression with its names and types resolved, ready to be run over rows.
 
-use regex::Regex;
+use regex_lite::Regex;
 use time::OffsetDateTime;
 
 use super::parse::Expr;

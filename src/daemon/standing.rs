@@ -6,7 +6,7 @@ use time::{Duration as Span, OffsetDateTime};
 use tokio::time::Instant;
 
 use super::patient::Absence;
-use super::{Service, Source};
+use super::{Moment, Service, Source};
 use crate::journal::{Filter, Journal, JournalError};
 use crate::model::endpoint::Handle;
 use crate::model::sight::Sight;
@@ -58,17 +58,21 @@ impl<S: Source> Service<S> {
     /// Writes to the journal. That it cannot be written is a trouble, and no reason to stop the work.
     pub(super) fn write<T>(&mut self, write: impl FnOnce(&Journal) -> Result<T, JournalError>) -> Option<T> {
         match write(&self.journal) {
-            Ok(written) => {
-                if self.troubles.journal.take().is_some() {
-                    tracing::info!("the journal can be written again");
-                    self.desk.over((self.clock)(), Topic::Service, "", UNWRITTEN);
-                }
-                Some(written)
-            }
+            Ok(written) => Some(written),
             Err(error) => {
                 self.unwritten(error.chain());
                 None
             }
+        }
+    }
+
+    /// Whether the journal, which could not be written, can be again: not before there is room for more than what
+    /// happens to be small.
+    pub(super) fn try_journal(&mut self) {
+        if self.troubles.journal.is_some() && self.write(Journal::touch).is_some() {
+            self.troubles.journal = None;
+            tracing::info!("the journal can be written again");
+            self.desk.over((self.clock)(), Topic::Service, "", UNWRITTEN);
         }
     }
 
@@ -113,6 +117,7 @@ impl<S: Source> Service<S> {
         let (now, instant) = ((self.clock)(), Instant::now());
         let at =
             |then: Instant| now + Span::try_from(then.saturating_duration_since(instant)).unwrap_or_default();
+        let past = |then: Moment| then.seen_from(now, instant);
         let resting = |Absence { account, until, reason, failures, .. }| Resting {
             account,
             until: at(until),
@@ -126,10 +131,10 @@ impl<S: Source> Service<S> {
         let snapshot = Snapshot {
             owner: self.active.desired.owner.to_string(),
             program: env!("CARGO_PKG_VERSION"),
-            started: self.started,
+            started: past(self.started),
             last: self.last.clone(),
-            converged: self.converged,
-            since: self.since,
+            converged: self.converged.map(past),
+            since: self.since.map(past),
             // Two rounds may fail before anybody is woken.
             patience: self.active.pace.interval * 3 + self.active.reconciler.verification.patience,
             next: self.round.is_none().then(|| at(self.next_round)),
@@ -141,6 +146,17 @@ impl<S: Source> Service<S> {
             beat: self.beat.clone(),
         };
         self.snapshots.send_replace(Arc::new(snapshot));
+    }
+}
+
+impl Moment {
+    /// The time of day that it has by the clock as it is `now`. Of a clock that was set back nothing stays in the
+    /// future, where it would count as recent until then.
+    fn seen_from(self, now: OffsetDateTime, instant: Instant) -> OffsetDateTime {
+        let elapsed = Span::try_from(instant.saturating_duration_since(self.instant)).unwrap_or_default();
+        let by_now = now - elapsed;
+        // Two clocks never agree to the millisecond.
+        if self.at > by_now + SLACK { by_now } else { self.at }
     }
 }
 
@@ -172,5 +188,7 @@ pub(super) fn nothing(started: OffsetDateTime, beat: Beat) -> Snapshot {
 
 /// The trouble with the journal, as it is told and known again.
 const UNWRITTEN: &str = "the journal could not be written; the work goes on without it";
+/// How far two clocks may be apart for reasons of their own.
+const SLACK: Span = Span::SECOND;
 /// How many entries of the journal are shown.
 const SHOWN: usize = 50;

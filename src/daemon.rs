@@ -108,9 +108,9 @@ pub struct Service<S> {
     /// The last round, while nothing has happened since that it could not know.
     fresh: bool,
 
-    started: OffsetDateTime,
-    converged: Option<OffsetDateTime>,
-    since: Option<OffsetDateTime>,
+    started: Moment,
+    converged: Option<Moment>,
+    since: Option<Moment>,
     counts: Counts,
     history: Vec<Entry>,
     troubles: Troubles,
@@ -133,6 +133,13 @@ struct Running {
     watcher: Arc<Watcher>,
     trigger: Trigger,
     began: Instant,
+}
+
+/// A moment by both clocks: the time of day, which people read, may be set back or forth at any time.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    at: OffsetDateTime,
+    instant: Instant,
 }
 
 /// What a look between two rounds found.
@@ -169,9 +176,9 @@ impl<S: Source> Service<S> {
         let (owner, told) = (setup.desired.owner.as_str(), std::mem::take(&mut setup.subscribers));
         let desk = Desk::at_speed(clock.speed(), owner, told);
         let beat = Beat::default();
-        let started = clock.now();
         let now = Instant::now();
-        let (snapshots, receiver) = watch::channel(Arc::new(standing::nothing(started, beat.clone())));
+        let started = Moment { at: clock.now(), instant: now };
+        let (snapshots, receiver) = watch::channel(Arc::new(standing::nothing(started.at, beat.clone())));
         let mut service = Self {
             source,
             active: Arc::new(Active::of(setup)),

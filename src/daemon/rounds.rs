@@ -9,7 +9,7 @@ use super::label::Glimpse;
 use super::pace::rest;
 use super::standing::line;
 use super::watcher::{Done, Watcher};
-use super::{Looked, Names, Running, Service, Source, chance};
+use super::{Looked, Moment, Names, Running, Service, Source, chance};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, Sight};
@@ -25,6 +25,7 @@ impl<S: Source> Service<S> {
             self.take_over(setup);
         }
         self.again = None;
+        self.try_journal();
         self.desk.pulse(&Pulse::Begun);
         let watcher = Watcher::new(Arc::clone(&self.journal), self.clock.clone());
         let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watcher));
@@ -46,7 +47,7 @@ impl<S: Source> Service<S> {
         watcher.give_up(why);
         let done = self.changed(&watcher, Instant::now());
         let done: Vec<ChangeReport> = done.into_iter().map(|done| done.report).collect();
-        for notice in notices_of_changes(&done, &self.active.desired.owner, (self.clock)()) {
+        for notice in notices_of_changes(&done, &self.active.desired.owner, self.clock.now()) {
             self.desk.tell(&notice);
         }
         let unsure = done.iter().filter(|report| report.outcome == ChangeOutcome::Unconfirmed);
@@ -65,10 +66,10 @@ impl<S: Source> Service<S> {
         let well = is_well(round.outcome);
         let was_well = self.last.as_ref().map(|last| is_well(last.round.outcome));
         if was_well != Some(well) {
-            self.since = Some(at);
+            self.since = Some(Moment { at, instant: now });
         }
         if well {
-            self.converged = Some(at);
+            self.converged = Some(Moment { at, instant: now });
         }
         self.desk.round(at, &notices_of(&round, &self.active.desired.owner, at));
         self.desk.pulse(&if well { Pulse::Well } else { Pulse::Ill(line(&round)) });

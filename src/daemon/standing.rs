@@ -6,7 +6,7 @@ use time::{Duration as Span, OffsetDateTime};
 use tokio::time::Instant;
 
 use super::patience::Absence;
-use super::{Service, Source};
+use super::{Moment, Service, Source};
 use crate::journal::{Filter, Journal, JournalError};
 use crate::model::endpoint::Handle;
 use crate::model::sight::Sight;
@@ -14,6 +14,7 @@ use crate::notify::words::notice_of_service;
 use crate::notify::{Notice, Topic};
 use crate::reconcile::round::{Chain, RecordReport, Round};
 use crate::telemetry::beat::Beat;
+use crate::telemetry::clock::Clock;
 use crate::telemetry::snapshot::{Counts, Resting, Snapshot};
 
 impl<S: Source> Service<S> {
@@ -61,17 +62,21 @@ impl<S: Source> Service<S> {
     /// Writes to the journal. That it cannot be written is a trouble, and no reason to stop the work.
     pub(super) fn write<T>(&mut self, write: impl FnOnce(&Journal) -> Result<T, JournalError>) -> Option<T> {
         match write(&self.journal) {
-            Ok(written) => {
-                if self.troubles.journal.take().is_some() {
-                    tracing::info!("the journal can be written again");
-                    self.desk.over(self.clock.now(), Topic::Service, "", UNWRITTEN);
-                }
-                Some(written)
-            }
+            Ok(written) => Some(written),
             Err(error) => {
                 self.unwritten(error.chain());
                 None
             }
+        }
+    }
+
+    /// Whether the journal, which could not be written, can be again: not before there is room for more than what
+    /// happens to be small.
+    pub(super) fn try_journal(&mut self) {
+        if self.troubles.journal.is_some() && self.write(Journal::touch).is_some() {
+            self.troubles.journal = None;
+            tracing::info!("the journal can be written again");
+            self.desk.over(self.clock.now(), Topic::Service, "", UNWRITTEN);
         }
     }
 
@@ -119,6 +124,7 @@ impl<S: Source> Service<S> {
             let wait = clock.span(then.saturating_duration_since(instant));
             now + Span::try_from(wait).unwrap_or_default()
         };
+        let past = |then: Moment| then.seen_from(clock, now, instant);
         let resting = |Absence { account, until, reason, failures, .. }| Resting {
             account,
             until: at(until),
@@ -132,10 +138,10 @@ impl<S: Source> Service<S> {
         let snapshot = Snapshot {
             owner: self.active.desired.owner.to_string(),
             program: env!("CARGO_PKG_VERSION"),
-            started: self.started,
+            started: past(self.started),
             last: self.last.clone(),
-            converged: self.converged,
-            since: self.since,
+            converged: self.converged.map(past),
+            since: self.since.map(past),
             // Two rounds may fail before anybody is woken.
             patience: clock
                 .span(self.active.pace.interval * 3 + self.active.reconciler.verification.patience),
@@ -148,6 +154,18 @@ impl<S: Source> Service<S> {
             beat: self.beat.clone(),
         };
         self.snapshots.send_replace(Arc::new(snapshot));
+    }
+}
+
+impl Moment {
+    /// The time of day that it has by the clock as it is `now`. Of a clock that was set back nothing stays in the
+    /// future, where it would count as recent until then.
+    fn seen_from(self, clock: &Clock, now: OffsetDateTime, instant: Instant) -> OffsetDateTime {
+        let elapsed = clock.span(instant.saturating_duration_since(self.instant));
+        let elapsed = Span::try_from(elapsed).unwrap_or_default();
+        let by_now = now - elapsed;
+        // Two clocks never agree to the millisecond.
+        if self.at > by_now + SLACK { by_now } else { self.at }
     }
 }
 
@@ -179,5 +197,7 @@ pub(super) fn nothing(started: OffsetDateTime, beat: Beat) -> Snapshot {
 
 /// The trouble with the journal, as it is told and known again.
 const UNWRITTEN: &str = "the journal could not be written; the work goes on without it";
+/// How far two clocks may be apart for reasons of their own.
+const SLACK: Span = Span::SECOND;
 /// How many entries of the journal are shown.
 const SHOWN: usize = 50;

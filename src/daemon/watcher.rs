@@ -123,7 +123,7 @@ mod tests {
 
     fn watcher() -> (Arc<Watcher>, Arc<Journal>) {
         let journal = Arc::new(Journal::in_memory().unwrap());
-        let clock: Clock = Arc::new(OffsetDateTime::now_utc);
+        let clock = Clock::system();
         (Watcher::new(Arc::clone(&journal), clock), journal)
     }
 

@@ -198,6 +198,18 @@ impl Journal {
         self.write(|transaction| transaction.execute(UPSERT, params![endpoint.as_str(), sight?]).map(drop))
     }
 
+    /// Writes as much as several entries take, and takes it back: whether there is room again, and not just for the
+    /// smallest of them.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub fn touch(&self) -> Result<(), JournalError> {
+        const INSERT: &str = "INSERT INTO sights (endpoint, sight) VALUES ('', ?1) ON CONFLICT DO UPDATE SET sight = excluded.sight";
+        // What no endpoint is called is no sight of any, should it be left behind.
+        self.write(|transaction| transaction.execute(INSERT, [" ".repeat(ROOM)]).map(drop))?;
+        self.write(|transaction| transaction.execute("DELETE FROM sights WHERE endpoint = ''", []).map(drop))
+    }
+
     /// Forgets the looks at every endpoint but `configured`: one that comes back later begins anew.
     ///
     /// # Errors
@@ -409,6 +421,8 @@ fn moment(milliseconds: i64) -> OffsetDateTime {
 }
 
 const FILE: &str = "journal.sqlite3";
+/// In octets: eight pages, and an entry takes one to four.
+const ROOM: usize = 32 << 10;
 const APPLIED: &str = "applied";
 const FAILED: &str = "failed";
 const NANOS: i128 = 1_000_000;

@@ -6,14 +6,19 @@
 //!
 //! - nothing is told twice within `repeat`, unless that it was over has been told in between;
 //! - every trouble that was told is told to be over exactly once;
+//! - an address that does not come to rest is told a few times, each change of it, and from then on now and then: what
+//!   comes last of a number of changes, and how many they were;
 //! - one that keeps coming back is not told to be over before it has stayed away for a while, longer each time, so that
 //!   what flaps is told a few times within `repeat` and no more.
+
+mod restless;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use self::restless::Restless;
 use super::text::moment;
 use super::{Notice, Topic};
 use crate::model::plan::counted;
@@ -27,6 +32,7 @@ pub struct Ledger {
     repeat: Duration,
     troubles: BTreeMap<Key, Trouble>,
     events: BTreeMap<(Key, Option<String>, Option<String>), Event>,
+    restless: BTreeMap<(String, Option<String>), Restless>,
 }
 
 /// What makes two troubles the same.
@@ -67,7 +73,7 @@ impl Ledger {
     /// An empty ledger.
     #[must_use]
     pub fn new(repeat: Duration) -> Self {
-        Self { repeat, troubles: BTreeMap::new(), events: BTreeMap::new() }
+        Self { repeat, troubles: BTreeMap::new(), events: BTreeMap::new(), restless: BTreeMap::new() }
     }
 
     /// Holds to another `repeat` from now on.
@@ -77,9 +83,18 @@ impl Ledger {
 
     /// Something happened; what is to be told of it now.
     pub fn event(&mut self, now: Duration, notice: Notice) -> Option<Notice> {
-        if notice.topic == Topic::Test {
-            return Some(notice);
+        match notice.topic {
+            Topic::Test => return Some(notice),
+            Topic::Address => {}
+            _ => return self.merged(now, notice),
         }
+        // What asks for another step of the operator's never waits for what does not.
+        let of = (notice.subject.clone(), notice.next_step.clone());
+        self.restless.entry(of).or_default().take(now, self.repeat, notice)
+    }
+
+    /// What is to be told of an event that may only repeat an earlier one.
+    fn merged(&mut self, now: Duration, notice: Notice) -> Option<Notice> {
         let id = (key(&notice), notice.before.clone(), notice.after.clone());
         if let Some(event) = self.events.get_mut(&id) {
             if since(event.told, now) < self.repeat {
@@ -187,13 +202,15 @@ impl Ledger {
             (event.told, event.untold) = (now, 0);
             true
         });
+        told.extend(self.restless.values_mut().filter_map(|restless| restless.due(now, repeat)));
+        self.restless.retain(|_, restless| restless.is_fresh(now, repeat));
         told
     }
 
     /// Whether it keeps anything at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.troubles.is_empty() && self.events.is_empty()
+        self.troubles.is_empty() && self.events.is_empty() && self.restless.is_empty()
     }
 
     fn away(&mut self, now: Duration, at: OffsetDateTime, key: &Key) -> Option<Notice> {

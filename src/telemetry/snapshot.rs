@@ -212,8 +212,16 @@ impl Snapshot {
     pub fn readiness(&self, now: OffsetDateTime) -> Result<(), String> {
         match self.converged {
             Some(at) if now - at <= self.patience => Ok(()),
-            Some(at) => Err(format!("last in sync {} s ago", (now - at).whole_seconds())),
-            None => Err("not in sync since the service began".to_owned()),
+            Some(at) => Err(self.because(format!("last in sync {} s ago", (now - at).whole_seconds()))),
+            None => Err(self.because("not in sync since the service began".to_owned())),
+        }
+    }
+
+    /// What the last round did not find as it should be explains most.
+    fn because(&self, text: String) -> String {
+        match self.last.as_deref().and_then(|last| last.round.why()) {
+            Some(why) => format!("{text}: {why}"),
+            None => text,
         }
     }
 }

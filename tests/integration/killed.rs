@@ -151,7 +151,7 @@ async fn at_rest(cloud: &Cloud) {
 
 /// A record at the name, whosesoever it is.
 #[derive(Debug)]
-struct Standing {
+pub(crate) struct Standing {
     account: Service,
     kind: String,
     /// The target of a CNAME, or the first address.
@@ -161,12 +161,12 @@ struct Standing {
 }
 
 impl Standing {
-    fn target(&self) -> Option<&str> {
+    pub(crate) fn target(&self) -> Option<&str> {
         (self.kind == "CNAME").then_some(self.data.as_str())
     }
 }
 
-fn standing(cloud: &Cloud) -> Vec<Standing> {
+pub(crate) fn standing(cloud: &Cloud) -> Vec<Standing> {
     let records = cloud.sandbox.control().records_without("");
     records.iter().filter_map(|record| at_azure(record).or_else(|| at_cloudflare(record))).collect()
 }
@@ -199,18 +199,18 @@ fn at_cloudflare(record: &Value) -> Option<Standing> {
     })
 }
 
-fn ours(cloud: &Cloud) -> Vec<Standing> {
+pub(crate) fn ours(cloud: &Cloud) -> Vec<Standing> {
     standing(cloud).into_iter().filter(|record| record.mark).collect()
 }
 
 /// The name that Azure gives our label, while a public IP of ours holds it.
-fn label(cloud: &Cloud) -> Option<String> {
+pub(crate) fn label(cloud: &Cloud) -> Option<String> {
     let ip = cloud.sandbox.control().public_ip("pip-jump")?;
     ip["properties"]["dnsSettings"]["fqdn"].as_str().map(str::to_owned)
 }
 
 /// Exactly one record stands in each of `accounts`: ours, and on the label.
-fn on_the_label(cloud: &Cloud, accounts: &[Service], at: &str) {
+pub(crate) fn on_the_label(cloud: &Cloud, accounts: &[Service], at: &str) {
     let (held, standing) = (label(cloud), standing(cloud));
     assert!(held.is_some(), "{at}");
     for account in accounts {
@@ -399,7 +399,7 @@ async fn an_adoption_may_be_killed_at_any_request() {
     story.killed_at_every_request().await;
 }
 
-const BOTH: [Service; 2] = [Service::Arm, Service::Cloudflare];
+pub(crate) const BOTH: [Service; 2] = [Service::Arm, Service::Cloudflare];
 /// How long an operation of Azure's takes; there are many in a row where a gateway is built.
 const DELAY: Duration = Duration::from_millis(400);
 /// Runs side by side, each in a cloud of its own.

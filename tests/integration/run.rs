@@ -1,5 +1,15 @@
 //! `cnamed run` as a process: what it does by itself, what it does when it is told, and how it ends.
 
+mod credentials;
+mod dawn;
+mod ear;
+mod idle;
+mod lives;
+mod lying;
+mod reload;
+mod room;
+mod storm;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,16 +42,32 @@ impl Run {
     }
 
     async fn every(cloud: &Cloud, interval: &str) -> Self {
-        let port = free_port().await;
-        cloud.append(&format!(
-            "\n[watch]\ninterval = \"{interval}\"\nlabel_interval = \"200ms\"\n\n[http]\nlisten = \"127.0.0.1:{port}\"\n"
-        ));
+        let port = watched(cloud, interval).await;
         Self::again(cloud, port, &[])
     }
 
     /// Begins one on a configuration that is ready for it.
     fn again(cloud: &Cloud, port: u16, environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cnamed"));
+        Self::of(Command::new(env!("CARGO_BIN_EXE_cnamed")), cloud, port, environment)
+    }
+
+    /// Begins one where there is no room for files beyond `kib`, as on a full disk, until it is given [`room`](Self::room).
+    fn cramped(cloud: &Cloud, port: u16, kib: u32) -> Self {
+        let mut shell = Command::new("bash");
+        let script = format!("trap '' XFSZ; ulimit -S -f {kib}; exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_cnamed"));
+        Self::of(shell, cloud, port, &[])
+    }
+
+    /// There is room again.
+    async fn room(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        let given =
+            Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status().await.unwrap();
+        assert!(given.success());
+    }
+
+    fn of(mut command: Command, cloud: &Cloud, port: u16, environment: &[(&str, &str)]) -> Self {
         command
             .arg("--config")
             .arg(&cloud.config)
@@ -104,6 +130,11 @@ impl Run {
         Some((status, body))
     }
 
+    /// Whether it is ready, and why not.
+    async fn readiness(&self) -> (u16, String) {
+        self.get("/readyz").await.expect("it answers")
+    }
+
     /// Waits until `/status.json` is as asked for.
     async fn shows(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -142,6 +173,20 @@ impl Run {
         }
         (status.code().unwrap_or(-1), took, self.told)
     }
+}
+
+/// Lets the service look so often, and show what it sees at the port that is given back.
+async fn watched(cloud: &Cloud, interval: &str) -> u16 {
+    let port = free_port().await;
+    cloud.append(&format!(
+        "\n[watch]\ninterval = \"{interval}\"\nlabel_interval = \"200ms\"\n\n[http]\nlisten = \"127.0.0.1:{port}\"\n"
+    ));
+    port
+}
+
+/// Lets name servers be asked for half a second only, so that what is not in sync is not ready within a few.
+fn impatient(cloud: &Cloud) {
+    cloud.replace("[verify]", "[verify]\ntimeout = \"600ms\"");
 }
 
 async fn free_port() -> u16 {

@@ -1,5 +1,6 @@
 //! The service's loop, over providers in memory and on a clock that runs as fast as it is asked.
 
+mod bad_days;
 mod decisions;
 mod given_up;
 mod heard;
@@ -18,7 +19,6 @@ use cnamed::provider::Kind;
 use cnamed::reconcile::round::Outcome;
 use cnamed::telemetry::clock::Clock;
 use cnamed::telemetry::snapshot::{Snapshot, Trigger};
-use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
@@ -42,7 +42,8 @@ impl Life {
 
     fn with(sim: &Sim, desired: Desired, journal: Arc<Journal>) -> Self {
         let configuration = Configuration::new(sim, desired);
-        let clock = Clock::system();
+        let world = sim.clone();
+        let clock = Clock::new(move || world.now());
         let (service, snapshots) = Service::new(configuration.clone(), Arc::clone(&journal), clock).unwrap();
         let (orders, mut receiver) = mpsc::channel(8);
         let task = spawn_local(async move { service.run(&mut receiver).await });
@@ -66,10 +67,8 @@ impl Life {
         .await
     }
 
-    /// Waits until nothing has changed for long and a round has just ended, so that the timer is almost a whole
-    /// interval away.
-    async fn next_calm_round(&self) {
-        sleep(INTERVAL * 5).await;
+    /// Waits until a round ends: from then on none comes by itself for most of the interval.
+    async fn round(&self) {
         let rounds = |shown: &Snapshot| shown.counts.rounds.values().sum::<u64>();
         let before = rounds(&self.shown());
         self.until("another round", |shown| rounds(shown) > before).await;
@@ -118,7 +117,7 @@ async fn it_provisions_settles_and_writes_no_more() {
         sleep(INTERVAL * 20).await;
         assert_eq!((sim.azure.writes(), sim.cf.writes(), sim.network.writes()), writes);
         let shown = life.shown();
-        assert!(shown.readiness(OffsetDateTime::now_utc()).is_ok());
+        assert!(shown.readiness(sim.now()).is_ok());
         assert_eq!(shown.counts.rounds[&Outcome::Changed], 1);
         assert!(life.end().await.is_empty());
     })
@@ -150,7 +149,8 @@ async fn an_address_that_changes_is_an_event_within_one_look_and_the_records_fol
         let life = Life::begin(&sim, Sim::desired(Mode::Address));
         life.outcome(Outcome::Changed).await;
         life.in_sync().await;
-        life.next_calm_round().await;
+        sleep(INTERVAL * 5).await;
+        life.round().await;
         sim.address(Some("203.0.113.99"));
         let changed = Instant::now();
         life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
@@ -274,13 +274,14 @@ async fn with_everything_down_it_begins_is_not_ready_and_says_why() {
         }
         let life = Life::begin(&sim, Sim::desired(Mode::Cname));
         let shown = life.outcome(Outcome::Failed).await;
-        assert!(shown.readiness(OffsetDateTime::now_utc()).unwrap_err().contains("since the service began"));
+        let why = shown.readiness(sim.now()).unwrap_err();
+        assert!(why.starts_with("not in sync since the service began: could not read"), "{why}");
         assert_eq!(shown.resting.len(), 3, "{:?}", shown.resting);
         for account in ["azure", "cf", "network"] {
             sim.weather(account, Weather::Fine);
         }
         life.in_sync().await;
-        assert!(life.shown().readiness(OffsetDateTime::now_utc()).is_ok());
+        assert!(life.shown().readiness(sim.now()).is_ok());
     })
     .await;
 }

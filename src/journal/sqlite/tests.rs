@@ -292,17 +292,18 @@ fn the_age_of_entries_is_bounded_though_the_clock_may_jump() {
     assert_eq!(journal.extent().unwrap(), (11, Some(later)));
 }
 
+/// Gives the journal room for so many pages.
+fn pages(journal: &Journal, limit: i64) {
+    let set = journal.file().connection.pragma_update_and_check(None, "max_page_count", limit, |_| Ok(()));
+    set.unwrap();
+}
+
 #[test]
 fn a_full_disk_loses_nothing_and_is_written_to_again_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
     journal.record(at(0), &applied("a.example.com")).unwrap();
-    let pages = |limit: i64| {
-        let set =
-            journal.file().connection.pragma_update_and_check(None, "max_page_count", limit, |_| Ok(()));
-        set.unwrap();
-    };
-    pages(12);
+    pages(&journal, 12);
     let long = What::Change(Change { reason: "x".repeat(200_000), ..change("b.example.com", APPLIED) });
     let error = journal.record(at(1), &long).unwrap_err();
     assert_eq!(error.trouble(), Trouble::Full);
@@ -310,10 +311,25 @@ fn a_full_disk_loses_nothing_and_is_written_to_again_when_there_is_room() {
     assert!(text.starts_with("could not write to the journal "), "{text}");
     assert!(text.contains("journal.sqlite3: database or disk is full; make room there"), "{text}");
     assert_eq!(ids(&journal.entries(&Filter::default()).unwrap()), [1]);
-    pages(10_000);
+    pages(&journal, 10_000);
     assert_eq!(journal.record(at(2), &long).unwrap(), 2);
     drop(journal);
     assert_eq!(ids(&open(&folder).entries(&Filter::default()).unwrap()), [1, 2]);
+}
+
+#[test]
+fn that_there_is_room_again_is_found_out_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    journal.record(at(0), &applied("a.example.com")).unwrap();
+    pages(&journal, 12);
+    assert_eq!(journal.touch().unwrap_err().trouble(), Trouble::Full);
+    // An entry may well be small enough, and the next need not be.
+    journal.record(at(1), &applied("b.example.com")).unwrap();
+    pages(&journal, 10_000);
+    journal.touch().unwrap();
+    assert_eq!(journal.sights().unwrap(), BTreeMap::new());
+    assert_eq!(ids(&journal.entries(&Filter::default()).unwrap()), [1, 2]);
 }
 
 #[test]

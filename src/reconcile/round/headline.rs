@@ -1,6 +1,6 @@
 //! The outcome of a round, first and in one line.
 
-use super::{Chain, ChangeOutcome, Link, LinkState, Outcome, Round, WayIn};
+use super::{Chain, ChangeOutcome, Link, LinkState, Outcome, RecordReport, Round, WayIn};
 use crate::model::plan::counted;
 use crate::model::verify::Verdict;
 
@@ -75,6 +75,32 @@ impl Round {
             ),
             Outcome::Failed => ("Failed", "see below".to_owned()),
         }
+    }
+}
+
+impl Round {
+    /// Why the outcome is no better: the first of all that was not read, not done, refused or not borne out by name
+    /// servers, and how many more there are.
+    #[must_use]
+    pub fn why(&self) -> Option<String> {
+        let unread = self.unknown.iter().map(|it| format!("could not read {}: {}", it.what, it.reason));
+        let failed =
+            self.changes.iter().filter_map(|change| Some(format!("{change}: {}", change.error.as_ref()?)));
+        let refused = self.refused.iter().map(|it| {
+            format!("{}: refused ({}): {}", it.kind.place(&it.name, it.account.as_ref()), it.rule, it.reason)
+        });
+        let agreed = |it: &&RecordReport| !matches!(it.verdict, Verdict::Agreed | Verdict::Masked);
+        let unverified = self.records.iter().filter(agreed);
+        let unverified =
+            unverified.map(|it| format!("{} in {}: {}: {}", it.name, it.account, it.verdict, it.detail));
+        let mut reasons = unread.chain(failed).chain(refused).chain(unverified);
+        let Some(first) = reasons.next() else {
+            return (self.outcome == Outcome::Unverified).then(|| loose(&self.chains, &self.ways_in));
+        };
+        Some(match reasons.count() {
+            0 => first,
+            more => format!("{first}; and {more} more"),
+        })
     }
 }
 

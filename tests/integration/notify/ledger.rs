@@ -83,7 +83,7 @@ fn an_event_is_counted_while_it_repeats_and_its_last_is_told() {
     let event = |before: &str, after: &str| Notice {
         before: Some(before.into()),
         after: Some(after.into()),
-        ..notice(Topic::Address, "jump", "jump: the address changed")
+        ..notice(Topic::Change, "jump", "updated jump in cf")
     };
     assert!(ledger.event(minutes(0), event("a", "b")).is_some());
     assert!(ledger.event(minutes(1), event("b", "a")).is_some(), "another change is another event");
@@ -97,6 +97,51 @@ fn an_event_is_counted_while_it_repeats_and_its_last_is_told() {
     assert_eq!(ledger.event(minutes(720), event("a", "b")).map(|notice| notice.repeats), Some(0));
     assert!(ledger.event(minutes(0), notice(Topic::Test, "", "t")).is_some());
     assert!(ledger.event(minutes(0), notice(Topic::Test, "", "t")).is_some(), "a test is never kept back");
+}
+
+fn address(number: u32) -> Notice {
+    Notice {
+        after: Some(number.to_string()),
+        ..notice(Topic::Address, "jump", &format!("jump: the address changed to {number}"))
+    }
+}
+
+#[test]
+fn an_address_that_does_not_rest_is_told_a_few_times_and_its_last_soon() {
+    let mut ledger = Ledger::new(REPEAT);
+    let mut told = Vec::new();
+    for minute in 0..360 {
+        let found = [address(minute)];
+        told.extend(ledger.round(minutes(minute.into()), at(), &found).into_iter().map(|it| (minute, it)));
+    }
+    let seen: Vec<(u32, u32)> = told.iter().map(|(minute, notice)| (*minute, notice.repeats)).collect();
+    // Three as they come; then after a sixteenth of six hours, and twice as long each time.
+    assert_eq!(seen, [(0, 0), (1, 0), (2, 0), (25, 22), (70, 44), (160, 89), (340, 179)]);
+    assert!(told.iter().all(|(minute, notice)| notice.after == Some(minute.to_string())), "{told:#?}");
+    // It rests: the last of it waits no longer than what came before it.
+    let mut minute = 359;
+    while told.len() == 7 {
+        minute += 1;
+        told.extend(ledger.due(minutes(minute.into()), at()).into_iter().map(|it| (minute, it)));
+    }
+    let (last, notice) = &told[7];
+    assert_eq!((notice.after.as_deref(), notice.repeats), (Some("359"), 18), "in minute {last}");
+    assert!(*last <= 340 + 360, "in minute {last}");
+    ledger.due(minutes(u64::from(*last) + 361), at());
+    assert!(ledger.is_empty());
+}
+
+#[test]
+fn what_asks_for_something_else_is_not_held_back_by_an_address_that_does_not_rest() {
+    let mut ledger = Ledger::new(REPEAT);
+    for number in 0..100 {
+        ledger.event(minutes(1), address(number));
+    }
+    let taken =
+        Notice { next_step: Some("act".into()), ..notice(Topic::Address, "jump", "somebody else holds it") };
+    assert!(ledger.event(minutes(1), taken).is_some());
+    assert!(ledger.event(minutes(1), Notice { subject: "other".into(), ..address(1) }).is_some());
+    assert!(ledger.event(minutes(1), address(101)).is_none());
 }
 
 #[test]
@@ -185,7 +230,7 @@ proptest! {
         let count = u32::try_from(pauses.len()).unwrap();
         for pause in pauses {
             now += minutes(pause);
-            let event = notice(Topic::Address, "jump", "changed");
+            let event = notice(Topic::Change, "jump", "changed");
             for notice in ledger.round(now, at(), &[event]) {
                 prop_assert!(told.is_empty() || now - last >= REPEAT);
                 (told.push(notice), last = now).1

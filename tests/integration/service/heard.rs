@@ -16,6 +16,7 @@ use cnamed::notify::desk::Subscriber;
 use cnamed::notify::{Notice, Notifier, Pulse, Topic, Undelivered};
 use cnamed::reconcile::round::Outcome;
 use cnamed::resolver::{Question, Resolver, Via};
+use cnamed::telemetry::clock::Clock;
 use cnamed::telemetry::snapshot::{Counts, Snapshot};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
@@ -67,7 +68,7 @@ impl Heard {
         };
         // The time of day passes as the paused time does.
         let (began, instant) = (OffsetDateTime::now_utc(), Instant::now());
-        let clock = Arc::new(move || began + instant.elapsed());
+        let clock = Clock::new(move || began + instant.elapsed());
         let (service, snapshots) = Service::new(source, Arc::clone(&journal), clock).unwrap();
         let (orders, mut receiver) = mpsc::channel(8);
         let task = spawn_local(async move { service.run(&mut receiver).await });

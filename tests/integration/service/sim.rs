@@ -17,12 +17,16 @@ use cnamed::model::record::{Data, Mode, Owner, Policy, RecordSet, RecordType};
 use cnamed::model::resource_id::ResourceId;
 use cnamed::model::state::{Consents, Desired, EndpointState, Seen, Wanted, Zone};
 use cnamed::model::verify::{Answer, Reply, Said};
+use cnamed::notify::desk::Subscriber;
+use cnamed::notify::{Notice, Notifier, Topic, Undelivered};
 use cnamed::probe::{Finding, Prober};
 use cnamed::provider::memory::{MemoryDns, MemoryNetwork};
 use cnamed::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
 use cnamed::reconcile::{Reconciler, Verification};
 use cnamed::resolver::{Question, Resolver, Via};
 use cnamed::telemetry::snapshot::Counts;
+use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::laws::world::{self, AZURE, CLOUDFLARE, fqdn, handle, key, owner, ttl};
 
@@ -46,17 +50,24 @@ pub(crate) struct Sim {
     pub(crate) network: Arc<MemoryNetwork>,
     weather: Arc<Mutex<BTreeMap<&'static str, Weather>>>,
     calls: Arc<Mutex<BTreeMap<&'static str, u32>>>,
+    lies: Arc<Mutex<BTreeMap<&'static str, Option<Data>>>>,
+    heard: Arc<Mutex<Vec<Notice>>>,
+    /// The time of day, as far as nobody sets it.
+    began: (OffsetDateTime, Instant),
+    set: Arc<Mutex<time::Duration>>,
 }
 
 pub(crate) const ZONE: &str = "example.com";
 pub(crate) const NAME: &str = "jump.example.com";
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) const LABEL_INTERVAL: Duration = Duration::from_secs(10);
+/// How soon the same is told again.
+pub(crate) const REPEAT: Duration = Duration::from_secs(6 * 3600);
 
 impl Sim {
     pub(crate) fn new() -> Self {
         let zone = |account: &str, rules| Zone {
-            name_servers: vec![format!("ns.{account}.test")],
+            name_servers: [1, 2].map(|number| format!("ns{number}.{account}.test")).into(),
             ..world::zone(ZONE, &format!("z-{account}"), rules)
         };
         Self {
@@ -65,7 +76,47 @@ impl Sim {
             network: Arc::default(),
             weather: Arc::default(),
             calls: Arc::default(),
+            lies: Arc::default(),
+            heard: Arc::default(),
+            began: (OffsetDateTime::now_utc(), Instant::now()),
+            set: Arc::default(),
         }
+    }
+
+    /// The time of day, which goes with Tokio's clock.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        let (at, instant) = self.began;
+        at + instant.elapsed() + *self.set.lock().unwrap()
+    }
+
+    /// Somebody sets the time of day.
+    pub(crate) fn set_clock(&self, by: time::Duration) {
+        *self.set.lock().unwrap() += by;
+    }
+
+    /// Lets the name server say that this holds the names, whatever does.
+    pub(crate) fn lie(&self, server: &'static str, data: Option<Data>) {
+        self.lies.lock().unwrap().insert(server, data);
+    }
+
+    /// Lets every name server tell the truth.
+    pub(crate) fn repent(&self) {
+        self.lies.lock().unwrap().clear();
+    }
+
+    /// What the operator was told about this.
+    pub(crate) fn heard(&self, topic: Topic) -> Vec<Notice> {
+        self.heard.lock().unwrap().iter().filter(|notice| notice.topic == topic).cloned().collect()
+    }
+
+    /// How often anything was written, in all places.
+    pub(crate) fn writes(&self) -> [u64; 3] {
+        [self.azure.writes(), self.cf.writes(), self.network.writes()]
+    }
+
+    /// Whether everybody does fine.
+    pub(crate) fn is_fine(&self) -> bool {
+        self.weather.lock().unwrap().values().all(|weather| *weather == Weather::Fine)
     }
 
     /// Lets `account` (`azure`, `cf` or `network`) do so from now on.
@@ -141,7 +192,7 @@ impl Sim {
                 },
             },
             pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
-            subscribers: Vec::new(),
+            subscribers: vec![Subscriber { notifier: Arc::new(Ear::new(self)), repeat: REPEAT }],
         }
     }
 
@@ -178,13 +229,20 @@ impl Sim {
     fn said(&self, question: &Question, server: &str) -> Said {
         let nothing = Said::Nothing { negative_ttl: Some(60) };
         let account = if server.contains("cf") { "cf" } else { "azure" };
-        if let Some(addresses) = self.addresses(&question.name, &question.rtype) {
+        let lie = self.lies.lock().unwrap().get(server).cloned();
+        let holds = lie.unwrap_or_else(|| self.data(account, question.name.as_str()));
+        let of_label = self.addresses(&question.name, &question.rtype);
+        let of_label = of_label.map(|addresses| match &holds {
+            Some(Data::A(held)) if server.contains("label") => held.iter().copied().map(IpAddr::V4).collect(),
+            _ => addresses,
+        });
+        if let Some(addresses) = of_label {
             return match addresses.is_empty() {
                 true => nothing,
                 false => Said::Records(Reply { chain: Vec::new(), addresses, ttl: 10 }),
             };
         }
-        match self.data(account, question.name.as_str()) {
+        match holds {
             Some(Data::Cname(target)) => {
                 let follow = question.rtype != RecordType::Cname && server == "resolver";
                 let addresses = if follow { self.addresses(&target, &question.rtype) } else { None };
@@ -207,11 +265,40 @@ impl Resolver for Sim {
     async fn lookup(&self, question: &Question, via: &Via) -> Vec<Answer> {
         let servers = match via {
             Via::Servers(servers) => servers.clone(),
-            Via::Authority => vec!["ns.label.test".to_owned()],
+            Via::Authority => vec!["ns1.label.test".to_owned(), "ns2.label.test".to_owned()],
             Via::Recursive => vec!["resolver".to_owned()],
         };
         let answer = |server: String| Answer { said: self.said(question, &server), server };
         servers.into_iter().map(answer).collect()
+    }
+}
+
+/// The operator, who wants to hear of everything.
+#[derive(Debug)]
+struct Ear {
+    name: Handle,
+    heard: Arc<Mutex<Vec<Notice>>>,
+}
+
+impl Ear {
+    fn new(sim: &Sim) -> Self {
+        Self { name: handle("ear"), heard: Arc::clone(&sim.heard) }
+    }
+}
+
+#[async_trait]
+impl Notifier for Ear {
+    fn name(&self) -> &Handle {
+        &self.name
+    }
+
+    fn wants(&self, _: Topic) -> bool {
+        true
+    }
+
+    async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
+        self.heard.lock().unwrap().push(notice.clone());
+        Ok(())
     }
 }
 

@@ -165,7 +165,9 @@ async fn the_json_is_a_contract_and_holds_the_round_the_history_and_the_reasons(
     let reply = served.get("/status.json").await;
     let json: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
     assert_eq!((&json["version"], &json["healthy"]), (&1.into(), &true.into()));
-    assert_eq!((&json["ready"], &json["reason"]), (&false.into(), &"last in sync 742 s ago".into()));
+    assert_eq!(json["ready"], false);
+    let reason = json["reason"].as_str().unwrap();
+    assert!(reason.starts_with("last in sync 742 s ago: could not read "), "{reason}");
     assert_eq!((&json["last"]["version"], &json["last"]["outcome"]), (&1.into(), &"partial".into()));
     assert_eq!((&json["last"]["trigger"], &json["last"]["took_s"]), (&"timer".into(), &0.84.into()));
     assert_eq!(json["last"]["chains"][1]["endpoint"], "jump");
@@ -189,7 +191,8 @@ async fn readiness_is_convergence_and_says_why_not_as_text_and_as_json() {
     let reply = served.ask("GET", "/readyz", "accept: application/json\r\n").await;
     let json: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
     assert_eq!((reply.status, &json["ok"]), (503, &false.into()));
-    assert_eq!(json["reason"], "last in sync 742 s ago");
+    let reason = json["reason"].as_str().unwrap();
+    assert!(reason.starts_with("last in sync 742 s ago: jump"), "{reason}");
     // Whatever it finds, a loop that turns is alive.
     assert_eq!(served.get("/healthz").await.status, 200);
 }

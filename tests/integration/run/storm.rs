@@ -1,0 +1,104 @@
+//! Both providers ration requests, and say for how long.
+
+use std::time::Duration;
+
+use cnamed::sandbox::{Action, Fault, LoggedRequest, Service};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{NAME, Run};
+use crate::foreign::at_cloudflare;
+use crate::killed::{BOTH, on_the_label};
+use crate::support::Cloud;
+
+/// What a refused request is told to wait, in seconds.
+const WAIT: f64 = 3.0;
+/// How long a storm lasts.
+const STORM: Duration = Duration::from_secs(8);
+/// What is under way side by side when the first of them is refused.
+const TOGETHER: f64 = 0.5;
+
+fn rationed(service: Service) -> Fault {
+    let wait = WAIT.to_string();
+    let (headers, body): (&[(&str, &str)], Value) = match service {
+        Service::Cloudflare => (
+            &[
+                ("retry-after", &wait),
+                ("ratelimit", "\"default\";r=0;t=3"),
+                ("ratelimit-policy", "\"default\";q=1200;w=300"),
+            ],
+            json!({"success": false, "errors": [{"code": 971, "message": "Please wait and consider throttling your request speed"}], "messages": [], "result": null}),
+        ),
+        _ => (
+            &[("retry-after", &wait), ("x-ms-ratelimit-remaining-subscription-reads", "0")],
+            json!({"error": {"code": "TooManyRequests", "message": "The request is being throttled."}}),
+        ),
+    };
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Fault::on(service, Action::Status { status: 429, headers, body }).always()
+}
+
+/// Nobody who was told to wait has asked again before; and there were storms enough to tell.
+fn is_obeyed(log: &[LoggedRequest], service: Service, part: &str) {
+    let of = |request: &&LoggedRequest| {
+        request.service == service && request.path.to_ascii_lowercase().contains(part)
+    };
+    let asked: Vec<&LoggedRequest> = log.iter().filter(of).collect();
+    let refused: Vec<f64> = asked.iter().filter(|one| one.status == Some(429)).map(|one| one.at).collect();
+    assert!(!refused.is_empty(), "{service:?} refused nothing");
+    for at in &refused {
+        let early = asked.iter().filter(|one| one.at > at + TOGETHER && one.at < at + WAIT - 0.05);
+        assert_eq!(early.count(), 0, "asked {service:?} before its time: {asked:#?}");
+    }
+    // Two places of one provider at most are read side by side: an endpoint, and a zone or their list.
+    let waits = STORM.as_secs_f64() / WAIT + 2.0;
+    assert!((refused.len() as f64) <= 2.0 * waits, "{} refusals of {service:?}", refused.len());
+}
+
+#[tokio::test]
+async fn whoever_asks_to_wait_is_waited_for_and_holds_up_nobody_else() {
+    let cloud = Cloud::start().await;
+    let run = Run::begin(&cloud).await;
+    run.in_sync().await;
+    let control = cloud.sandbox.control();
+    for (service, part) in [(Service::Cloudflare, ""), (Service::Arm, "dnszones")] {
+        cloud.sandbox.forget_requests();
+        control.fault(rationed(service).path(part));
+        // What the other one holds is healed meanwhile.
+        if service == Service::Cloudflare {
+            control.delete_record_azure(NAME, "CNAME").unwrap();
+            run.shows("Azure's healing", |_| control.record_azure(NAME, "CNAME").is_some()).await;
+        } else {
+            control.delete_record_cloudflare(NAME, "CNAME").unwrap();
+            run.shows("Cloudflare's healing", |_| at_cloudflare(&cloud, NAME).is_some()).await;
+        }
+        sleep(STORM).await;
+        is_obeyed(&cloud.requests(), service, part);
+        control.clear_faults();
+        run.in_sync().await;
+    }
+    on_the_label(&cloud, &BOTH, "after the storms");
+    run.end().await;
+}
+
+#[tokio::test]
+async fn a_storm_on_all_sides_is_sat_out() {
+    let cloud = Cloud::start().await;
+    let run = Run::begin(&cloud).await;
+    run.in_sync().await;
+    let control = cloud.sandbox.control();
+    cloud.sandbox.forget_requests();
+    control.fault(rationed(Service::Cloudflare));
+    control.fault(rationed(Service::Arm));
+    sleep(STORM).await;
+    for service in BOTH {
+        is_obeyed(&cloud.requests(), service, "");
+    }
+    assert!(cloud.writes().is_empty());
+    control.delete_record_azure(NAME, "CNAME").unwrap();
+    control.clear_faults();
+    run.shows("the healing", |_| control.record_azure(NAME, "CNAME").is_some()).await;
+    run.in_sync().await;
+    on_the_label(&cloud, &BOTH, "after the storm");
+    run.end().await;
+}

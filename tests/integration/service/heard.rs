@@ -51,6 +51,7 @@ impl Heard {
             heard: Mutex::default(),
             pulses: Mutex::default(),
             deaf: AtomicBool::new(false),
+            unnamed: AtomicBool::new(false),
         });
         let servers = Arc::new(Servers {
             sim: sim.clone(),
@@ -91,10 +92,13 @@ impl Heard {
         .await
     }
 
-    /// Waits until everything is made and nothing has happened for long.
+    /// Waits until everything is made, nothing has happened for long, and a round has just ended: none comes by itself
+    /// for most of the interval.
     pub(super) async fn calm(&self) {
         self.outcome(Outcome::InSync).await;
         sleep(CALM).await;
+        let before = self.finished();
+        self.until("another round", |shown| shown.counts.rounds.values().sum::<u64>() > before).await;
         self.outcome(Outcome::InSync).await;
     }
 
@@ -141,6 +145,7 @@ pub(super) struct Ear {
     heard: Mutex<Vec<(Topic, String)>>,
     pulses: Mutex<Vec<(Instant, Pulse)>>,
     deaf: AtomicBool,
+    unnamed: AtomicBool,
 }
 
 impl Ear {
@@ -150,9 +155,21 @@ impl Ear {
         heard.iter().filter(|(of, _)| *of == topic).map(|(_, title)| title.clone()).collect()
     }
 
+    /// Whether the next configuration that is read names it.
+    pub(super) fn is_named(&self, named: bool) {
+        self.unnamed.store(!named, Ordering::Relaxed);
+    }
+
     /// Hears nothing any more.
     pub(super) fn deafen(&self) {
         self.deaf.store(true, Ordering::Relaxed);
+    }
+
+    fn hears(&self) -> Result<(), Undelivered> {
+        match self.deaf.load(Ordering::Relaxed) {
+            true => Err(Undelivered::refused("nobody is there")),
+            false => Ok(()),
+        }
     }
 
     /// The signs of life since `then`, and when they came.
@@ -173,9 +190,7 @@ impl Notifier for Ear {
     }
 
     async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
-        if self.deaf.load(Ordering::Relaxed) {
-            return Err(Undelivered::refused("nobody is there"));
-        }
+        self.hears()?;
         self.heard.lock().unwrap().push((notice.topic, notice.title.clone()));
         Ok(())
     }
@@ -185,6 +200,7 @@ impl Notifier for Ear {
     }
 
     async fn pulse(&self, pulse: &Pulse) -> Result<(), Undelivered> {
+        self.hears()?;
         self.pulses.lock().unwrap().push((Instant::now(), pulse.clone()));
         Ok(())
     }
@@ -269,7 +285,10 @@ impl Source for Told {
     fn load(&mut self) -> Result<Setup, String> {
         let mut setup = self.configuration.load()?;
         let notifier = Arc::clone(&self.ear) as Arc<dyn Notifier>;
-        setup.subscribers = vec![Subscriber { notifier, repeat: Duration::from_secs(6 * 3600) }];
+        setup.subscribers.clear();
+        if !self.ear.unnamed.load(Ordering::Relaxed) {
+            setup.subscribers.push(Subscriber { notifier, repeat: Duration::from_secs(6 * 3600) });
+        }
         setup.reconciler.resolver = Arc::clone(&self.servers) as Arc<dyn Resolver>;
         Ok(setup)
     }

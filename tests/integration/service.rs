@@ -1,5 +1,6 @@
 //! The service's loop, over providers in memory and on a clock that runs as fast as it is asked.
 
+mod agreement;
 mod bad_days;
 mod decisions;
 mod given_up;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use cnamed::daemon::Order;
 use cnamed::journal::{Journal, Noticed, What};
 use cnamed::model::endpoint::PublicIp;
-use cnamed::model::record::{Data, Mode, RecordType};
-use cnamed::model::sight::{HappeningKind, Sight};
+use cnamed::model::record::{Mode, RecordType};
+use cnamed::model::sight::{Happening, HappeningKind, Sight};
 use cnamed::model::state::Zone;
 use cnamed::notify::{Pulse, Topic};
 use cnamed::provider::Kind;
 use cnamed::provider::memory::{Fault, Operation};
-use cnamed::reconcile::round::{ChangeOutcome, Outcome};
+use cnamed::reconcile::round::Outcome;
 use tokio::time::{Instant, sleep};
 
 use super::heard::{Heard, Mood};
@@ -120,35 +120,6 @@ async fn secrets_are_read_anew_while_somebody_is_denied_less_and_less_often_and_
 }
 
 #[tokio::test(start_paused = true)]
-async fn agreement_is_seen_to_the_second_and_no_round_waits_for_it() {
-    told(async {
-        let life = Heard::begin(Mode::Address);
-        life.calm().await;
-        let old = |until| life.servers.are(Mood { old_until: Some(until), ..Mood::default() });
-        old(Instant::now() + HOUR);
-        life.sim.address(Some("203.0.113.99"));
-        life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
-        let (noticed, lag) = (Instant::now(), Duration::from_millis(7300));
-        old(noticed + lag);
-        let expected = Some(Data::A(["203.0.113.99".parse().unwrap()].into()));
-        life.until("a round's end", |shown| !shown.busy && life.sim.data("cf", NAME) == expected).await;
-        assert!(noticed.elapsed() <= SECOND * 3, "{:?}", noticed.elapsed());
-        life.until("agreement", |shown| shown.history.iter().any(|entry| entry.agreed.len() == 3)).await;
-        let agreed: Vec<Duration> = life
-            .entries()
-            .into_iter()
-            .filter(|entry| matches!(entry.what, What::Happening { .. }))
-            .flat_map(|entry| entry.agreed.into_iter().map(|agreed| agreed.after))
-            .collect();
-        assert_eq!(agreed.len(), 3);
-        for after in agreed {
-            assert!((lag..=lag + SECOND * 2).contains(&after), "{after:?}");
-        }
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn rounds_come_fast_after_one_that_found_something_happened_also_where_nothing_is_written() {
     told(async {
         let life = Heard::begin(Mode::Cname);
@@ -192,56 +163,6 @@ async fn labels_that_are_not_answered_for_are_no_event_and_a_round_notices_by_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_is_there_is_agreed_to_and_one_that_is_not_there_is_waited_for_by_nobody() {
-    told(async {
-        let life = Heard::begin(Mode::Cname);
-        life.calm().await;
-        for address in [None, Some("203.0.113.5")] {
-            life.sim.address(address);
-            sleep(INTERVAL * 2).await;
-        }
-        let of = |kind: HappeningKind| {
-            life.agreed(|what| matches!(what, What::Happening { happening, .. } if happening.kind == kind))
-        };
-        assert_eq!(of(HappeningKind::Released), [[""; 0]]);
-        assert_eq!(of(HappeningKind::Assigned), [["azure", "cf", "resolvers"]]);
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_written_is_counted_and_agreed_to_by_those_whom_it_concerns() {
-    told(async {
-        let life = Heard::begin(Mode::Cname);
-        life.calm().await;
-        for account in ["azure", "cf"] {
-            let agreed = life.agreed(
-                |what| matches!(what, What::Change(change) if change.account == Some(handle(account))),
-            );
-            assert_eq!(agreed, [[account, "resolvers"]]);
-        }
-        let agreed = life.agreed(|what| matches!(what, What::Change(change) if change.account.is_none()));
-        assert_eq!(agreed, [[""; 0]], "nobody asks after the public IP itself");
-        let soon = life.entries().into_iter().flat_map(|entry| entry.agreed);
-        let soon: Vec<Duration> = soon.map(|agreed| agreed.after).collect();
-        assert!(soon.iter().all(|after| after.is_zero()), "the round itself sees it: {soon:?}");
-        let shown = life.shown();
-        let last = &shown.last.as_ref().unwrap().round;
-        assert_eq!(last.chains.len(), 2, "every round walks every chain");
-        assert_eq!(shown.counts.quota["ear"], 1, "what the transport counts is shown");
-        for account in ["azure", "cf", "endpoints"] {
-            let count = shown.counts.changes[&("create", ChangeOutcome::Applied, account.to_owned())];
-            assert_eq!(count, 1, "{account}");
-        }
-        assert_eq!(shown.counts.changes.len(), 3, "{:?}", shown.counts.changes);
-        for who in ["azure", "cf", "resolvers"] {
-            assert!(shown.counts.convergence[who].count >= 1, "{who}");
-        }
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn whoever_refuses_what_was_asked_is_there_and_is_asked_in_every_round() {
     told(async {
         let life = Heard::begin(Mode::Cname);
@@ -266,7 +187,15 @@ async fn what_is_remembered_of_an_endpoint_that_is_configured_no_more_is_forgott
         let fqdn = Some(fqdn("gone.westeurope.cloudapp.azure.com"));
         journal.remember(&handle("jump"), &Sight::default()).unwrap();
         journal.remember(&handle("gone"), &Sight { exists: true, fqdn, ..Sight::default() }).unwrap();
-        let life = Heard::with(Mode::Cname, Mood::default(), journal);
+        let happening = Happening { kind: HappeningKind::Deleted, before: None, after: None };
+        let what = What::Happening { endpoint: handle("gone"), happening, noticed: Noticed::Round };
+        journal.record(time::OffsetDateTime::now_utc(), &what).unwrap();
+        let slow = Mood { delay: SECOND * 5, ..Mood::default() };
+        let life = Heard::with(Mode::Cname, slow, journal);
+        sleep(SECOND).await;
+        let shown = life.shown();
+        assert!(shown.last.is_none() && shown.history.len() == 1, "the past is shown from the beginning");
+        life.servers.are(Mood::default());
         life.calm().await;
         let known: Vec<String> =
             life.journal.sights().unwrap().into_keys().map(|endpoint| endpoint.to_string()).collect();
@@ -351,72 +280,7 @@ async fn what_fails_again_and_again_is_no_reason_to_hurry() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn while_nothing_is_waited_for_only_rounds_ask_the_accounts_name_servers() {
-    told(async {
-        let life = Heard::begin(Mode::Cname);
-        life.calm().await;
-        let (asked, rounds) = (life.servers.asked(), life.finished());
-        sleep(INTERVAL * 10).await;
-        let (asked, rounds) = (life.servers.asked() - asked, life.finished() - rounds);
-        assert_eq!(u64::from(asked) % rounds, 0, "{asked} in {rounds} rounds");
-        assert!(u64::from(asked) / rounds <= 2, "{asked} in {rounds} rounds");
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn name_servers_that_say_what_was_right_before_an_event_have_not_agreed_to_it() {
-    told(async {
-        let life = Heard::begin(Mode::Address);
-        life.calm().await;
-        life.servers.are(Mood { old_until: Some(Instant::now() + HOUR), ..Mood::default() });
-        // A round that takes longer than it is to the next look.
-        for account in ["azure", "cf", "network"] {
-            life.sim.weather(account, Weather::Slow(SECOND * 4));
-        }
-        let before = life.finished();
-        life.sim.address(Some("203.0.113.2"));
-        sleep(LABEL_INTERVAL * 2).await;
-        assert_eq!(life.finished(), before, "it is under way");
-        sleep(INTERVAL * 5).await;
-        assert_eq!(life.agreed(|what| matches!(what, What::Happening { .. })), [[""; 0]]);
-    })
-    .await;
-}
-
 /// What a look finds that began before a round changed something says nothing of that change.
-#[tokio::test(start_paused = true)]
-async fn an_answer_to_an_earlier_question_is_no_agreement() {
-    told(async {
-        let life = Heard::begin(Mode::Address);
-        life.calm().await;
-        let old = Mood { old_until: Some(Instant::now() + HOUR), ..Mood::default() };
-        life.servers.are(old);
-        life.sim.address(Some("203.0.113.2"));
-        life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
-        sleep(SECOND * 2).await;
-        // They come to agree, and the look that sees it takes half a minute.
-        life.servers.are(Mood { delay: SECOND * 30, ..Mood::default() });
-        sleep(SECOND * 3 / 2).await;
-        life.servers.are(old);
-        life.sim.address(Some("203.0.113.3"));
-        life.order(Order::Round).await;
-        sleep(INTERVAL * 5).await;
-        let agreed = life.agreed(|what| {
-            matches!(what, What::Happening { happening, .. } if happening.after.as_deref() == Some("203.0.113.3"))
-        });
-        assert_eq!(agreed, [[""; 0]], "name servers still give the address before");
-        life.servers.are(Mood::default());
-        sleep(INTERVAL).await;
-        let agreed = life.agreed(|what| {
-            matches!(what, What::Happening { happening, .. } if happening.after.as_deref() == Some("203.0.113.3"))
-        });
-        assert_eq!(agreed[0].len(), 3);
-    })
-    .await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn another_resource_of_the_same_name_is_known_also_where_azure_did_not_say_which_in_between() {
     told(async {
@@ -461,6 +325,39 @@ async fn whom_nobody_can_tell_anything_is_shown() {
         sleep(INTERVAL).await;
         let troubles = life.shown().troubles.clone();
         assert!(matches!(troubles.as_slice(), [one] if one.contains("nobody is there")), "{troubles:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_is_whom_the_last_configuration_names() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let mut heard = 0;
+        for (named, last) in [(false, 2), (true, 3), (false, 4)] {
+            life.ear.is_named(named);
+            life.order(Order::Reload).await;
+            sleep(INTERVAL).await;
+            life.sim.address(Some(&format!("203.0.113.{last}")));
+            sleep(INTERVAL).await;
+            heard += usize::from(named);
+            assert_eq!(life.ear.of(Topic::Address).len(), heard, "{named}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_round_finds_that_a_label_called_for_was_noticed_by_that_label() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let moved = Some(fqdn("moved.westeurope.cloudapp.azure.com"));
+        life.sim.edit(|ip| PublicIp { fqdn: moved, label: Some("moved".parse().unwrap()), ..ip });
+        sleep(LABEL_INTERVAL * 2).await;
+        let found = happenings(&life);
+        assert!(found.contains(&(HappeningKind::LabelMoved, Noticed::Label)), "{found:?}");
     })
     .await;
 }

@@ -52,6 +52,7 @@ impl Heard {
             heard: Mutex::default(),
             pulses: Mutex::default(),
             deaf: AtomicBool::new(false),
+            unnamed: AtomicBool::new(false),
         });
         let servers = Arc::new(Servers {
             sim: sim.clone(),
@@ -92,10 +93,13 @@ impl Heard {
         .await
     }
 
-    /// Waits until everything is made and nothing has happened for long.
+    /// Waits until everything is made, nothing has happened for long, and a round has just ended: none comes by itself
+    /// for most of the interval.
     pub(super) async fn calm(&self) {
         self.outcome(Outcome::InSync).await;
         sleep(CALM).await;
+        let before = self.finished();
+        self.until("another round", |shown| shown.counts.rounds.values().sum::<u64>() > before).await;
         self.outcome(Outcome::InSync).await;
     }
 
@@ -142,6 +146,7 @@ pub(super) struct Ear {
     heard: Mutex<Vec<(Topic, String)>>,
     pulses: Mutex<Vec<(Instant, Pulse)>>,
     deaf: AtomicBool,
+    unnamed: AtomicBool,
 }
 
 impl Ear {
@@ -149,6 +154,11 @@ impl Ear {
     pub(super) fn of(&self, topic: Topic) -> Vec<String> {
         let heard = self.heard.lock().unwrap();
         heard.iter().filter(|(of, _)| *of == topic).map(|(_, title)| title.clone()).collect()
+    }
+
+    /// Whether the next configuration that is read names it.
+    pub(super) fn is_named(&self, named: bool) {
+        self.unnamed.store(!named, Ordering::Relaxed);
     }
 
     /// Hears nothing any more.
@@ -276,7 +286,10 @@ impl Source for Told {
     fn load(&mut self) -> Result<Setup, String> {
         let mut setup = self.configuration.load()?;
         let notifier = Arc::clone(&self.ear) as Arc<dyn Notifier>;
-        setup.subscribers = vec![Subscriber { notifier, repeat: Duration::from_secs(6 * 3600) }];
+        setup.subscribers.clear();
+        if !self.ear.unnamed.load(Ordering::Relaxed) {
+            setup.subscribers.push(Subscriber { notifier, repeat: Duration::from_secs(6 * 3600) });
+        }
         setup.reconciler.resolver = Arc::clone(&self.servers) as Arc<dyn Resolver>;
         Ok(setup)
     }

@@ -57,8 +57,10 @@ impl<S: Source> Service<S> {
     /// Takes in what a round found and did.
     pub(super) fn finish(&mut self, round: Round) {
         let Some(Running { watcher, trigger, began, .. }) = self.round.take() else { return };
-        let now = Instant::now();
+        // In this order: whatever comes between the two makes the round longer than it was, and nothing that it asked
+        // falls outside of it.
         let at = self.clock.now();
+        let now = Instant::now();
         *self.counts.rounds.entry(round.outcome).or_default() += 1;
         let done = self.changed(&watcher, began);
         let happened = self.seen(&round, trigger, began);

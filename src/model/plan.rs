@@ -17,7 +17,7 @@ use super::state::RecordKey;
 
 mod change;
 mod derive;
-mod dismantle;
+pub(super) mod dismantle;
 mod gateway;
 mod release;
 mod text;

@@ -6,6 +6,7 @@ use super::{Refusal, Rule};
 use crate::model::endpoint::{Endpoint, Intent, PublicIp, same_region};
 use crate::model::gateway::admission::is_everybody;
 use crate::model::gateway::{Gateway, GatewayState, NatRule, is_marked, marked, same_name};
+use crate::model::plan::dismantle::{goes_whole, without_ours};
 use crate::model::plan::{Piece, Plan, Subject};
 use crate::model::record::Owner;
 use crate::model::resource_id::ResourceId;
@@ -20,6 +21,7 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
         return;
     }
     let later = super::steps::check(desired, observed, plan, refusals);
+    removed(desired, observed, refusals);
     for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Hold) {
         let Some(gateway) = &endpoint.gateway else { continue };
         let Some(seen) = observed.endpoints.get(&endpoint.name) else { continue };
@@ -44,6 +46,24 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
             if !desired.consents.internet {
                 court.exposure(rule);
             }
+        }
+    }
+}
+
+/// What cannot be taken down is told at once, and not only when the names have left.
+fn removed(desired: &Desired, observed: &Observed, refusals: &mut BTreeSet<Refusal>) {
+    for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Remove) {
+        let state = observed.endpoints.get(&endpoint.name).and_then(|seen| seen.gateway.as_ref());
+        let Some(state) = state.filter(|state| endpoint.gateway.is_some() && state.unread().is_none()) else {
+            continue;
+        };
+        let stays = state.load_balancer.present().filter(|held| !goes_whole(held, &desired.owner));
+        let Some(balancer) = stays else { continue };
+        let change = without_ours(balancer, &desired.owner);
+        if let Some(found) = super::steps::in_use(desired, state, &change) {
+            let subject =
+                Subject::Gateway(endpoint.name.clone(), Piece::LoadBalancer(balancer.id.name().to_owned()));
+            refusals.insert(found.at(subject, Some(endpoint.name.clone())));
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::{Refusal, Rule};
+use crate::model::endpoint::Handle;
 use crate::model::gateway::admission::is_everybody;
 use crate::model::gateway::fit::Rival;
 use crate::model::gateway::{GatewayState, HeldNatRule, is_marked, marked, same_name};
 use crate::model::plan::{
     Action, GatewayChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Part, Plan,
-    SecurityRuleChange, Step,
+    SecurityRuleChange, Step, Subject,
 };
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Desired, Observed};
@@ -52,7 +53,7 @@ fn told(refusals: &BTreeSet<Refusal>, step: &Step) -> bool {
 }
 
 /// A rule that a step would break, why, and the way out.
-struct Found {
+pub(super) struct Found {
     rule: Rule,
     reason: String,
     allow: String,
@@ -60,13 +61,17 @@ struct Found {
 
 impl Found {
     fn of(self, step: &Step) -> Refusal {
+        self.at(step.subject(), step.endpoint.clone())
+    }
+
+    pub(super) fn at(self, subject: Subject, endpoint: Option<Handle>) -> Refusal {
         let Self { rule, reason, allow } = self;
-        Refusal { subject: step.subject(), endpoint: step.endpoint.clone(), rule, reason, allow }
+        Refusal { subject, endpoint, rule, reason, allow }
     }
 }
 
 /// What of others uses a part of ours that would go.
-fn in_use(desired: &Desired, state: &GatewayState, change: &LoadBalancerChange) -> Option<Found> {
+pub(super) fn in_use(desired: &Desired, state: &GatewayState, change: &LoadBalancerChange) -> Option<Found> {
     let held = state.load_balancer.present()?;
     let pools = change.without_pools.iter().map(|name| ("pool", name, held.pool_user(&desired.owner, name)));
     let frontends = change

@@ -9,9 +9,29 @@ use super::{
     SecurityRuleChange, Subject,
 };
 use crate::model::endpoint::{Endpoint, Intent};
-use crate::model::gateway::{GatewayState, NetworkInterface, SecurityGroup, SecurityRule, is_marked};
+use crate::model::gateway::{
+    GatewayState, LoadBalancer, NetworkInterface, SecurityGroup, SecurityRule, is_marked,
+};
+use crate::model::record::Owner;
 use crate::model::resource_id::ResourceId;
 use crate::model::state::Seen;
+
+/// What of a load balancer goes with the gateway, where others keep it in place.
+pub(in crate::model) fn without_ours(balancer: &LoadBalancer, owner: &Owner) -> LoadBalancerChange {
+    let ours = |name: &String| is_marked(owner, name);
+    let pools = balancer.pools.iter().map(|pool| pool.name.clone()).filter(ours);
+    let frontends = balancer.frontends.iter().map(|held| held.name.clone()).filter(ours);
+    LoadBalancerChange {
+        without_frontends: frontends.collect(),
+        without_pools: pools.collect(),
+        ..unchanged(balancer)
+    }
+}
+
+/// Whether a load balancer goes whole: it is ours, and nothing in it is anybody else's.
+pub(in crate::model) fn goes_whole(balancer: &LoadBalancer, owner: &Owner) -> bool {
+    balancer.mark.as_ref() == Some(owner) && balancer.of_others(owner).is_none()
+}
 
 impl<'p> Planner<'p> {
     /// Takes down what we made of `endpoint`'s gateway, after `settled`; gives the last steps.
@@ -53,7 +73,7 @@ impl<'p> Planner<'p> {
         }
         self.close(endpoint, state, &doomed, &left);
         let Some(balancer) = state.load_balancer.present() else { return Some(left) };
-        if balancer.mark.as_ref() == Some(&owner) && balancer.of_others(&owner).is_none() {
+        if goes_whole(balancer, &owner) {
             let change = LoadBalancerChange { delete: true, ..unchanged(balancer) };
             let part = Part::LoadBalancer(change);
             return Some(vec![self.build(&endpoint.name, part, left, TAKEN_DOWN.into())]);
@@ -64,13 +84,7 @@ impl<'p> Planner<'p> {
                 NatRuleChange { load_balancer: balancer.id.clone(), held: Some(rule.clone()), wanted: None };
             gone.push(self.build(&endpoint.name, Part::NatRule(change), left.clone(), TAKEN_DOWN.into()));
         }
-        let pools = balancer.pools.iter().map(|pool| pool.name.clone()).filter(|name| ours(name));
-        let frontends = balancer.frontends.iter().map(|held| held.name.clone()).filter(|name| ours(name));
-        let change = LoadBalancerChange {
-            without_frontends: frontends.collect(),
-            without_pools: pools.collect(),
-            ..unchanged(balancer)
-        };
+        let change = without_ours(balancer, &owner);
         if change.without_pools.is_empty() && change.without_frontends.is_empty() {
             return Some(gone);
         }

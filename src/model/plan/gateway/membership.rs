@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Part, Site, access, strays};
-use crate::model::endpoint::Provisioning;
+use crate::model::endpoint::{Intent, Provisioning};
 use crate::model::gateway::fit::POOLS;
 use crate::model::gateway::{NetworkInterface, SecurityGroup, is_marked, marked, same_name};
 use crate::model::plan::derive::Planner;
@@ -103,10 +103,18 @@ impl<'p> Planner<'p> {
     pub(super) fn left_groups(&mut self, site: &Site<'p>, after: &[usize]) {
         for group in site.state.groups.values().filter_map(Seen::present) {
             let unwanted = self.desired.prune && self.admitted(&group.id, |_| true).is_empty();
-            if unwanted && self.stays(group).is_none() {
+            if unwanted && self.stays(group).is_none() && !self.goes_with_another(group) {
                 self.take_group(site.endpoint, group, after, strays::UNWANTED);
             }
         }
+    }
+
+    /// Whether an endpoint that is taken down takes `group` with it: what this one is refused does not keep that.
+    fn goes_with_another(&self, group: &SecurityGroup) -> bool {
+        let leaving = self.desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Remove);
+        leaving
+            .filter_map(|endpoint| self.observed.endpoints.get(&endpoint.name)?.gateway.as_ref())
+            .any(|state| state.groups.contains_key(&group.id))
     }
 
     /// Whether `interface` leaves every pool of ours, and no rule of any endpoint wants it.

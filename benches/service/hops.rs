@@ -23,7 +23,11 @@ pub(crate) async fn reaction(times: usize) {
     assert!(text.contains(&servers), "{text}");
     let text = text.replace(&servers, &format!("label_servers = [\"{relay}\"]"));
     // Watched, not kept: the names follow a label that somebody else moves.
-    std::fs::write(&path, text.replace("label = \"contoso-jump\"", "manage = false")).unwrap();
+    std::fs::write(
+        &path,
+        text.replace("label = \"contoso-jump\"", "label = \"contoso-jump\"\nmanage = false"),
+    )
+    .unwrap();
     let control = sandbox.control();
     slow(&control);
     let service = Process::run(folder.path());

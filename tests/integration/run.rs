@@ -10,15 +10,16 @@ mod reload;
 mod room;
 mod storm;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use cnamed::sandbox::{Action, CLOUDFLARE_TOKENS, Fault, Service};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream, UnixDatagram};
+use tokio::net::{TcpStream, UnixDatagram};
 use tokio::process::{Child, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::Cloud;
@@ -30,7 +31,8 @@ const NAME: &str = "jumpstation.example.com";
 /// A service at work, and what it has logged.
 struct Run {
     child: Child,
-    port: u16,
+    /// Where it shows itself, once it has said so.
+    port: watch::Receiver<Option<u16>>,
     lines: mpsc::UnboundedReceiver<String>,
     told: Vec<Value>,
 }
@@ -42,21 +44,21 @@ impl Run {
     }
 
     async fn every(cloud: &Cloud, interval: &str) -> Self {
-        let port = watched(cloud, interval).await;
-        Self::again(cloud, port, &[])
+        watched(cloud, interval);
+        Self::again(cloud, &[])
     }
 
     /// Begins one on a configuration that is ready for it.
-    fn again(cloud: &Cloud, port: u16, environment: &[(&str, &str)]) -> Self {
-        Self::of(Command::new(env!("CARGO_BIN_EXE_cnamed")), cloud, port, environment)
+    fn again(cloud: &Cloud, environment: &[(&str, &str)]) -> Self {
+        Self::of(Command::new(env!("CARGO_BIN_EXE_cnamed")), cloud, environment)
     }
 
     /// Begins one where there is no room for files beyond `kib`, as on a full disk, until it is given [`room`](Self::room).
-    fn cramped(cloud: &Cloud, port: u16, kib: u32) -> Self {
+    fn cramped(cloud: &Cloud, kib: u32) -> Self {
         let mut shell = Command::new("bash");
         let script = format!("trap '' XFSZ; ulimit -S -f {kib}; exec \"$0\" \"$@\"");
         shell.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_cnamed"));
-        Self::of(shell, cloud, port, &[])
+        Self::of(shell, cloud, &[])
     }
 
     /// There is room again.
@@ -67,7 +69,7 @@ impl Run {
         assert!(given.success());
     }
 
-    fn of(mut command: Command, cloud: &Cloud, port: u16, environment: &[(&str, &str)]) -> Self {
+    fn of(mut command: Command, cloud: &Cloud, environment: &[(&str, &str)]) -> Self {
         command
             .arg("--config")
             .arg(&cloud.config)
@@ -83,9 +85,13 @@ impl Run {
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::unbounded_channel();
+        let (listening, port) = watch::channel(None);
         tokio::spawn(async move {
             let mut stderr = stderr.lines();
             while let Ok(Some(line)) = stderr.next_line().await {
+                if let Some(port) = port_in(&line) {
+                    listening.send_replace(Some(port));
+                }
                 let _ = sender.send(line);
             }
         });
@@ -120,7 +126,8 @@ impl Run {
 
     /// What the service answers at `path`: the status and the body.
     async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        let port = (*self.port.borrow())?;
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = String::new();
@@ -175,22 +182,23 @@ impl Run {
     }
 }
 
-/// Lets the service look so often, and show what it sees at the port that is given back.
-async fn watched(cloud: &Cloud, interval: &str) -> u16 {
-    let port = free_port().await;
+/// Lets the service look so often, and show what it sees at a port that nobody else has.
+fn watched(cloud: &Cloud, interval: &str) {
     cloud.append(&format!(
-        "\n[watch]\ninterval = \"{interval}\"\nlabel_interval = \"200ms\"\n\n[http]\nlisten = \"127.0.0.1:{port}\"\n"
+        "\n[watch]\ninterval = \"{interval}\"\nlabel_interval = \"200ms\"\n\n[http]\nlisten = \"127.0.0.1:0\"\n"
     ));
-    port
+}
+
+/// The port that a line of the log says the service listens at.
+fn port_in(line: &str) -> Option<u16> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let address = line["address"].as_str().filter(|_| line["message"] == "service")?;
+    Some(address.parse::<SocketAddr>().ok()?.port())
 }
 
 /// Lets name servers be asked for half a second only, so that what is not in sync is not ready within a few.
 fn impatient(cloud: &Cloud) {
     cloud.replace("[verify]", "[verify]\ntimeout = \"600ms\"");
-}
-
-async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test]
@@ -295,13 +303,12 @@ async fn two_services_on_one_state_directory_refuse_each_other() {
 #[tokio::test]
 async fn a_service_manager_is_told_of_readiness_reload_life_and_the_end() {
     let cloud = Cloud::start().await;
-    let port = free_port().await;
-    cloud.append(&format!("\n[watch]\ninterval = \"1s\"\n\n[http]\nlisten = \"127.0.0.1:{port}\"\n"));
+    cloud.append("\n[watch]\ninterval = \"1s\"\n\n[http]\nlisten = \"127.0.0.1:0\"\n");
     let path: PathBuf = cloud.folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     let mut heard = String::new();
     let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "400000")];
-    let run = Run::again(&cloud, port, &environment);
+    let run = Run::again(&cloud, &environment);
     hear(&socket, &mut heard, "READY=1").await;
     hear(&socket, &mut heard, "STATUS=In sync").await;
     hear(&socket, &mut heard, "WATCHDOG=1").await;

@@ -17,8 +17,8 @@ async fn with_everything_down_it_begins_says_why_it_is_not_ready_and_converges_b
     let path = cloud.folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     let mut heard = String::new();
-    let port = watched(&cloud, "1s").await;
-    let run = Run::again(&cloud, port, &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    watched(&cloud, "1s");
+    let run = Run::again(&cloud, &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
     // It works, though nothing else does: a manager that started it must not end it.
     hear(&socket, &mut heard, "READY=1").await;
     run.shows("what is down", |shown| shown["resting"].as_array().is_some_and(|all| all.len() == 3)).await;

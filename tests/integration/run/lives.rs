@@ -27,7 +27,6 @@ const OLD: &str = "old.example.net";
 struct Life {
     seed: u64,
     cloud: Cloud,
-    port: u16,
     run: Run,
     chance: SmallRng,
     /// What others hold.
@@ -52,9 +51,9 @@ impl Life {
             json!({"type": "CNAME", "name": FOREIGN, "content": OLD, "ttl": 300, "comment": "by hand"});
         control.set_record_cloudflare(&theirs).unwrap();
         let others = control.records_without(NAME);
-        let port = watched(&cloud, "1s").await;
-        let run = Run::again(&cloud, port, &[]);
-        Self { seed, cloud, port, run, chance, others, began, story: Vec::new(), claims: 0, kills: 0 }
+        watched(&cloud, "1s");
+        let run = Run::again(&cloud, &[]);
+        Self { seed, cloud, run, chance, others, began, story: Vec::new(), claims: 0, kills: 0 }
     }
 
     fn at(&self) -> String {
@@ -197,7 +196,7 @@ impl Life {
         control.release();
         self.holds();
         self.kills += u32::from(held.is_ok());
-        self.run = Run::again(&self.cloud, self.port, &[]);
+        self.run = Run::again(&self.cloud, &[]);
         match held {
             Ok(_) => format!("killed at request {nth} ({point:?})"),
             Err(_) => "killed while it waited".to_owned(),

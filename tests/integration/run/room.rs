@@ -40,8 +40,8 @@ fn is_troubled(shown: &Value) -> bool {
 async fn where_there_is_no_room_the_work_goes_on_and_is_journalled_again_once_there_is() {
     let cloud = Cloud::start().await;
     let ear = Ear::of(&cloud);
-    let port = watched(&cloud, "1s").await;
-    let mut run = Run::cramped(&cloud, port, KIB);
+    watched(&cloud, "1s");
+    let mut run = Run::cramped(&cloud, KIB);
     run.in_sync().await;
     let control = cloud.sandbox.control();
     let mut healed = 0;

@@ -1,13 +1,14 @@
 //! Danger has a type: what a plan may not do, and what would allow it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Handle;
-use super::plan::{Blocked, Piece, Plan, Step, Subject, Undo};
+use super::plan::{Plan, Step, Subject, Undo};
 use super::state::{Desired, Observed};
+use without::without;
 
 mod chain;
 mod gateway;
@@ -15,6 +16,7 @@ mod network;
 mod record;
 mod steps;
 mod undo;
+mod without;
 
 /// The rule that a refused change would break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -180,7 +182,7 @@ pub fn check(desired: &Desired, observed: &Observed, plan: Plan) -> Cleared {
     chain::check(desired, observed, &plan, &mut refusals);
     network::check(desired, observed, &plan, &mut refusals);
     gateway::check(desired, observed, &plan, &mut refusals);
-    let plan = without(desired, plan, &refusals);
+    let plan = without(desired, observed, plan, &refusals);
     Cleared { plan, refusals: refusals.into_iter().collect() }
 }
 
@@ -192,75 +194,7 @@ pub fn check_undo(desired: &Desired, observed: &Observed, undo: &Undo) -> Cleare
     undo::check(desired, observed, undo, &plan, &mut refusals);
     let Cleared { plan, refusals: others } = check(desired, observed, plan);
     refusals.extend(others);
-    Cleared { plan: without(desired, plan, &refusals), refusals: refusals.into_iter().collect() }
-}
-
-/// `plan` less every change of a refused endpoint, and of any endpoint that waits for one of those.
-fn without(desired: &Desired, plan: Plan, refusals: &BTreeSet<Refusal>) -> Plan {
-    if refusals.is_empty() {
-        return plan;
-    }
-    let mut stopped: HashSet<Option<Handle>> =
-        refusals.iter().map(|refusal| refusal.endpoint.clone()).collect();
-    let mut held_back: HashMap<Handle, Subject> = HashMap::new();
-    loop {
-        let waits = |step: &Step| {
-            let refused = |at: &&usize| plan.steps.get(**at).is_some_and(|on| stopped.contains(&on.endpoint));
-            let on = step.after.iter().find(refused).and_then(|at| plan.steps.get(*at))?;
-            (!stopped.contains(&step.endpoint)).then(|| (step.endpoint.clone(), on.subject()))
-        };
-        let Some((endpoint, on)) = plan.steps.iter().find_map(waits) else { break };
-        if let Some(endpoint) = &endpoint {
-            held_back.insert(endpoint.clone(), on);
-        }
-        stopped.insert(endpoint);
-    }
-    // What a security rule would open is told with the rule.
-    let unopened: HashSet<Subject> = (plan.steps.iter())
-        .filter(|step| stopped.contains(&step.endpoint))
-        .map(Step::subject)
-        .filter(|subject| matches!(subject, Subject::Gateway(_, Piece::SecurityRule(_))))
-        .collect();
-    let mut moved = vec![None; plan.steps.len()];
-    let mut steps = Vec::new();
-    for (at, mut step) in plan.steps.into_iter().enumerate() {
-        if !stopped.contains(&step.endpoint) {
-            step.after = step.after.iter().filter_map(|on| moved[*on]).collect();
-            moved[at] = Some(steps.len());
-            steps.push(step);
-        }
-    }
-    let refused: HashSet<&Subject> = refusals.iter().map(|refusal| &refusal.subject).collect();
-    let endpoint_of = |subject: &Subject| match subject {
-        Subject::PublicIp(endpoint) | Subject::Gateway(endpoint, _) => Some(endpoint.clone()),
-        Subject::Record(key) => desired.records.get(key).map(|wanted| wanted.endpoint.clone()),
-    };
-    let mut blocked: Vec<Blocked> = (plan.blocked.into_iter())
-        .filter(|blocked| !refused.contains(&blocked.subject))
-        .map(|blocked| {
-            let ours = blocked.ours && !stopped.contains(&endpoint_of(&blocked.subject));
-            Blocked { ours, ..blocked }
-        })
-        .collect();
-    let mut held_back: Vec<Blocked> = (held_back.into_iter())
-        .map(|(endpoint, on)| Blocked {
-            subject: Subject::PublicIp(endpoint),
-            waits_for: format!("the change of {on}, which was refused"),
-            ours: false,
-        })
-        .collect();
-    held_back.sort();
-    blocked.append(&mut held_back);
-    // What is refused for being somebody else's is told with that.
-    let foreign = |subject: &Subject| {
-        refusals.iter().any(|refusal| refusal.rule == Rule::Foreign && refusal.subject == *subject)
-    };
-    let notes = plan
-        .notes
-        .into_iter()
-        .filter(|note| !foreign(&note.subject) && !unopened.contains(&note.subject))
-        .collect();
-    Plan { owner: plan.owner, steps, blocked, notes }
+    Cleared { plan: without(desired, observed, plan, &refusals), refusals: refusals.into_iter().collect() }
 }
 
 impl fmt::Display for Cleared {

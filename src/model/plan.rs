@@ -19,6 +19,7 @@ mod change;
 mod derive;
 pub(super) mod dismantle;
 mod gateway;
+mod groups;
 mod release;
 mod text;
 mod undo;

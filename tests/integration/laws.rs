@@ -1,9 +1,10 @@
 //! What holds for every plan, whatever is wanted and whatever is seen.
 
-use cnamed::model::endpoint::{Intent, Provisioning};
+use cnamed::model::endpoint::{Endpoint, Intent, Provisioning};
+use cnamed::model::gateway::SecurityGroup;
 use cnamed::model::guard::{Cleared, check};
 use cnamed::model::name::Fqdn;
-use cnamed::model::plan::{Action, Plan, RecordChange, Step, Subject, plan};
+use cnamed::model::plan::{Action, Part, Plan, RecordChange, Step, Subject, plan};
 use cnamed::model::record::{Data, Owner, Policy, RecordSet};
 use cnamed::model::state::{Desired, LabelHolder, NoZone, Observed, RecordKey, Seen};
 use proptest::prelude::*;
@@ -49,6 +50,13 @@ fn record_changes(plan: &Plan) -> impl Iterator<Item = (&Step, &RecordChange)> {
         Action::Record(change) => Some((step, change)),
         _ => None,
     })
+}
+
+/// The security group that `step` takes away.
+fn going(step: &Step) -> Option<&SecurityGroup> {
+    let Action::Gateway(change) = &step.action else { return None };
+    let Part::SecurityGroup(group) = &change.part else { return None };
+    group.held.as_ref()
 }
 
 /// Every CNAME of ours that points at a name that begins with one of the labels, and where.
@@ -299,6 +307,7 @@ proptest! {
         loop {
             let waits = before.steps.iter().find(|step| {
                 !stopped.contains(&step.endpoint)
+                    && going(step).is_none()
                     && step.after.iter().any(|on| stopped.contains(&before.steps[*on].endpoint))
             });
             let Some(step) = waits else { break };
@@ -309,13 +318,37 @@ proptest! {
             });
             prop_assert!(told, "{cleared}");
         }
-        let kept: Vec<&Action> = (before.steps.iter())
-            .filter(|step| !stopped.contains(&step.endpoint))
-            .map(|step| &step.action)
-            .collect();
-        prop_assert_eq!(kept, after.steps.iter().map(|step| &step.action).collect::<Vec<_>>());
+        let others = |steps: &[Step]| -> Vec<Action> {
+            let others = steps.iter().filter(|step| going(step).is_none() && !stopped.contains(&step.endpoint));
+            others.map(|step| step.action.clone()).collect()
+        };
+        prop_assert_eq!(others(&before.steps), others(&after.steps));
+        // A group goes with any endpoint before which it stands and that goes on, and not with a rule of one that does not.
+        for step in &before.steps {
+            let Some(group) = going(step) else { continue };
+            let sees = |endpoint: &Endpoint| {
+                let state = observed.endpoints.get(&endpoint.name).and_then(|state| state.gateway.as_ref());
+                state.is_some_and(|state| matches!(state.groups.get(&group.id), Some(Seen::Present(_))))
+            };
+            let mut halted = desired.endpoints.values().filter(|endpoint| stopped.contains(&Some(endpoint.name.clone())));
+            let rule_stays = halted.any(|endpoint| {
+                let rules = endpoint.gateway.iter().flat_map(|gateway| &gateway.nat_rules);
+                rules.map(|rule| format!("cnamed_{}_{}", desired.owner, rule.name).to_lowercase())
+                    .any(|name| group.rules.iter().any(|held| held.name.to_lowercase() == name))
+            });
+            let goes_on = desired.endpoints.values().any(|endpoint| {
+                endpoint.intent != Intent::Watch && !stopped.contains(&Some(endpoint.name.clone())) && sees(endpoint)
+            });
+            let waits = step.after.iter().any(|on| stopped.contains(&before.steps[*on].endpoint));
+            let kept = after.steps.iter().any(|step| going(step).is_some_and(|kept| kept.id == group.id));
+            prop_assert_eq!(kept, goes_on && !waits && !rule_stays, "{}", cleared);
+        }
         for (at, step) in after.steps.iter().enumerate() {
-            let original = &before.steps[before.steps.iter().position(|s| s.action == step.action).unwrap()];
+            let same = |other: &&Step| match going(step) {
+                Some(group) => going(other).is_some_and(|other| other.id == group.id),
+                None => other.action == step.action,
+            };
+            let original = before.steps.iter().find(same).unwrap();
             prop_assert_eq!(original.after.len(), step.after.len());
             for (was, is) in original.after.iter().zip(&step.after) {
                 prop_assert!(*is < at);

@@ -26,6 +26,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         planner.strays();
     }
     planner.releases();
+    planner.groups();
     planner.plan
 }
 
@@ -44,7 +45,7 @@ pub(super) struct Planner<'p> {
     /// Every name of ours that points at a name, by that name. Only a release asks.
     pub(super) pointing: OnceCell<HashMap<&'p Fqdn, Vec<&'p RecordKey>>>,
     /// What the gateways of several endpoints share.
-    pub(super) shared: Shared,
+    pub(super) shared: Shared<'p>,
     /// The steps without which a name of the endpoint at hand would lead to a closed door; `None` where nobody knows.
     behind: Option<Vec<usize>>,
     followers: HashMap<&'p Handle, Vec<Follower<'p>>>,
@@ -112,14 +113,10 @@ impl<'p> Planner<'p> {
             return self.freeze(endpoint, &unknown);
         }
         let spec = &endpoint.public_ip;
-        let change =
-            NetworkChange { endpoint: endpoint.name.clone(), spec: spec.clone(), held: None, delete: false };
-        let made = self.step(
-            Some(&endpoint.name),
-            Action::Network(Box::new(change)),
-            Vec::new(),
-            "does not exist yet".into(),
-        );
+        let name = endpoint.name.clone();
+        let change = NetworkChange { endpoint: name, spec: spec.clone(), held: None, delete: false };
+        let action = Action::Network(Box::new(change));
+        let made = self.step(Some(&endpoint.name), action, Vec::new(), "does not exist yet".into());
         self.gateway(endpoint, Some(made));
         for (key, wanted) in self.followers_of(&endpoint.name) {
             if wanted.withdraw {

@@ -5,13 +5,11 @@ use std::collections::BTreeSet;
 use super::derive::Planner;
 use super::gateway::{Site, unchanged};
 use super::{
-    GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Note, Part, Piece, SecurityGroupChange,
-    SecurityRuleChange, Subject,
+    GroupChange, InterfaceChange, LoadBalancerChange, NatRuleChange, Note, Part, Piece, SecurityRuleChange,
+    Subject,
 };
-use crate::model::endpoint::{Endpoint, Intent};
-use crate::model::gateway::{
-    GatewayState, LoadBalancer, NetworkInterface, SecurityGroup, SecurityRule, is_marked,
-};
+use crate::model::endpoint::Endpoint;
+use crate::model::gateway::{GatewayState, LoadBalancer, SecurityGroup, SecurityRule, is_marked};
 use crate::model::record::Owner;
 use crate::model::resource_id::ResourceId;
 use crate::model::state::Seen;
@@ -91,7 +89,7 @@ impl<'p> Planner<'p> {
         Some(vec![self.build(&endpoint.name, Part::LoadBalancer(change), gone, TAKEN_DOWN.into())])
     }
 
-    /// Takes away the security rules of `endpoint`, or their whole group where it goes, after `left`.
+    /// Takes away the security rules of `endpoint` after `left`, unless their whole group goes.
     fn close(
         &mut self,
         endpoint: &'p Endpoint,
@@ -112,32 +110,8 @@ impl<'p> Planner<'p> {
                 }
                 continue;
             }
-            self.take_group(endpoint, group, left, TAKEN_DOWN);
+            self.goes(endpoint, group, TAKEN_DOWN);
         }
-    }
-
-    /// Takes `group` away after `left`, with the last of the network interfaces that are behind it.
-    pub(super) fn take_group(
-        &mut self,
-        endpoint: &Endpoint,
-        group: &SecurityGroup,
-        left: &[usize],
-        reason: &str,
-    ) {
-        let cleared = self.shared.cleared.get(&group.id);
-        let steps: Option<Vec<usize>> =
-            group.users.iter().map(|user| cleared.and_then(|steps| steps.get(user)).copied()).collect();
-        let Some(steps) = steps.filter(|_| !self.shared.gone.contains(&group.id)) else { return };
-        let mut after: Vec<usize> = left.iter().copied().chain(steps).collect();
-        after.sort_unstable();
-        after.dedup();
-        let change = SecurityGroupChange {
-            id: group.id.clone(),
-            location: group.location.clone(),
-            held: Some(group.clone()),
-        };
-        self.build(&endpoint.name, Part::SecurityGroup(change), after, reason.to_owned());
-        self.shared.gone.insert(group.id.clone());
     }
 
     /// The rules in `group` that go with `endpoint`.
@@ -148,55 +122,6 @@ impl<'p> Planner<'p> {
             is_marked(owner, &rule.name) && wanted.contains(&rule.name.to_ascii_lowercase())
         };
         group.rules.iter().filter(own).collect()
-    }
-
-    /// The security groups that go: ours, with nothing in them or in front of them but what goes as well.
-    fn doomed(&self, state: &GatewayState) -> BTreeSet<ResourceId> {
-        let groups = state.groups.values().filter_map(Seen::present);
-        groups.filter(|group| self.stays(group).is_none()).map(|group| group.id.clone()).collect()
-    }
-
-    /// What keeps `group` once everything has gone that is taken down or that nothing wants, in words.
-    pub(super) fn stays(&self, group: &SecurityGroup) -> Option<String> {
-        if group.mark.as_ref() != Some(&self.desired.owner) {
-            return Some(NOT_OURS.to_owned());
-        }
-        let leaving = |endpoint: &Endpoint| endpoint.intent == Intent::Remove;
-        if let Some(rule) = self.admitted(&group.id, |endpoint| !leaving(endpoint)).first() {
-            return Some(format!("stays: {rule} is wanted in it"));
-        }
-        let theirs = self.admitted(&group.id, leaving);
-        let strays: Vec<&SecurityRule> = self.stray_security_rules(group).collect();
-        let goes = |rule: &SecurityRule| {
-            theirs.contains(&rule.name.to_ascii_lowercase()) || (self.desired.prune && strays.contains(&rule))
-        };
-        if let Some(rule) = group.rules.iter().find(|rule| !goes(rule)) {
-            return Some(format!("stays: {} is in it", rule.name));
-        }
-        let left = self.left_interfaces();
-        let user = group.users.iter().find(|user| !left.contains(user))?;
-        Some(format!("stays: {} is behind it", user.name()))
-    }
-
-    /// The network interfaces that need no security group of ours afterwards.
-    fn left_interfaces(&self) -> BTreeSet<&'p ResourceId> {
-        let observed: &'p _ = self.observed;
-        let mut left = BTreeSet::new();
-        for endpoint in self.desired.endpoints.values() {
-            let state = observed.endpoints.get(&endpoint.name).and_then(|state| state.gateway.as_ref());
-            let (Some(gateway), Some(state)) = (&endpoint.gateway, state) else { continue };
-            let site = Site { endpoint, gateway, state };
-            let goes = |interface: &&NetworkInterface| match endpoint.intent {
-                Intent::Remove => true,
-                Intent::Hold => self.is_left(&site, interface),
-                Intent::Watch => false,
-            };
-            let held = state.interfaces.values().filter_map(Seen::present);
-            // With an address of its own a machine may be open to everybody without a group.
-            let closed = held.filter(|interface| interface.own_address().is_none());
-            left.extend(closed.filter(goes).map(|interface| &interface.id));
-        }
-        left
     }
 
     /// Notes what stays although its endpoint goes, since it is billed, or serves others.
@@ -224,5 +149,5 @@ impl<'p> Planner<'p> {
     }
 }
 
-const NOT_OURS: &str = "does not carry our mark, and stays";
+pub(super) const NOT_OURS: &str = "does not carry our mark, and stays";
 const TAKEN_DOWN: &str = "its endpoint is taken down";

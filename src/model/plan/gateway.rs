@@ -52,7 +52,7 @@ impl<'p> Planner<'p> {
         let before = self.last(before);
         let interfaces = self.interfaces(&site, &before);
         let done = self.last(before.iter().chain(&interfaces).copied().collect());
-        self.left_groups(&site, &done);
+        self.left_groups(&site);
         self.stray_parts(&site, done);
         Some(if interfaces.is_empty() { self.last(behind) } else { interfaces })
     }
@@ -93,7 +93,7 @@ impl<'p> Planner<'p> {
     }
 
     /// Those of `steps` that no other of them waits for.
-    fn last(&self, mut steps: Vec<usize>) -> Vec<usize> {
+    pub(super) fn last(&self, mut steps: Vec<usize>) -> Vec<usize> {
         steps.sort_unstable();
         steps.dedup();
         let waited = |step: &usize| {

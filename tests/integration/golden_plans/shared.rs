@@ -244,3 +244,66 @@ fn a_region_is_one_however_it_is_written() {
     scene.desired.consents.relabel = true;
     assert!(super::cleared(&scene).refusals().is_empty(), "{}", super::cleared(&scene));
 }
+
+/// What keeps one endpoint from going does not keep the group that another one's machine alone is behind.
+#[test]
+fn a_group_goes_with_whichever_endpoint_may_go() {
+    let takes = |scene: &Scene| {
+        let cleared = cleared(scene);
+        let refused: Vec<_> = cleared.refusals().iter().filter_map(|one| one.endpoint.clone()).collect();
+        let goes = |part: &Part| matches!(part, Part::SecurityGroup(group) if group.held.is_some());
+        let steps = &cleared.plan().steps;
+        let found = steps
+            .iter()
+            .position(|step| matches!(&step.action, Action::Gateway(change) if goes(&change.part)));
+        (found, refused, cleared)
+    };
+    let mut scene = built();
+    beside(&mut scene, 100);
+    let mut theirs = scene.balancer().clone();
+    theirs.id = id("loadBalancers", "lb-alpha");
+    theirs.mark = None;
+    theirs.pools.clear();
+    theirs.nat_rules.clear();
+    theirs.frontends[0].name = "cnamed_ops_alpha".into();
+    theirs.frontend_users =
+        [(theirs.id.part("frontendIPConfigurations", "cnamed_ops_alpha"), "out".into())].into();
+    let groups = scene.gateway().groups.clone();
+    let alpha = scene.observed.endpoints.get_mut(&handle("alpha")).unwrap().gateway.as_mut().unwrap();
+    (alpha.load_balancer, alpha.groups) = (Seen::Present(theirs), groups);
+    scene.desired = scene.desired.torn_down();
+    let gateway =
+        |scene: &mut Scene| -> Gateway { scene.desired.endpoints[&handle("alpha")].gateway.clone().unwrap() };
+    let without_rules = Gateway { nat_rules: vec![], ..gateway(&mut scene) };
+    let mut free = scene.clone();
+    free.desired.endpoints.get_mut(&handle("alpha")).unwrap().gateway = Some(without_rules);
+    let (found, refused, cleared_) = takes(&free);
+    assert_eq!(refused, [handle("alpha")], "{cleared_}");
+    assert!(cleared_.plan().steps.iter().all(|step| step.endpoint == Some(handle("jump"))), "{cleared_}");
+    // Stopped before the group, and begun again, when nothing of `jump` is behind it any more.
+    let stopped = &cleared_.plan().steps[..found.unwrap_or_else(|| panic!("{cleared_}"))];
+    let mut again = free.clone();
+    again.observed = again.observed.after_steps(&cleared_.plan().owner, stopped);
+    let (found, _, cleared_) = takes(&again);
+    assert_eq!(found, Some(0), "{cleared_}");
+
+    // A rule of the one that is refused stays, and the group with it; all else of `jump` goes.
+    let mut kept = scene.clone();
+    for state in kept.observed.endpoints.values_mut() {
+        let groups = &mut state.gateway.as_mut().unwrap().groups;
+        let Some(Seen::Present(group)) = groups.get_mut(&group_id("nsg-mgmt")) else { panic!() };
+        group.rules.push(rule("cnamed_ops_alpha", 101, true, "198.51.100.0/24"));
+    }
+    let (found, _, cleared_) = takes(&kept);
+    assert_eq!(found, None, "{cleared_}");
+    let balancer = |part: &Part| matches!(part, Part::LoadBalancer(balancer) if balancer.delete);
+    position(cleared_.plan(), balancer);
+
+    // Where nobody may go, nothing goes.
+    let mut nobody = free;
+    nobody.balancer().mark = None;
+    let front = nobody.balancer().id.clone().part("frontendIPConfigurations", "cnamed_ops_jump");
+    nobody.balancer().frontend_users.insert(front, "out".into());
+    let (found, refused, cleared_) = takes(&nobody);
+    assert_eq!((found, refused.len()), (None, 2), "{cleared_}");
+}

@@ -9,13 +9,14 @@ use crate::model::gateway::{
     Access, Gateway, GatewayState, NatRule, NetworkInterface, SecurityGroup, SecurityRule, marked,
 };
 use crate::model::plan::derive::Planner;
+use crate::model::plan::groups::Going;
 use crate::model::plan::{GroupChange, SecurityGroupChange};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::Desired;
 
 /// What several endpoints share, as far as this plan has come.
 #[derive(Default)]
-pub(in crate::model::plan) struct Shared {
+pub(in crate::model::plan) struct Shared<'p> {
     /// The steps that make security groups.
     groups: BTreeMap<ResourceId, usize>,
     /// The priorities that this plan gives away.
@@ -24,10 +25,10 @@ pub(in crate::model::plan) struct Shared {
     pub(super) freed: BTreeMap<(ResourceId, u16), usize>,
     /// The security groups that were looked through for rules that nobody wants any more.
     pub(in crate::model::plan) pruned: BTreeSet<ResourceId>,
-    /// The security groups that this plan takes away.
-    pub(in crate::model::plan) gone: BTreeSet<ResourceId>,
     /// The steps that take network interfaces out of security groups that go.
     pub(in crate::model::plan) cleared: BTreeMap<ResourceId, BTreeMap<ResourceId, usize>>,
+    /// The security groups to take away, once everything else is planned.
+    pub(in crate::model::plan) going: BTreeMap<&'p ResourceId, Going<'p>>,
 }
 
 impl<'p> Planner<'p> {

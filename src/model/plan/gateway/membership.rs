@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::{Part, Site, access, strays};
-use crate::model::endpoint::{Intent, Provisioning};
+use crate::model::endpoint::Provisioning;
 use crate::model::gateway::fit::POOLS;
 use crate::model::gateway::{NetworkInterface, SecurityGroup, is_marked, marked, same_name};
 use crate::model::plan::derive::Planner;
@@ -99,22 +99,14 @@ impl<'p> Planner<'p> {
         Some(step)
     }
 
-    /// Takes away the security groups that no machine is behind any more once the steps of this plan are done.
-    pub(super) fn left_groups(&mut self, site: &Site<'p>, after: &[usize]) {
+    /// Has the security groups go that no endpoint lets anybody in by any more.
+    pub(super) fn left_groups(&mut self, site: &Site<'p>) {
         for group in site.state.groups.values().filter_map(Seen::present) {
             let unwanted = self.desired.prune && self.admitted(&group.id, |_| true).is_empty();
-            if unwanted && self.stays(group).is_none() && !self.goes_with_another(group) {
-                self.take_group(site.endpoint, group, after, strays::UNWANTED);
+            if unwanted && self.stays(group).is_none() {
+                self.goes(site.endpoint, group, strays::UNWANTED);
             }
         }
-    }
-
-    /// Whether an endpoint that is taken down takes `group` with it: what this one is refused does not keep that.
-    fn goes_with_another(&self, group: &SecurityGroup) -> bool {
-        let leaving = self.desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Remove);
-        leaving
-            .filter_map(|endpoint| self.observed.endpoints.get(&endpoint.name)?.gateway.as_ref())
-            .any(|state| state.groups.contains_key(&group.id))
     }
 
     /// Whether `interface` leaves every pool of ours, and no rule of any endpoint wants it.

@@ -1,0 +1,166 @@
+//! What is left of a plan once something of it is refused.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::{Refusal, Rule};
+use crate::model::endpoint::{Endpoint, Handle, Intent};
+use crate::model::gateway::{SecurityGroup, marked, same_name};
+use crate::model::plan::{Action, Blocked, Part, Piece, Plan, Step, Subject};
+use crate::model::state::{Desired, Observed};
+
+/// `plan` less every change of a refused endpoint, and of any endpoint that waits for one of those.
+///
+/// A security group stands before several endpoints: it goes with whichever of them may go on, unless what is in it or
+/// behind it does not go.
+pub(super) fn without(
+    desired: &Desired,
+    observed: &Observed,
+    plan: Plan,
+    refusals: &BTreeSet<Refusal>,
+) -> Plan {
+    if refusals.is_empty() {
+        return plan;
+    }
+    let mut stopped = Stopped {
+        desired,
+        observed,
+        endpoints: refusals.iter().map(|refusal| refusal.endpoint.clone()).collect(),
+        groups: HashSet::new(),
+    };
+    let mut held_back: Vec<Blocked> = stopped
+        .spread(&plan)
+        .into_iter()
+        .map(|(subject, on)| Blocked {
+            subject,
+            waits_for: format!("the change of {on}, which was refused"),
+            ours: false,
+        })
+        .collect();
+    held_back.sort();
+    // What a security rule would open is told with the rule.
+    let unopened: HashSet<Subject> = (plan.steps.iter().enumerate())
+        .filter(|(at, step)| stopped.holds(*at, step))
+        .map(|(_, step)| step.subject())
+        .filter(|subject| matches!(subject, Subject::Gateway(_, Piece::SecurityRule(_))))
+        .collect();
+    let mut moved = vec![None; plan.steps.len()];
+    let mut steps = Vec::new();
+    for (at, mut step) in plan.steps.into_iter().enumerate() {
+        if !stopped.holds(at, &step) {
+            step.after = step.after.iter().filter_map(|on| moved[*on]).collect();
+            stopped.reassign(&mut step);
+            moved[at] = Some(steps.len());
+            steps.push(step);
+        }
+    }
+    let refused: HashSet<&Subject> = refusals.iter().map(|refusal| &refusal.subject).collect();
+    let endpoint_of = |subject: &Subject| match subject {
+        Subject::PublicIp(endpoint) | Subject::Gateway(endpoint, _) => Some(endpoint.clone()),
+        Subject::Record(key) => desired.records.get(key).map(|wanted| wanted.endpoint.clone()),
+    };
+    let mut blocked: Vec<Blocked> = (plan.blocked.into_iter())
+        .filter(|blocked| !refused.contains(&blocked.subject))
+        .map(|blocked| {
+            let ours = blocked.ours && !stopped.endpoints.contains(&endpoint_of(&blocked.subject));
+            Blocked { ours, ..blocked }
+        })
+        .collect();
+    blocked.append(&mut held_back);
+    // What is refused for being somebody else's is told with that.
+    let foreign = |subject: &Subject| {
+        refusals.iter().any(|refusal| refusal.rule == Rule::Foreign && refusal.subject == *subject)
+    };
+    let notes = plan
+        .notes
+        .into_iter()
+        .filter(|note| !foreign(&note.subject) && !unopened.contains(&note.subject))
+        .collect();
+    Plan { owner: plan.owner, steps, blocked, notes }
+}
+
+/// What does not go on: whole endpoints, and security groups by their steps.
+struct Stopped<'s> {
+    desired: &'s Desired,
+    observed: &'s Observed,
+    endpoints: HashSet<Option<Handle>>,
+    groups: HashSet<usize>,
+}
+
+impl Stopped<'_> {
+    fn holds(&self, at: usize, step: &Step) -> bool {
+        match going(step) {
+            Some(_) => self.groups.contains(&at),
+            None => self.endpoints.contains(&step.endpoint),
+        }
+    }
+
+    /// The first step that `step` waits for and that does not go on.
+    fn on<'p>(&self, plan: &'p Plan, step: &Step) -> Option<&'p Step> {
+        let mut waited = step.after.iter().filter_map(|at| Some((*at, plan.steps.get(*at)?)));
+        waited.find(|(at, on)| self.holds(*at, on)).map(|(_, on)| on)
+    }
+
+    /// Stops whatever waits for what is stopped; gives what that is, and what it waits for.
+    fn spread(&mut self, plan: &Plan) -> HashMap<Subject, Subject> {
+        let mut held_back = HashMap::new();
+        loop {
+            let mut going_on = plan
+                .steps
+                .iter()
+                .filter(|step| going(step).is_none() && !self.endpoints.contains(&step.endpoint));
+            let waiting = going_on.find_map(|step| Some((step.endpoint.clone(), self.on(plan, step)?)));
+            let Some((endpoint, on)) = waiting else { break };
+            held_back.extend(endpoint.clone().map(|endpoint| (Subject::PublicIp(endpoint), on.subject())));
+            self.endpoints.insert(endpoint);
+        }
+        // Nothing waits for a security group to go, so these come last.
+        for (at, step) in plan.steps.iter().enumerate() {
+            let Some(group) = going(step) else { continue };
+            let on = self.on(plan, step);
+            if on.is_none() && self.with(group).is_some() {
+                continue;
+            }
+            self.groups.insert(at);
+            let told = self.endpoints.contains(&step.endpoint);
+            held_back.extend(on.filter(|_| !told).map(|on| (step.subject(), on.subject())));
+        }
+        held_back
+    }
+
+    /// Has what `step` takes away go with an endpoint that goes on.
+    fn reassign(&self, step: &mut Step) {
+        let Some(endpoint) = going(step).and_then(|group| self.with(group)).cloned() else { return };
+        if let (true, Action::Gateway(change)) = (self.endpoints.contains(&step.endpoint), &mut step.action) {
+            change.endpoint = endpoint.clone();
+            step.endpoint = Some(endpoint);
+        }
+    }
+
+    /// The endpoint that `group` goes with: one that sees it and goes on, unless a rule of one that is stopped is in it.
+    fn with(&self, group: &SecurityGroup) -> Option<&Handle> {
+        let goes_on = |endpoint: &&Endpoint| !self.endpoints.contains(&Some(endpoint.name.clone()));
+        let sees = |endpoint: &&Endpoint| {
+            let state = self.observed.endpoints.get(&endpoint.name);
+            state.and_then(|state| state.gateway.as_ref()?.group(&group.id)).is_some()
+        };
+        let within = |endpoint: &Endpoint| {
+            let rules = endpoint.gateway.iter().flat_map(|gateway| &gateway.nat_rules);
+            let mut names = rules.map(|rule| marked(&self.desired.owner, &rule.name));
+            names.any(|name| group.rules.iter().any(|held| same_name(&held.name, &name)))
+        };
+        let endpoints = self.desired.endpoints.values().filter(|endpoint| endpoint.intent != Intent::Watch);
+        let kept = endpoints.clone().any(|endpoint| !goes_on(&endpoint) && within(endpoint));
+        endpoints.filter(sees).find(goes_on).filter(|_| !kept).map(|endpoint| &endpoint.name)
+    }
+}
+
+/// The security group that `step` takes away, if it does.
+fn going(step: &Step) -> Option<&SecurityGroup> {
+    match &step.action {
+        Action::Gateway(change) => match &change.part {
+            Part::SecurityGroup(change) => change.held.as_ref(),
+            _ => None,
+        },
+        Action::Network(_) | Action::Record(_) | Action::Settle(_) => None,
+    }
+}

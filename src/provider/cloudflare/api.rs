@@ -162,6 +162,8 @@ impl CallError {
             Self::UnusableToken => Some("look for a newline in the middle of the token"),
             Self::Refused(refusal) => refusal.remedy(),
             Self::Unreadable { status, .. } if matches!(status.as_u16(), 401 | 403) => Some(TOKEN),
+            // Who fails says little of itself: it is mostly over soon, and no address is wrong.
+            Self::Unreadable { status, .. } if status.is_server_error() => None,
             Self::Unreadable { .. } => {
                 Some("check the account's api address and any proxy between here and Cloudflare")
             }

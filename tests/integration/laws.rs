@@ -1,7 +1,7 @@
 //! What holds for every plan, whatever is wanted and whatever is seen.
 
 use cnamed::model::endpoint::{Endpoint, Intent, Provisioning};
-use cnamed::model::gateway::SecurityGroup;
+use cnamed::model::gateway::{NatRule, SecurityGroup};
 use cnamed::model::guard::{Cleared, check};
 use cnamed::model::name::Fqdn;
 use cnamed::model::plan::{Action, Part, Plan, RecordChange, Step, Subject, plan};
@@ -333,7 +333,8 @@ proptest! {
             let mut halted = desired.endpoints.values().filter(|endpoint| stopped.contains(&Some(endpoint.name.clone())));
             let rule_stays = halted.any(|endpoint| {
                 let rules = endpoint.gateway.iter().flat_map(|gateway| &gateway.nat_rules);
-                rules.map(|rule| format!("cnamed_{}_{}", desired.owner, rule.name).to_lowercase())
+                let here = |rule: &&NatRule| rule.access.iter().any(|access| access.network_security_group == group.id);
+                rules.filter(here).map(|rule| format!("cnamed_{}_{}", desired.owner, rule.name).to_lowercase())
                     .any(|name| group.rules.iter().any(|held| held.name.to_lowercase() == name))
             });
             let goes_on = desired.endpoints.values().any(|endpoint| {

@@ -123,6 +123,11 @@ fn not_ours_to_remove(
     wanted: &Wanted,
     refusals: &mut BTreeSet<Refusal>,
 ) {
+    // A refusal stops everything of its endpoint: it has a say only where nothing but this is asked.
+    let mut asked = desired.records.iter().filter(|(_, other)| other.endpoint == wanted.endpoint);
+    if !asked.all(|(other, wanted)| other.name == key.name && wanted.withdraw) {
+        return;
+    }
     let ours = |set: &RecordSet| set.is_ours(&desired.owner);
     let namesakes = desired.records.keys().filter(|other| other.name == key.name);
     if namesakes.flat_map(|other| observed.sets(other)).any(ours) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Refusal, Rule};
 use crate::model::endpoint::{Endpoint, Handle, Intent};
-use crate::model::gateway::{SecurityGroup, marked, same_name};
+use crate::model::gateway::{NatRule, SecurityGroup, marked};
 use crate::model::plan::{Action, Blocked, Part, Piece, Plan, Step, Subject};
 use crate::model::state::{Desired, Observed};
 
@@ -145,8 +145,11 @@ impl Stopped<'_> {
         };
         let within = |endpoint: &Endpoint| {
             let rules = endpoint.gateway.iter().flat_map(|gateway| &gateway.nat_rules);
-            let mut names = rules.map(|rule| marked(&self.desired.owner, &rule.name));
-            names.any(|name| group.rules.iter().any(|held| same_name(&held.name, &name)))
+            let stands_there = |rule: &&NatRule| {
+                rule.access.as_ref().is_some_and(|access| access.network_security_group == group.id)
+            };
+            let mut names = rules.filter(stands_there).map(|rule| marked(&self.desired.owner, &rule.name));
+            names.any(|name| group.rule(&name).is_some())
         };
         let endpoints = self.desired.endpoints.values().filter(|endpoint| endpoint.intent != Intent::Watch);
         let kept = endpoints.clone().any(|endpoint| !goes_on(&endpoint) && within(endpoint));

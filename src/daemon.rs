@@ -220,7 +220,7 @@ impl<S: Source> Service<S> {
     /// Returns what was in flight then, in words.
     pub async fn run(mut self, orders: &mut mpsc::Receiver<Order>) -> Vec<String> {
         let announce_by = Instant::now() + ANNOUNCE_BY;
-        let every = self.supervisor.watchdog().map_or(Beat::EVERY, |limit| limit.min(Beat::EVERY));
+        let every = pace::beat(self.supervisor.watchdog());
         let mut next_beat = Instant::now();
         self.begin(Trigger::Start);
         loop {

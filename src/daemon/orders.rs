@@ -55,10 +55,10 @@ impl Orders {
 pub struct Supervisor;
 
 impl Supervisor {
-    /// Half the time after which it takes silence for death; `None` where it does not watch.
+    /// The time after which it takes silence for death; `None` where it does not watch.
     #[must_use]
     pub fn watchdog(self) -> Option<Duration> {
-        sd_notify::watchdog_enabled().map(|limit| limit / 2)
+        sd_notify::watchdog_enabled()
     }
 
     /// The service works.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::telemetry::beat::Beat;
+
 /// How often to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -48,6 +50,13 @@ pub(super) fn rest(failures: u32, asked: Option<Duration>, chance: f64) -> Durat
     asked.map_or(own, |asked| asked.max(own.min(asked + FIRST_REST)))
 }
 
+/// How often to tell that the loop turns: twice within `watched`, after which silence is taken for death, and as often
+/// as usual at least.
+#[must_use]
+pub(super) fn beat(watched: Option<Duration>) -> Duration {
+    watched.map_or(Beat::EVERY, |limit| Beat::EVERY.min(limit / 2))
+}
+
 fn spread(wait: Duration, chance: f64) -> Duration {
     wait.mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0))
 }
@@ -78,6 +87,7 @@ mod tests {
         let slow = Pace { interval: Duration::from_secs(3600), ..PACE };
         assert_eq!(slow.wait(Calm::NONE, 0.5).as_secs(), 5);
         assert_eq!(slow.wait(Calm::FULL, 0.5).as_secs(), 3600);
+        assert_eq!(slow.wait(Calm::FULL.after(false), 0.5).as_secs(), 3600);
     }
 
     #[test]
@@ -98,5 +108,17 @@ mod tests {
             let rest = rest(failures, Some(asked), 0.0);
             assert!(rest >= asked && rest <= asked + FIRST_REST, "{rest:?}");
         }
+        // Asked a little every time, by a service that does not come back: a little longer each time, and no more.
+        let asked = |failures| rest(failures, Some(Duration::from_secs(17)), 0.5).as_secs();
+        assert_eq!([1, 2, 3, 9].map(asked), [17, 17, 20, 22]);
+        let long = rest(1, Some(Duration::from_secs(3600)), 0.5);
+        assert_eq!(long.as_secs(), 3600);
+    }
+
+    #[test]
+    fn who_is_watched_gives_two_signs_within_the_limit_and_no_fewer_than_usual() {
+        assert_eq!(beat(None), Duration::from_secs(5));
+        assert_eq!(beat(Some(Duration::from_millis(400))), Duration::from_millis(200));
+        assert_eq!(beat(Some(Duration::from_secs(3600))), Duration::from_secs(5));
     }
 }

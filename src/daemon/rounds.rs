@@ -9,7 +9,7 @@ use super::label::Glimpse;
 use super::pace::rest;
 use super::standing::line;
 use super::watcher::{Done, Watcher};
-use super::{Looked, Moment, Names, Running, Service, Source, chance};
+use super::{Calm, Looked, Moment, Names, Running, Service, Source, chance};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, Sight};
@@ -119,6 +119,8 @@ impl<S: Source> Service<S> {
                 self.remember(&endpoint, Sight { address, ..sight });
                 self.happened(&endpoint, happening, Noticed::Label, now);
                 self.fresh = false;
+                // The round that follows finds nothing new in it, and it may not be the last of it.
+                self.calm = Calm::NONE;
             }
         }
         if round {

@@ -3,9 +3,11 @@
 mod agreement;
 mod bad_days;
 mod decisions;
+mod ear;
 mod given_up;
 mod heard;
 pub(crate) mod sim;
+mod unwritten;
 mod weathered;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Everything is down when the service begins.
 
+use std::time::Duration;
+
 use cnamed::sandbox::{Action, Fault, Service};
 use tokio::net::UnixDatagram;
 
@@ -33,4 +35,20 @@ async fn with_everything_down_it_begins_says_why_it_is_not_ready_and_converges_b
     on_the_label(&cloud, &BOTH, "everybody is back");
     hear(&socket, &mut heard, "STATUS=In sync").await;
     run.end().await;
+}
+
+/// A manager waits for the word that the service works, and the service for a provider that never answers.
+#[tokio::test]
+async fn a_provider_that_hangs_keeps_no_manager_waiting_and_an_interrupt_ends_it() {
+    let cloud = Cloud::start().await;
+    cloud.sandbox.control().fault(Fault::on(Service::Arm, Action::Hang).always());
+    let path = cloud.folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let mut heard = String::new();
+    watched(&cloud, "1s");
+    let run = Run::again(&cloud, &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    hear(&socket, &mut heard, "READY=1\nSTATUS=the first round is under way").await;
+    let (code, took, told) = run.end_by("-INT").await;
+    assert_eq!(code, 0, "{told:#?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
 }

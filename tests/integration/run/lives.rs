@@ -19,8 +19,9 @@ use crate::killed::{BOTH, Standing, label, on_the_label, ours};
 use crate::support::Cloud;
 
 const TURNS: u32 = 20;
-/// Somebody else's name, which stands in both accounts.
-const FOREIGN: &str = "payroll.example.com";
+/// Names of others in both accounts: one that somebody made by hand, and one of another installation of this program.
+const FOREIGN: [(&str, Option<&str>); 2] =
+    [("payroll.example.com", None), ("mail.example.com", Some("others"))];
 const OLD: &str = "old.example.net";
 
 /// A cloud, a service in it, and chance.
@@ -46,10 +47,20 @@ impl Life {
         let chance = SmallRng::seed_from_u64(seed);
         impatient(&cloud);
         let control = cloud.sandbox.control();
-        control.set_record_azure(&RecordAtAzure::new(FOREIGN, "CNAME", OLD)).unwrap();
-        let theirs =
-            json!({"type": "CNAME", "name": FOREIGN, "content": OLD, "ttl": 300, "comment": "by hand"});
-        control.set_record_cloudflare(&theirs).unwrap();
+        for (name, owner) in FOREIGN {
+            let mut theirs = RecordAtAzure::new(name, "CNAME", OLD);
+            let mut comment = "by hand".to_owned();
+            if let Some(owner) = owner {
+                theirs.metadata = [("managed-by", "cnamed"), ("owner", owner)]
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into();
+                comment += &format!(" managed-by=cnamed owner={owner}");
+            }
+            control.set_record_azure(&theirs).unwrap();
+            let theirs =
+                json!({"type": "CNAME", "name": name, "content": OLD, "ttl": 300, "comment": comment});
+            control.set_record_cloudflare(&theirs).unwrap();
+        }
         let others = control.records_without(NAME);
         watched(&cloud, "1s");
         let run = Run::again(&cloud, &[]);

@@ -336,7 +336,7 @@ async fn who_is_told_is_whom_the_last_configuration_names() {
         life.calm().await;
         let mut heard = 0;
         for (named, last) in [(false, 2), (true, 3), (false, 4)] {
-            life.ear.is_named(named);
+            life.ear.name_it(named);
             life.order(Order::Reload).await;
             sleep(INTERVAL).await;
             life.sim.address(Some(&format!("203.0.113.{last}")));
@@ -358,6 +358,30 @@ async fn what_a_round_finds_that_a_label_called_for_was_noticed_by_that_label() 
         sleep(LABEL_INTERVAL * 2).await;
         let found = happenings(&life);
         assert!(found.contains(&(HappeningKind::LabelMoved, Noticed::Label)), "{found:?}");
+    })
+    .await;
+}
+
+/// Also where nothing has to be written, so that the round itself finds nothing new.
+#[tokio::test(start_paused = true)]
+async fn rounds_come_fast_after_what_a_look_has_seen() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let before = life.finished();
+        sleep(INTERVAL * 2).await;
+        let calm = life.finished() - before;
+        life.calm().await;
+        let before = life.finished();
+        life.sim.address(Some("203.0.113.99"));
+        sleep(INTERVAL * 2).await;
+        let after = life.finished() - before;
+        assert!(
+            happenings(&life).iter().any(|(_, noticed)| *noticed == Noticed::Label),
+            "{:?}",
+            life.entries()
+        );
+        assert!(calm <= 3 && after >= calm + 3, "{calm} rounds at rest, {after} after it");
     })
     .await;
 }

@@ -1,19 +1,16 @@
 //! A service whose every word is heard, in a world whose name servers do as they are told.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cnamed::daemon::{Order, Service, Setup, Source};
 use cnamed::journal::{Entry, Filter, Journal, What};
-use cnamed::model::endpoint::Handle;
 use cnamed::model::record::Mode;
 use cnamed::model::state::Desired;
 use cnamed::model::verify::{Answer, Said};
-use cnamed::notify::desk::Subscriber;
-use cnamed::notify::{Notice, Notifier, Pulse, Topic, Undelivered};
 use cnamed::reconcile::round::Outcome;
 use cnamed::resolver::{Question, Resolver, Via};
 use cnamed::telemetry::clock::Clock;
@@ -23,8 +20,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::ear::Ear;
 use super::sim::{Configuration, Sim};
-use crate::laws::world::handle;
 
 /// A service at work, and whoever listens to it.
 pub(super) struct Heard {
@@ -47,13 +44,7 @@ impl Heard {
     pub(super) fn with(mode: Mode, mood: Mood, journal: Journal) -> Self {
         let (sim, journal) = (Sim::new(), Arc::new(journal));
         let configuration = Configuration::new(&sim, Sim::desired(mode));
-        let ear = Arc::new(Ear {
-            name: handle("ear"),
-            heard: Mutex::default(),
-            pulses: Mutex::default(),
-            deaf: AtomicBool::new(false),
-            unnamed: AtomicBool::new(false),
-        });
+        let ear = Arc::clone(&sim.ear);
         let servers = Arc::new(Servers {
             sim: sim.clone(),
             mood: Mutex::new(mood),
@@ -63,7 +54,6 @@ impl Heard {
         let renewals = Arc::default();
         let source = Told {
             configuration: configuration.clone(),
-            ear: Arc::clone(&ear),
             servers: Arc::clone(&servers),
             renewals: Arc::clone(&renewals),
         };
@@ -139,74 +129,6 @@ impl Heard {
     }
 }
 
-/// Hears everything.
-#[derive(Debug)]
-pub(super) struct Ear {
-    name: Handle,
-    heard: Mutex<Vec<(Topic, String)>>,
-    pulses: Mutex<Vec<(Instant, Pulse)>>,
-    deaf: AtomicBool,
-    unnamed: AtomicBool,
-}
-
-impl Ear {
-    /// The titles of what was told of `topic`.
-    pub(super) fn of(&self, topic: Topic) -> Vec<String> {
-        let heard = self.heard.lock().unwrap();
-        heard.iter().filter(|(of, _)| *of == topic).map(|(_, title)| title.clone()).collect()
-    }
-
-    /// Whether the next configuration that is read names it.
-    pub(super) fn is_named(&self, named: bool) {
-        self.unnamed.store(!named, Ordering::Relaxed);
-    }
-
-    /// Hears nothing any more.
-    pub(super) fn deafen(&self) {
-        self.deaf.store(true, Ordering::Relaxed);
-    }
-
-    fn hears(&self) -> Result<(), Undelivered> {
-        match self.deaf.load(Ordering::Relaxed) {
-            true => Err(Undelivered::refused("nobody is there")),
-            false => Ok(()),
-        }
-    }
-
-    /// The signs of life since `then`, and when they came.
-    pub(super) fn pulses_since(&self, then: Instant) -> Vec<(Instant, Pulse)> {
-        let pulses = self.pulses.lock().unwrap();
-        pulses.iter().filter(|(at, _)| *at >= then).cloned().collect()
-    }
-}
-
-#[async_trait]
-impl Notifier for Ear {
-    fn name(&self) -> &Handle {
-        &self.name
-    }
-
-    fn wants(&self, _: Topic) -> bool {
-        true
-    }
-
-    async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
-        self.hears()?;
-        self.heard.lock().unwrap().push((notice.topic, notice.title.clone()));
-        Ok(())
-    }
-
-    fn listens_for_a_pulse(&self) -> bool {
-        true
-    }
-
-    async fn pulse(&self, pulse: &Pulse) -> Result<(), Undelivered> {
-        self.hears()?;
-        self.pulses.lock().unwrap().push((Instant::now(), pulse.clone()));
-        Ok(())
-    }
-}
-
 /// What name servers do.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mood {
@@ -274,10 +196,9 @@ impl Resolver for Servers {
     }
 }
 
-/// A configuration in which the ear is told.
+/// A configuration whose name servers are in a mood.
 struct Told {
     configuration: Configuration,
-    ear: Arc<Ear>,
     servers: Arc<Servers>,
     renewals: Arc<AtomicU32>,
 }
@@ -285,11 +206,6 @@ struct Told {
 impl Source for Told {
     fn load(&mut self) -> Result<Setup, String> {
         let mut setup = self.configuration.load()?;
-        let notifier = Arc::clone(&self.ear) as Arc<dyn Notifier>;
-        setup.subscribers.clear();
-        if !self.ear.unnamed.load(Ordering::Relaxed) {
-            setup.subscribers.push(Subscriber { notifier, repeat: Duration::from_secs(6 * 3600) });
-        }
         setup.reconciler.resolver = Arc::clone(&self.servers) as Arc<dyn Resolver>;
         Ok(setup)
     }

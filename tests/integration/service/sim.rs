@@ -18,7 +18,7 @@ use cnamed::model::resource_id::ResourceId;
 use cnamed::model::state::{Consents, Desired, EndpointState, Seen, Wanted, Zone};
 use cnamed::model::verify::{Answer, Reply, Said};
 use cnamed::notify::desk::Subscriber;
-use cnamed::notify::{Notice, Notifier, Topic, Undelivered};
+use cnamed::notify::{Notice, Notifier, Topic};
 use cnamed::probe::{Finding, Prober};
 use cnamed::provider::memory::{MemoryDns, MemoryNetwork};
 use cnamed::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
@@ -28,6 +28,7 @@ use cnamed::telemetry::snapshot::Counts;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use super::ear::Ear;
 use crate::laws::world::{self, AZURE, CLOUDFLARE, fqdn, handle, key, owner, ttl};
 
 /// How a provider does today.
@@ -51,7 +52,8 @@ pub(crate) struct Sim {
     weather: Arc<Mutex<BTreeMap<&'static str, Weather>>>,
     calls: Arc<Mutex<BTreeMap<&'static str, u32>>>,
     lies: Arc<Mutex<BTreeMap<&'static str, Option<Data>>>>,
-    heard: Arc<Mutex<Vec<Notice>>>,
+    /// The operator, who wants to hear of everything.
+    pub(super) ear: Arc<Ear>,
     /// The time of day, as far as nobody sets it.
     began: (OffsetDateTime, Instant),
     set: Arc<Mutex<time::Duration>>,
@@ -77,7 +79,7 @@ impl Sim {
             weather: Arc::default(),
             calls: Arc::default(),
             lies: Arc::default(),
-            heard: Arc::default(),
+            ear: Arc::new(Ear::new()),
             began: (OffsetDateTime::now_utc(), Instant::now()),
             set: Arc::default(),
         }
@@ -106,7 +108,7 @@ impl Sim {
 
     /// What the operator was told about this.
     pub(crate) fn heard(&self, topic: Topic) -> Vec<Notice> {
-        self.heard.lock().unwrap().iter().filter(|notice| notice.topic == topic).cloned().collect()
+        self.ear.heard(topic)
     }
 
     /// How often anything was written, in all places.
@@ -192,7 +194,10 @@ impl Sim {
                 },
             },
             pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
-            subscribers: vec![Subscriber { notifier: Arc::new(Ear::new(self)), repeat: REPEAT }],
+            subscribers: (self.ear.is_named())
+                .then(|| Subscriber { notifier: Arc::clone(&self.ear) as Arc<dyn Notifier>, repeat: REPEAT })
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -270,35 +275,6 @@ impl Resolver for Sim {
         };
         let answer = |server: String| Answer { said: self.said(question, &server), server };
         servers.into_iter().map(answer).collect()
-    }
-}
-
-/// The operator, who wants to hear of everything.
-#[derive(Debug)]
-struct Ear {
-    name: Handle,
-    heard: Arc<Mutex<Vec<Notice>>>,
-}
-
-impl Ear {
-    fn new(sim: &Sim) -> Self {
-        Self { name: handle("ear"), heard: Arc::clone(&sim.heard) }
-    }
-}
-
-#[async_trait]
-impl Notifier for Ear {
-    fn name(&self) -> &Handle {
-        &self.name
-    }
-
-    fn wants(&self, _: Topic) -> bool {
-        true
-    }
-
-    async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
-        self.heard.lock().unwrap().push(notice.clone());
-        Ok(())
     }
 }
 

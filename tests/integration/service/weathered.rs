@@ -17,14 +17,14 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Sim, Weather, ZONE};
 use super::{Life, told};
-use crate::laws::world::{self, AZURE, fqdn, handle, ttl};
+use crate::laws::world::{self, AZURE, fqdn, handle, owner, ttl};
 
 /// How many schedules are lived through.
 const SCHEDULES: u64 = 500;
 /// Of how many turns each.
 const TURNS: u32 = 8;
-/// A name of somebody else's, in both accounts.
-const FOREIGN: &str = "www.example.com";
+/// Names of others in both accounts: one that somebody made by hand, and one of another installation of this program.
+const FOREIGN: [(&str, Option<&str>); 2] = [("www.example.com", None), ("mail.example.com", Some("others"))];
 /// What a round takes at most while everybody does fine.
 const ROUND: Duration = Duration::from_secs(5);
 /// No provider is down for longer, so that every life comes to an end.
@@ -34,9 +34,10 @@ fn zone(account: &str) -> Zone {
     Zone { id: format!("z-{account}"), ..world::zone(ZONE, "", AZURE) }
 }
 
-fn foreign() -> Held {
+fn foreign(mark: Option<&str>) -> Held {
     let data = Data::Cname(fqdn("somewhere.example.net"));
-    Held { content: Content { data, ttl: ttl(300), proxied: false }, mark: None, note: "by hand".into() }
+    let content = Content { data, ttl: ttl(300), proxied: false };
+    Held { content, mark: mark.map(owner), note: "by hand".into() }
 }
 
 fn accounts(sim: &Sim) -> [(&'static str, &Arc<MemoryDns>); 2] {
@@ -46,8 +47,10 @@ fn accounts(sim: &Sim) -> [(&'static str, &Arc<MemoryDns>); 2] {
 /// What must hold at every moment, whatever happens.
 fn promises(sim: &Sim, seed: u64, turn: &str) {
     for (account, provider) in accounts(sim) {
-        let held = provider.held(&zone(account), &fqdn(FOREIGN), &RecordType::Cname);
-        assert_eq!(held, Some(foreign()), "seed {seed}, {turn}: the foreign name in {account}");
+        for (name, mark) in FOREIGN {
+            let held = provider.held(&zone(account), &fqdn(name), &RecordType::Cname);
+            assert_eq!(held, Some(foreign(mark)), "seed {seed}, {turn}: {name} of others in {account}");
+        }
     }
 }
 
@@ -193,7 +196,9 @@ async fn live(seed: u64) -> u32 {
     let mut chance = SmallRng::seed_from_u64(seed);
     let sim = Sim::new();
     for (account, provider) in accounts(&sim) {
-        provider.put(&zone(account), &fqdn(FOREIGN), foreign());
+        for (name, mark) in FOREIGN {
+            provider.put(&zone(account), &fqdn(name), foreign(mark));
+        }
     }
     let journal = Arc::new(Journal::in_memory().unwrap());
     let wanted = desired(&mut chance);

@@ -41,7 +41,7 @@ async fn with_everything_down_it_begins_says_why_it_is_not_ready_and_converges_b
 #[tokio::test]
 async fn a_provider_that_hangs_keeps_no_manager_waiting_and_an_interrupt_ends_it() {
     let cloud = Cloud::start().await;
-    cloud.sandbox.control().fault(Fault::on(Service::Arm, Action::Hang).always());
+    cloud.sandbox.control().fault(Fault::on(Service::Arm, Action::Hang).method("PUT").always());
     let path = cloud.folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     let mut heard = String::new();

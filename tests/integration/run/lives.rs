@@ -21,7 +21,7 @@ use crate::support::Cloud;
 const TURNS: u32 = 20;
 /// Names of others in both accounts: one that somebody made by hand, and one of another installation of this program.
 const FOREIGN: [(&str, Option<&str>); 2] =
-    [("payroll.example.com", None), ("mail.example.com", Some("others"))];
+    [("payroll.example.com", None), ("wiki.example.com", Some("others"))];
 const OLD: &str = "old.example.net";
 
 /// A cloud, a service in it, and chance.

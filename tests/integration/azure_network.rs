@@ -12,7 +12,7 @@ use cnamed::model::endpoint::{Allocation, LabelScope, Provisioning};
 use cnamed::model::state::{LabelHolder, Seen};
 use cnamed::provider::azure::AzureNetwork;
 use cnamed::provider::{Kind, NetworkProvider};
-use cnamed::sandbox::LegacyPublicIp;
+use cnamed::sandbox::{AZURE_IDENTITY, Action, Fault, LegacyPublicIp, Service};
 use serde_json::{Value, json};
 
 use crate::azure_cloud::{Rehearsal, change, deletion, endpoint, owner, scoped};
@@ -85,6 +85,20 @@ async fn who_holds_a_label_is_told_apart() {
         panic!("our own address holds it")
     };
     assert!(id.ends_with("/pip-other"), "{id}");
+
+    // Who may not list the subscription lists the group, and a scope is settled without any other right.
+    let denied = json!({"error": {"code": "AuthorizationFailed", "message": "The client does not have authorization."}});
+    let denied = Fault::on(Service::Arm, Action::Status { status: 403, headers: vec![], body: denied });
+    let path = format!(
+        "/subscriptions/{}/providers/Microsoft.Network/publicIPAddresses",
+        AZURE_IDENTITY.subscription
+    );
+    rehearsal.sandbox.control().fault(denied.path(&path).always());
+    let Seen::Present(LabelHolder::Own(id)) = network.observe(&wanted).await.label else {
+        panic!("our own address holds it")
+    };
+    assert!(id.ends_with("/pip-other"), "{id}");
+    assert_eq!(network.observe(&scoped).await.label, Seen::Present(LabelHolder::Nobody));
 }
 
 #[tokio::test]

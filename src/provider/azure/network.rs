@@ -75,11 +75,13 @@ impl AzureNetwork {
                 ));
             }
         }
-        let path = format!(
-            "/subscriptions/{}/providers/Microsoft.Network/publicIPAddresses?api-version={API_VERSION}",
-            self.arm.subscription
-        );
-        let all = self.arm.list("list", "the subscription's public IPs", &path, self.arm.budget()).await?;
+        let all = match self.public_ips("").await {
+            // Whoever may read the public IP's resource group alone learns what that holds.
+            Err(error) if error.kind() == Kind::Denied => {
+                self.public_ips(&format!("/resourceGroups/{}", spec.resource_group)).await?
+            }
+            seen => seen?,
+        };
         let own = all.iter().find(|ip| {
             let same_label = text_at(ip, &["properties", "dnsSettings", "domainNameLabel"]) == Some(label);
             let same_region = text_at(ip, &["location"]).is_some_and(|there| region(there) == location);
@@ -99,6 +101,17 @@ impl AzureNetwork {
             None if spec.label_scope.is_some() => LabelHolder::Nobody,
             None => LabelHolder::Stranger,
         })
+    }
+
+    /// Every public IP in a resource group of the subscription, or in all of them.
+    async fn public_ips(&self, group: &str) -> Result<Vec<Value>, Error> {
+        let subscription = &self.arm.subscription;
+        let path = format!(
+            "/subscriptions/{subscription}{group}/providers/Microsoft.Network/publicIPAddresses?api-version={API_VERSION}"
+        );
+        let resource =
+            if group.is_empty() { "the subscription's public IPs" } else { "the group's public IPs" };
+        self.arm.list("list", resource, &path, self.arm.budget()).await
     }
 
     /// The public IP, and who holds its label.

@@ -7,6 +7,7 @@ mod compose;
 mod confirm;
 mod exit;
 mod fold;
+mod hidden;
 mod journal;
 mod output;
 mod progress;

@@ -155,7 +155,9 @@ impl Reconciler {
             let Some(wanted) = desired.records.get(&key) else { continue };
             for way in ways_in.iter().filter(|way| way.endpoint == wanted.endpoint) {
                 chain.links.push(way.port.clone());
-                chain.connect.extend(way.line(&chain.name));
+                // A line that cannot work now is not worth typing.
+                let line = way.line(&chain.name).filter(|_| way.port.state == LinkState::Whole);
+                chain.connect.extend(line);
             }
         }
         (chains, ways_in)

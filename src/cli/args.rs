@@ -105,7 +105,7 @@ pub(crate) enum Command {
     ///
     /// SIGHUP reads the configuration anew, SIGUSR1 begins a round now, SIGTERM and SIGINT end it within two seconds.
     Run,
-    /// Shows every chain, from the name to the address, and the first link that is broken.
+    /// Shows every chain, from the name to the port, and the first link that is broken.
     Status(StatusArgs),
     /// Takes over a record that is not ours, by name.
     Adopt(AdoptArgs),

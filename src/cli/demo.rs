@@ -98,6 +98,7 @@ async fn tell(global: &Global, folder: &Path, output: &Output) -> Result<Exit, B
     story.elsewhere(&mut proofs).await;
     story.moved(&mut proofs).await;
     story.drift(&mut proofs).await;
+    story.doubted(&mut proofs).await;
     story.closed(&mut proofs).await;
     story.foreign(&mut proofs).await;
     story.a_day_later(&mut proofs).await?;

@@ -11,6 +11,7 @@ use terminal_size::{Height, Width, terminal_size_of};
 use super::args::{Colour, Format, Global};
 use super::exit::Exit;
 use super::fold::fold;
+use super::hidden::{escaped, shown};
 use crate::reconcile::round::VERSION;
 
 /// Stdout for results, stderr for everything else.
@@ -43,6 +44,20 @@ impl Tone {
             Self::Faint => Style::new().dimmed(),
             Self::Strong => Style::new().bold(),
         }
+    }
+
+    /// How long the sequence is that `text` begins with, where it is one of [`Self::paint`]; otherwise 0.
+    pub(crate) fn sequence(text: &str) -> usize {
+        let begins = |sequence: String| text.starts_with(&sequence).then_some(sequence.len());
+        let tones = [Self::Good, Self::Warn, Self::Bad, Self::Faint, Self::Strong];
+        if !text.starts_with('\u{1b}') {
+            return 0;
+        }
+        let mut found = tones.into_iter().filter_map(|tone| {
+            let style = tone.style();
+            begins(style.render().to_string()).or_else(|| begins(style.render_reset().to_string()))
+        });
+        found.next().unwrap_or_default()
     }
 
     /// `text` in this tone, with escape sequences that [`Output`] strips where there is no colour.
@@ -98,7 +113,7 @@ impl Output {
         let stdout = io::stdout();
         let colour = self.choice(stdout.is_terminal());
         let columns = terminal_size_of(&stdout);
-        written(write(&mut stdout.lock(), &fitted(text, columns), colour));
+        written(write(&mut stdout.lock(), &fitted(&shown(text), columns), colour));
     }
 
     /// A result, for a script.
@@ -107,7 +122,7 @@ impl Output {
             Ok(_) if self.muted => Exit::InSync,
             Ok(mut text) => {
                 text.push('\n');
-                written(write(&mut io::stdout().lock(), &text, true))
+                written(write(&mut io::stdout().lock(), &escaped(&text), true))
             }
             Err(error) => self.failure(&format!("could not write JSON: {error}"), Exit::Failed),
         }
@@ -134,7 +149,7 @@ impl Output {
     pub(crate) fn ask(&self, text: &str) {
         let stderr = io::stderr();
         let columns = terminal_size_of(&stderr);
-        let _ = write(&mut stderr.lock(), &fitted(text, columns), self.colour_on_stderr());
+        let _ = write(&mut stderr.lock(), &fitted(&shown(text), columns), self.colour_on_stderr());
     }
 
     /// Why nothing came of it. A script that asked for JSON gets JSON here too.
@@ -157,7 +172,7 @@ impl Output {
     fn complain(&self, text: &str) {
         let text = format!("{} {}\n", Tone::Bad.paint("error:"), text.trim_end());
         // There is nowhere left to tell it.
-        let _ = write(&mut io::stderr().lock(), &text, self.colour_on_stderr());
+        let _ = write(&mut io::stderr().lock(), &shown(&text), self.colour_on_stderr());
     }
 
     fn choice(&self, terminal: bool) -> bool {

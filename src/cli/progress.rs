@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep};
 
+use super::hidden::shown;
 use super::output::Output;
 use crate::model::plan::Action;
 use crate::reconcile::{Agreement, Event, Watch};
@@ -66,7 +67,7 @@ async fn draw(line: Arc<Mutex<Line>>) {
 
 /// What of `text` stands beside the spinner in one line: a second one would not be cleared.
 fn fitted(text: &str, width: usize) -> String {
-    text.chars().take(width.saturating_sub(3)).collect()
+    shown(text).chars().take(width.saturating_sub(3)).collect()
 }
 
 impl Watch for Progress {

@@ -40,7 +40,7 @@ pub(crate) async fn run(global: &Global, args: &RemoveArgs, output: &Output) -> 
     }
     if holders == 0 {
         let text = format!(
-            "no account holds a zone for {name}; check the name, or give an account a credential that reaches its zone"
+            "no account holds a zone for {name}; check the name, what the tables of the accounts limit them to, and what their credentials reach"
         );
         return output.failure(&text, Exit::Usage);
     }

@@ -32,11 +32,7 @@ use crate::model::record::Owner;
 pub(super) fn parse(text: &str, file: &str, base: Option<&Path>) -> Result<Config, Mistakes> {
     let source = Source { file, text };
     if text.trim_start_matches('\u{feff}').trim().is_empty() {
-        return Err(Source::whole(
-            file,
-            "the file is empty",
-            "start from the smallest one, in config/cnamed.minimal.toml",
-        ));
+        return Err(Source::whole(file, "the file is empty", "write one with `cnamed init`"));
     }
     let mut report = Report::default();
     let (mut table, errors) = DeTable::parse_recoverable(text);

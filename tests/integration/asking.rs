@@ -220,5 +220,27 @@ async fn no_remedy_names_a_command_that_does_not_exist() {
     let action = Action::Status { status: 401, headers: Vec::new(), body };
     cloud.sandbox.control().fault(Fault::on(Service::Arm, action).always());
     let run = cloud.run(&["plan"]).await.says("check the credential: its tenant");
-    assert!(!run.out.contains("doctor"), "{}", run.out);
+    for named in run.out.split("`cnamed ").skip(1) {
+        let command: String = named.chars().take_while(char::is_ascii_lowercase).collect();
+        cloud.run(&[&command, "--help"]).await.exits(0);
+    }
+}
+
+#[tokio::test]
+async fn what_a_service_says_does_not_steer_the_terminal() {
+    let cloud = Cloud::start().await;
+    let message = "no \u{1b}]0;owned\u{7}\u{9b}2J\u{202e}";
+    let body = json!({"error": {"code": "AuthorizationFailed", "message": message}});
+    let action = Action::Status { status: 403, headers: Vec::new(), body };
+    cloud.sandbox.control().fault(Fault::on(Service::Arm, action).always());
+    let coloured =
+        cloud.run(&["--color", "always", "plan"]).await.says("no \\u{1b}]0;owned\\u{7}\\u{9b}2J").out;
+    assert!(coloured.contains("\u{1b}["), "our own colours stay: {coloured:?}");
+    let json = cloud.run(&["--format", "json", "plan"]).await;
+    assert!(json.json().to_string().contains("owned"), "{}", json.out);
+    for text in [coloured, json.out.clone()] {
+        for steers in ["\u{1b}]", "\u{7}", "\u{9b}", "\u{202e}"] {
+            assert!(!text.contains(steers), "{text:?}");
+        }
+    }
 }

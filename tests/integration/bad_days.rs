@@ -171,7 +171,7 @@ async fn a_zone_that_no_account_holds_is_refused_before_anything_is_made() {
     cloud.replace(NAME, "jumpstation.example.org");
     let run = cloud.run(&["sync"]).await.exits(4).says("refused (zone): jumpstation.example.org in azure");
     let run = run.says("cf holds no zone for jumpstation.example.org");
-    run.says("give azure a credential that reaches the zone");
+    run.says("check what the table of azure limits it to");
     assert!(cloud.writes().is_empty());
 }
 

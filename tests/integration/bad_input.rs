@@ -122,7 +122,7 @@ async fn a_mistake_in_the_file_is_told_with_its_place_and_its_remedy() {
 async fn a_file_that_is_none_says_what_it_is_instead() {
     let cloud = Cloud::start().await;
     std::fs::write(&cloud.config, "").unwrap();
-    refused(&cloud, &["sync"]).await.says("cnamed.toml: the file is empty").says("cnamed.minimal.toml");
+    refused(&cloud, &["sync"]).await.says("cnamed.toml: the file is empty").says("cnamed init");
     std::fs::write(&cloud.config, b"owner = \"demo\"\nprune = true # f\xfcr\n").unwrap();
     refused(&cloud, &["plan"])
         .await

@@ -158,7 +158,7 @@ async fn the_demo_proves_what_it_tells() {
     ] {
         assert!(run.out.contains(&format!("holds  {claim}")), "nothing proves {claim:?}\n{}", run.out);
     }
-    assert!(run.out.contains("29 of 29 claims held"), "{}", run.out);
+    assert!(run.out.contains("30 of 30 claims held"), "{}", run.out);
     let left = std::fs::read_dir(cloud.folder.path()).unwrap().flatten().map(|entry| entry.file_name());
     let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("cnamed-demo-")).collect();
     assert!(left.is_empty(), "the demo left its folder behind: {left:?}");

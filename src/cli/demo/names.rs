@@ -5,7 +5,7 @@ use super::{Story, shown};
 use crate::cli::args::{Global, SyncArgs};
 use crate::cli::exit::Exit;
 use crate::cli::sync;
-use crate::sandbox::RecordAtAzure;
+use crate::sandbox::{DnsFault, NameServer, RecordAtAzure};
 
 impl Story<'_> {
     pub(super) async fn idle(&self, proofs: &mut Proofs) {
@@ -71,6 +71,27 @@ impl Story<'_> {
             "sync heals it in place",
             exit == Exit::InSync && self.writes() == 2,
             format!("{} writes", self.writes()),
+        );
+    }
+
+    pub(super) async fn doubted(&self, proofs: &mut Proofs) {
+        self.chapter(
+            "A name server that fails",
+            "Both accounts hold what they should, and one of Azure DNS's two name servers answers SERVFAIL.",
+            "cnamed status",
+        );
+        let control = self.sandbox.control();
+        control.dns_fault(NameServer::Azure1, Some(DnsFault::ServFail));
+        let (doubted, round) = self.status().await;
+        control.dns_fault(NameServer::Azure1, None);
+        let mut links = round.into_iter().flat_map(|round| round.chains).flat_map(|chain| chain.links);
+        let named = links.any(|link| link.detail.contains("SERVFAIL"));
+        self.then("cnamed status");
+        let (sure, _) = self.status().await;
+        proofs.add(
+            "in sync is what every name server says",
+            doubted == Exit::Unverified && named && sure == Exit::InSync,
+            format!("exit {} with one that fails, {} without", doubted.code(), sure.code()),
         );
     }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::text::is_hidden;
 use super::{Up, outcome, rfc3339};
+use crate::cli::hidden::escaped;
 use crate::model::threats::{Count, Platform, Reading, Report};
 use crate::reconcile::round::VERSION;
 
@@ -53,20 +53,4 @@ fn table(platform: Platform, reading: &Reading, report: &Report) -> Value {
         }
     }
     value
-}
-
-/// JSON (RFC 8259, 7) lets any character be escaped; serde_json escapes those below U+0020 alone.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c != '\n' && is_hidden(c) {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                out.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

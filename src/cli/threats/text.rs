@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Up, rfc3339};
+use crate::cli::hidden::is_hidden;
 use crate::cli::output::Tone;
 use crate::cli::table::Table;
 use crate::model::threats::{Count, Figures, Outcome, Platform, Reading, Report, Share, Spans};
@@ -232,14 +233,6 @@ pub(super) fn printable(text: &str, longest: usize) -> String {
         out.push_str(&shown);
     }
     out
-}
-
-/// Whether a terminal obeys `c`, or shows nothing where it stands: control characters (C0, DEL, C1), line and
-/// paragraph separators, and the marks that turn the direction of text or join it (Unicode Technical Report 36).
-pub(super) fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `1204` as `1,204`.

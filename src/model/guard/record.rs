@@ -26,7 +26,7 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
             Err(NoZone::None) => {
                 let reason = format!("{} holds no zone for {}.", key.account, key.name);
                 let allow = format!(
-                    "give {} a credential that reaches the zone, or take {} out of the record's accounts",
+                    "check what the table of {} limits it to (zones, resource_group, subscription) and what its credential reaches, or take {} out of the record's accounts",
                     key.account, key.account
                 );
                 refusals.insert(refusal(key, wanted, Rule::Zone, reason, allow));

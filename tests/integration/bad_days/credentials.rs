@@ -37,7 +37,7 @@ async fn a_token_for_another_zone_is_refused_before_the_first_write() {
     let cloud = Cloud::start().await;
     secret(&cloud, "cloudflare-token", CLOUDFLARE_TOKENS.other_zone);
     let run = cloud.run(&["sync"]).await.exits(4).says("cf holds no zone for jumpstation.example.com");
-    run.says("give cf a credential that reaches the zone");
+    run.says("check what the table of cf limits it to");
     assert!(cloud.writes().is_empty());
 }
 

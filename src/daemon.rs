@@ -29,8 +29,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::journal::{Entry, Journal};
 use crate::model::endpoint::Handle;
+use crate::model::name::Apexes;
 use crate::model::sight::Sight;
-use crate::model::state::Desired;
+use crate::model::state::{Desired, Observed, Seen};
 use crate::notify::Topic;
 use crate::notify::desk::{Desk, Subscriber};
 use crate::reconcile::Reconciler;
@@ -381,6 +382,23 @@ impl Active {
         reconciler.verification.agreement = reconciler.verification.agreement.min(CLOSE);
         reconciler.verification.way_in = true;
         Self { desired, reconciler, pace, away }
+    }
+
+    /// Has an account's zones read anew before the next round, where they left open which of them a wanted name is in:
+    /// one may be made, or one of two deleted.
+    fn doubt_zones(&self, observed: &Observed) {
+        for (account, provider) in &self.reconciler.accounts {
+            let zones = match observed.zones.get(account) {
+                Some(Seen::Present(zones)) => zones.as_slice(),
+                Some(Seen::Absent) => &[],
+                Some(Seen::Unknown(_)) | None => continue,
+            };
+            let apexes = Apexes::new(zones, |zone| &zone.name);
+            let mut names = self.desired.records.keys().filter(|key| key.account == *account);
+            if names.any(|key| apexes.nearest(&key.name).len() != 1) {
+                provider.forget_zones();
+            }
+        }
     }
 }
 

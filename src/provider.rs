@@ -18,6 +18,7 @@ pub mod cloudflare;
 pub mod http;
 pub mod memory;
 
+mod remembered;
 mod trail;
 
 use std::borrow::Cow;
@@ -36,6 +37,7 @@ use crate::model::record::{Owner, RecordSet};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, Seen, Zone};
 use crate::model::threats::{Platform, Reading, Spans};
+use remembered::Remembered;
 pub use trail::{Footprint, Trail};
 
 /// What to look for in a zone.
@@ -59,11 +61,14 @@ pub trait DnsProvider: Send + Sync + fmt::Debug {
     /// The account's name in the configuration.
     fn account(&self) -> &Handle;
 
-    /// The zones that this account can reach, every page of them, remembered for the life of the value.
+    /// The zones that this account can reach, every page of them, remembered until they are forgotten.
     ///
     /// # Errors
     /// When they could not be read; never an empty list in its place.
     async fn zones(&self) -> Result<Vec<Zone>, Error>;
+
+    /// Has the next [`Self::zones`] read them anew: they come, go, and come back with another id or other servers.
+    fn forget_zones(&self);
 
     /// The servers that the provider itself names for `zone`, whatever the operator wrote in their place: lower case,
     /// without a dot at the end.

@@ -234,7 +234,7 @@ async fn asked<E: Errand>(errand: &E, limit: Duration) -> (E::Answer, Duration) 
     (answer, began.elapsed())
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

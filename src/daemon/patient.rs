@@ -1,12 +1,13 @@
 //! Providers behind patience: one that failed is left alone for a while, and tried again apart from the rounds.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
-use super::patience::{Away, Errand, Outage, Patience};
+use super::patience::{Away, Errand, Outage, Patience, locked};
 use crate::model::endpoint::{Endpoint, Handle, PublicIp};
 use crate::model::gateway::GatewayState;
 use crate::model::plan::{GatewayChange, NetworkChange, RecordChange};
@@ -20,6 +21,15 @@ use crate::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkPro
 pub(super) struct PatientDns {
     inner: Arc<dyn DnsProvider>,
     patience: Arc<Patience>,
+    listed: Mutex<Listed>,
+}
+
+/// The zones as they were last read.
+#[derive(Debug, Default)]
+struct Listed {
+    /// When; `None` while they are to be read anew.
+    at: Option<Instant>,
+    zones: Vec<Zone>,
 }
 
 impl PatientDns {
@@ -27,7 +37,7 @@ impl PatientDns {
     #[must_use]
     pub(super) fn new(inner: Arc<dyn DnsProvider>, away: Arc<Away>) -> Self {
         let patience = Patience::with(inner.account().as_str(), away);
-        Self { inner, patience }
+        Self { inner, patience, listed: Mutex::default() }
     }
 }
 
@@ -38,7 +48,26 @@ impl DnsProvider for PatientDns {
     }
 
     async fn zones(&self) -> Result<Vec<Zone>, Error> {
-        self.patience.read(Zones(Arc::clone(&self.inner))).await
+        if locked(&self.listed).at.is_some_and(|at| at.elapsed() >= LISTED_FOR) {
+            self.forget_zones();
+        }
+        let read = self.patience.read(Zones(Arc::clone(&self.inner))).await;
+        let mut listed = locked(&self.listed);
+        match read {
+            Ok(zones) => {
+                listed.at.get_or_insert_with(Instant::now);
+                listed.zones.clone_from(&zones);
+                Ok(zones)
+            }
+            // What served until now serves on: the records may well be in reach while their list is not.
+            Err(_) if listed.at.is_none() && !listed.zones.is_empty() => Ok(listed.zones.clone()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn forget_zones(&self) {
+        locked(&self.listed).at = None;
+        self.inner.forget_zones();
     }
 
     async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
@@ -47,7 +76,12 @@ impl DnsProvider for PatientDns {
 
     async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
         let errand = InZone { of: Arc::clone(&self.inner), zone: zone.clone(), look: look.clone() };
-        self.patience.read(errand).await
+        let found = self.patience.read(errand).await;
+        // There is no such zone, or no such id: it was deleted, and may stand under another id again.
+        if found.as_ref().is_err_and(|error| matches!(error.kind(), Kind::Missing | Kind::Rejected)) {
+            self.forget_zones();
+        }
+        found
     }
 
     async fn apply(
@@ -223,10 +257,16 @@ fn late(whose: &Handle, limit: Duration) -> Error {
 
 /// The endpoints' account, among the DNS accounts, whose names the operator chooses.
 const NETWORK: &str = "endpoints";
+/// How long a list of zones serves: one that was deleted and made again may keep its id, and has other name servers.
+const LISTED_FOR: Duration = Duration::from_secs(3600);
 const AGAIN: &str = "it is asked again by itself, after a while";
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::sleep;
+
     use super::*;
     use crate::model::endpoint::{Allocation, Intent, PublicIpSpec};
     use crate::model::gateway::Gateway;
@@ -255,31 +295,139 @@ mod tests {
         AtEndpoint { of: Arc::new(MemoryNetwork::default()), endpoint }
     }
 
+    fn zone(id: &str) -> Zone {
+        let rules = ZoneRules {
+            least_ttl: 1,
+            greatest_ttl: 86_400,
+            automatic_ttl: false,
+            alias: false,
+            flattens_apex: false,
+            proxying: false,
+        };
+        let name = ZoneName::parse("example.com").unwrap();
+        Zone { name, id: id.to_owned(), name_servers: Vec::new(), rules }
+    }
+
     #[test]
     fn every_zone_and_every_endpoint_is_a_place_of_its_own() {
         let dns: Arc<dyn DnsProvider> = Arc::new(MemoryDns::new(Handle::parse("cf").unwrap(), Vec::new()));
-        let zone = |id: &str| {
-            let rules = ZoneRules {
-                least_ttl: 1,
-                greatest_ttl: 86_400,
-                automatic_ttl: false,
-                alias: false,
-                flattens_apex: false,
-                proxying: false,
-            };
-            let name = ZoneName::parse("example.com").unwrap();
-            let zone = Zone { name, id: id.to_owned(), name_servers: Vec::new(), rules };
-            InZone { of: Arc::clone(&dns), zone, look: Look { names: [].into(), marked: None } }
-        };
+        let look = || Look { names: [].into(), marked: None };
+        let in_zone = |id: &str| InZone { of: Arc::clone(&dns), zone: zone(id), look: look() };
         let places = [
             Zones(Arc::clone(&dns)).place(),
-            zone("one").place(),
-            zone("two").place(),
+            in_zone("one").place(),
+            in_zone("two").place(),
             endpoint("one", false).place(),
             endpoint("two", false).place(),
         ];
         let apart: std::collections::BTreeSet<&String> = places.iter().collect();
         assert_eq!(apart.len(), places.len(), "{places:?}");
+    }
+
+    /// An account with a list of zones, which is remembered, and nothing in them.
+    #[derive(Debug)]
+    struct Lists {
+        account: Handle,
+        /// What a reading gives; `None` is that nobody answers.
+        zones: Mutex<Option<Vec<Zone>>>,
+        remembered: Mutex<Option<Vec<Zone>>>,
+        readings: AtomicU32,
+        looks: Mutex<Option<Kind>>,
+    }
+
+    #[async_trait]
+    impl DnsProvider for Lists {
+        fn account(&self) -> &Handle {
+            &self.account
+        }
+
+        async fn zones(&self) -> Result<Vec<Zone>, Error> {
+            if let Some(zones) = locked(&self.remembered).clone() {
+                return Ok(zones);
+            }
+            self.readings.fetch_add(1, Ordering::Relaxed);
+            let read = locked(&self.zones).clone();
+            locked(&self.remembered).clone_from(&read);
+            read.ok_or_else(|| Error::new(Kind::Unreachable, "list", "the zones"))
+        }
+
+        fn forget_zones(&self) {
+            *locked(&self.remembered) = None;
+        }
+
+        async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
+            Ok(zone.name_servers.clone())
+        }
+
+        async fn observe(&self, zone: &Zone, _: &Look) -> Result<Found, Error> {
+            let failed = locked(&self.looks).map(|kind| Error::new(kind, "read", zone.id.as_str()));
+            failed.map_or_else(|| Ok(Found::new()), Err)
+        }
+
+        async fn apply(&self, _: &Zone, _: &Owner, _: &[RecordChange]) -> Vec<Result<Vec<RecordSet>, Error>> {
+            Vec::new()
+        }
+    }
+
+    fn listing(zones: &[Zone]) -> (Arc<Lists>, PatientDns) {
+        let inner = Arc::new(Lists {
+            account: Handle::parse("cf").unwrap(),
+            zones: Mutex::new(Some(zones.to_vec())),
+            remembered: Mutex::default(),
+            readings: AtomicU32::new(0),
+            looks: Mutex::default(),
+        });
+        let patient = PatientDns::new(Arc::clone(&inner) as Arc<dyn DnsProvider>, Arc::default());
+        (inner, patient)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn zones_are_listed_anew_after_an_hour_and_not_before() {
+        let (inner, patient) = listing(&[zone("old")]);
+        let moved = vec![zone("new")];
+        assert_eq!(patient.zones().await.unwrap(), [zone("old")]);
+        *locked(&inner.zones) = Some(moved.clone());
+        sleep(LISTED_FOR - Duration::from_secs(1)).await;
+        assert_eq!(patient.zones().await.unwrap(), [zone("old")]);
+        assert_eq!(inner.readings.load(Ordering::Relaxed), 1);
+        sleep(Duration::from_secs(1)).await;
+        for _ in 0..3 {
+            assert_eq!(patient.zones().await.unwrap(), moved);
+        }
+        assert_eq!(inner.readings.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_cannot_be_read_anew_serves_on_until_it_can() {
+        let (inner, patient) = listing(&[zone("old")]);
+        patient.zones().await.unwrap();
+        *locked(&inner.zones) = None;
+        sleep(LISTED_FOR).await;
+        for _ in 0..3 {
+            assert_eq!(patient.zones().await.unwrap(), [zone("old")]);
+        }
+        assert_eq!(inner.readings.load(Ordering::Relaxed), 2, "whoever fails is left alone");
+        *locked(&inner.zones) = Some(vec![zone("new")]);
+        sleep(LISTED_FOR).await;
+        assert_eq!(patient.zones().await.unwrap(), [zone("new")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_zone_that_is_not_there_any_more_has_the_zones_listed_anew() {
+        let (inner, patient) = listing(&[zone("old")]);
+        let look = Look { names: [].into(), marked: None };
+        for (kind, readings) in [(Kind::Unreachable, 1), (Kind::Missing, 2), (Kind::Rejected, 2)] {
+            let (inner, patient) = listing(&[zone("old")]);
+            patient.zones().await.unwrap();
+            *locked(&inner.looks) = Some(kind);
+            patient.observe(&zone("old"), &look).await.unwrap_err();
+            patient.zones().await.unwrap();
+            assert_eq!(inner.readings.load(Ordering::Relaxed), readings, "{kind:?}");
+        }
+        patient.zones().await.unwrap();
+        patient.observe(&zone("old"), &look).await.unwrap();
+        patient.zones().await.unwrap();
+        assert_eq!(inner.readings.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl<S: Source> Service<S> {
         let done = self.changed(&watcher, began);
         let happened = self.seen(&round, trigger, began);
         self.agree(&round.records, &round.chains, now);
+        self.active.doubt_zones(&round.observed);
         let well = is_well(round.outcome);
         let was_well = self.last.as_ref().map(|last| is_well(last.round.outcome));
         if was_well != Some(well) {

@@ -20,14 +20,13 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use reqwest::Url;
 use secrecy::SecretString;
-use tokio::sync::OnceCell;
 
 use self::api::{CallError, Client, failed};
 use self::apply::Apply;
 use self::calls::{ListRecords, ListZones};
 use self::record::{Held, Holding, Record, hold};
 use super::http::Http;
-use super::{DnsProvider, Error, Found, Kind, Look};
+use super::{DnsProvider, Error, Found, Kind, Look, Remembered};
 use crate::model::endpoint::Handle;
 use crate::model::name::{Fqdn, ZoneName};
 use crate::model::plan::RecordChange;
@@ -56,7 +55,7 @@ pub struct Cloudflare {
     client: Client,
     configured: BTreeMap<ZoneName, String>,
     name_servers: Option<Vec<String>>,
-    zones: OnceCell<Vec<Zone>>,
+    zones: Remembered,
 }
 
 /// What stands at one name, or why that is unknown.
@@ -68,7 +67,7 @@ impl Cloudflare {
     pub fn new(settings: Settings, http: Arc<Http>) -> Self {
         let Settings { account, api, token, zones, name_servers } = settings;
         let client = Client::new(http, &api, &token);
-        Self { account, client, configured: zones, name_servers, zones: OnceCell::new() }
+        Self { account, client, configured: zones, name_servers, zones: Remembered::default() }
     }
 
     async fn find_zones(&self) -> Result<Vec<Zone>, Error> {
@@ -229,7 +228,11 @@ impl DnsProvider for Cloudflare {
     }
 
     async fn zones(&self) -> Result<Vec<Zone>, Error> {
-        self.zones.get_or_try_init(|| self.find_zones()).await.cloned()
+        self.zones.or_read(|| self.find_zones()).await
+    }
+
+    fn forget_zones(&self) {
+        self.zones.forget();
     }
 
     async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {

@@ -207,6 +207,8 @@ impl DnsProvider for MemoryDns {
         }
     }
 
+    fn forget_zones(&self) {}
+
     async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
         Ok(zone.name_servers.clone())
     }

@@ -112,6 +112,15 @@ pub(crate) fn add_zone_by_hand(world: &mut World, name: &str) -> Result<String, 
     Ok(id)
 }
 
+/// What a person does in the dashboard: removes a zone from the account, and with it every record of it.
+pub(crate) fn delete_zone_by_hand(world: &mut World, name: &str) -> Result<(), String> {
+    let named = ZoneName::parse(name).map_err(|why| why.to_string())?;
+    let zones = &mut world.cloudflare.zones;
+    let at = zones.iter().position(|zone| zone.active && zone.name == named);
+    zones.remove(at.ok_or(format!("there is no zone {name}"))?);
+    Ok(())
+}
+
 /// Every record of every zone as the API shows it, by name.
 pub(crate) fn records(world: &World) -> Vec<(String, Value)> {
     let zones = world.cloudflare.zones.iter();

@@ -250,6 +250,14 @@ impl Control {
         done
     }
 
+    /// A person removes a zone in Cloudflare's dashboard. One of the same name that is added afterwards has another id.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn delete_zone_cloudflare(&self, name: &str) -> Result<(), ControlError> {
+        self.try_act(|world| cloudflare::delete_zone_by_hand(world, name))
+    }
+
     /// Turns Cloudflare's proxy on or off for a name.
     ///
     /// # Errors

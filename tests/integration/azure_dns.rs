@@ -66,6 +66,10 @@ async fn zones_are_listed_once_with_their_servers() {
     assert!(zone.rules.alias && !zone.rules.flattens_apex);
     dns.zones().await.expect("remembered");
     assert_eq!(rehearsal.methods(), ["GET"]);
+    dns.forget_zones();
+    dns.zones().await.expect("read anew");
+    dns.zones().await.expect("remembered again");
+    assert_eq!(rehearsal.methods(), ["GET"]);
 
     let apex = vec![ZoneName::parse("example.com").expect("a zone")];
     let written = Some(vec!["127.0.0.1:5353".to_owned()]);

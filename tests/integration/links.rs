@@ -335,6 +335,10 @@ impl DnsProvider for Raced {
         self.0.zones().await
     }
 
+    fn forget_zones(&self) {
+        self.0.forget_zones();
+    }
+
     async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
         self.0.listed_servers(zone).await
     }

@@ -9,6 +9,7 @@ mod lying;
 mod reload;
 mod room;
 mod storm;
+mod zones;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -15,7 +15,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use serde_json::Value;
-use tokio::sync::OnceCell;
 use url::form_urlencoded;
 
 use super::{Arm, at, implausible, text_at};
@@ -25,7 +24,7 @@ use crate::model::plan::RecordChange;
 use crate::model::record::{Owner, RecordSet, RecordType};
 use crate::model::state::{Seen, Zone, ZoneRules};
 use crate::provider::http::{Budget, Window};
-use crate::provider::{DnsProvider, Error, Found, Kind, Look, Trail};
+use crate::provider::{DnsProvider, Error, Found, Kind, Look, Remembered, Trail};
 
 /// The zones of one resource group, in the endpoints' subscription or another that the same credential reaches.
 pub struct AzureDns {
@@ -36,7 +35,7 @@ pub struct AzureDns {
     /// The zones, where the operator wrote them: they are not listed then.
     named: Option<Vec<ZoneName>>,
     name_servers: Option<Vec<String>>,
-    zones: OnceCell<Vec<Zone>>,
+    zones: Remembered,
     documents: Documents,
     /// Whether the name filter was seen to leave out the very name that it was given.
     filter_is_strict: AtomicBool,
@@ -63,7 +62,7 @@ impl AzureDns {
             resource_group,
             named: zones,
             name_servers,
-            zones: OnceCell::new(),
+            zones: Remembered::default(),
             documents: Documents::default(),
             filter_is_strict: AtomicBool::new(false),
         }
@@ -201,7 +200,11 @@ impl DnsProvider for AzureDns {
             }
             Ok(zones)
         };
-        self.zones.get_or_try_init(read).await.cloned()
+        self.zones.or_read(read).await
+    }
+
+    fn forget_zones(&self) {
+        self.zones.forget();
     }
 
     async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {

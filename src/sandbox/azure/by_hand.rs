@@ -10,10 +10,13 @@ use super::{compute, network, resource, routed, settle};
 use crate::sandbox::exchange::{Payload, Request, Service};
 use crate::sandbox::world::World;
 
-/// A resource, a virtual machine, or an entry of a resource, as GET shows it.
+/// A resource, a virtual machine, a zone, or an entry of a resource, as GET shows it.
 pub(crate) fn show_any(world: &World, id: &Id) -> Option<Value> {
     if let Some(machine) = world.azure.machines.get(&id.key()) {
         return Some(compute::json(machine));
+    }
+    if let Some(zone) = world.azure.zones.get(&id.key()) {
+        return Some(zone.json());
     }
     if let Some(shown) = show(world, id) {
         return Some(shown);

@@ -62,7 +62,7 @@ impl Zone {
         self.sets.insert((name.to_owned(), kind.to_owned()), RecordSet::new(name, kind, properties));
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({
             "id": self.id.as_str(),
             "name": self.id.name(),

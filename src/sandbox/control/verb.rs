@@ -60,6 +60,9 @@ pub(super) enum Verb {
     AddZoneCloudflare {
         name: String,
     },
+    DeleteZoneCloudflare {
+        name: String,
+    },
     Proxy {
         name: String,
         proxied: bool,
@@ -186,6 +189,7 @@ impl Verb {
             Self::AddZoneCloudflare { name } => {
                 return Ok(json!({"id": control.add_zone_cloudflare(&name)?}));
             }
+            Self::DeleteZoneCloudflare { name } => control.delete_zone_cloudflare(&name)?,
             Self::Proxy { name, proxied } => control.proxy(&name, proxied)?,
             Self::Delegate { to } => control.delegate(to),
             Self::Fault(fault) => control.fault(fault),
@@ -234,7 +238,7 @@ const fn before() -> HoldPoint {
 }
 
 /// The verbs and what their bodies hold; a question mark stands behind what may be left out.
-pub(super) const VERBS: [(&str, &str); 45] = [
+pub(super) const VERBS: [(&str, &str); 46] = [
     ("start-vm", ""),
     ("deallocate-vm", ""),
     ("create-vm", "name interface"),
@@ -251,6 +255,7 @@ pub(super) const VERBS: [(&str, &str); 45] = [
     ("set-record-cloudflare", "name type content ttl? proxied? comment? tags?"),
     ("delete-record-cloudflare", "name type"),
     ("add-zone-cloudflare", "name"),
+    ("delete-zone-cloudflare", "name"),
     ("proxy", "name proxied"),
     ("delegate", "to: both | azure | cloudflare"),
     (

@@ -18,6 +18,11 @@ async fn zones_are_listed_once_and_their_plan_sets_the_rules() {
         let zones = cloud.cf.zones().await.unwrap();
         assert_eq!(cloud.asked(), [""; 0], "they are remembered");
         assert_eq!(zones.len(), 2);
+        cloud.cf.forget_zones();
+        for _ in 0..2 {
+            assert_eq!(cloud.cf.zones().await.unwrap(), zones);
+        }
+        assert_eq!(cloud.asked().len(), 1, "once more");
         let rules = cloud.zone.rules;
         assert_eq!((rules.least_ttl, rules.greatest_ttl, rules.automatic_ttl), (least, 86_400, true));
         assert!(rules.flattens_apex && rules.proxying && !rules.alias);

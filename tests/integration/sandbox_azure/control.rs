@@ -84,6 +84,7 @@ async fn every_verb_is_there_over_http() {
         "delete-record-azure": {"name": "n.example.com", "type": "CNAME"},
         "set-record-cloudflare": {"name": "n.example.com", "type": "CNAME", "content": "a.example.net", "ttl": 60},
         "add-zone-cloudflare": {"name": "example.com"},
+        "delete-zone-cloudflare": {"name": "example.net"},
         "proxy": {"name": "n.example.com", "proxied": true},
         "delete-record-cloudflare": {"name": "n.example.com", "type": "CNAME"},
         "delegate": {"to": "cloudflare"},

@@ -304,6 +304,10 @@ impl DnsProvider for Under<MemoryDns> {
         self.inner.zones().await
     }
 
+    fn forget_zones(&self) {
+        self.inner.forget_zones();
+    }
+
     async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
         self.inner.listed_servers(zone).await
     }

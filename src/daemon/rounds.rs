@@ -161,7 +161,7 @@ impl<S: Source> Service<S> {
         tracing::warn!(%endpoint, %happening, ?noticed, "address");
         let at = self.clock.now();
         *self.counts.happenings.entry(happening.kind.as_str()).or_default() += 1;
-        self.desk.tell(&notice_of_happening(endpoint, &happening, noticed, &self.active.desired.owner, at));
+        self.desk.tell(&notice_of_happening(endpoint, &happening, noticed, &self.active.desired, at));
         let leads = happening.after.is_some();
         let what = What::Happening { endpoint: endpoint.clone(), happening, noticed };
         let entry = self.write(|journal| journal.record(at, &what));

@@ -2,7 +2,8 @@
 //!
 //! Titles of troubles say nothing that changes from round to round: by them the same trouble is known again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use time::OffsetDateTime;
 
@@ -10,9 +11,11 @@ use super::digest::{FEW, few};
 use super::{Notice, Topic};
 use crate::journal::Noticed;
 use crate::model::endpoint::Handle;
+use crate::model::name::Fqdn;
 use crate::model::plan::{Verb, counted};
-use crate::model::record::Owner;
+use crate::model::record::{Mode, Owner, Policy};
 use crate::model::sight::{Happening, HappeningKind};
+use crate::model::state::Desired;
 use crate::model::verify::Verdict;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport, LinkState, Round, SubjectKind};
 
@@ -41,13 +44,13 @@ pub fn notices_of_changes(changes: &[ChangeReport], owner: &Owner, at: OffsetDat
     Teller { owner, at }.changed(changes)
 }
 
-/// What happened to an endpoint's address or label.
+/// What happened to an endpoint's address or label, and what becomes of the names of `desired` that follow it.
 #[must_use]
 pub fn notice_of_happening(
     endpoint: &Handle,
     happening: &Happening,
     noticed: Noticed,
-    owner: &Owner,
+    desired: &Desired,
     at: OffsetDateTime,
 ) -> Notice {
     let how = match noticed {
@@ -70,9 +73,13 @@ pub fn notice_of_happening(
     Notice {
         before: happening.before.clone(),
         after: happening.after.clone(),
-        details: vec![how.to_owned()],
+        details: std::iter::once(how.to_owned()).chain(followers(endpoint, happening, desired)).collect(),
         next_step: next_step.map(str::to_owned),
-        ..Teller { owner, at }.notice(Topic::Address, endpoint.as_str(), format!("{endpoint}: {happening}"))
+        ..Teller { owner: &desired.owner, at }.notice(
+            Topic::Address,
+            endpoint.as_str(),
+            format!("{endpoint}: {happening}"),
+        )
     }
 }
 
@@ -228,6 +235,59 @@ impl Teller<'_> {
             ..self.notice(Topic::Change, &change.name, did(change))
         }
     }
+}
+
+/// How the names follow `endpoint` to another address, and whether anything is written for it: a line for each way.
+///
+/// What is done about an endpoint that was made anew is for the plan to say, but for the addresses in its records: the
+/// new one may have lost its label, and an alias what it led to.
+fn followers(endpoint: &Handle, happening: &Happening, desired: &Desired) -> Vec<String> {
+    let address = happening.after.as_deref().and_then(|text| text.parse::<IpAddr>().ok());
+    let is_same = match happening.kind {
+        HappeningKind::Changed | HappeningKind::Assigned => true,
+        HappeningKind::Recreated => false,
+        _ => return Vec::new(),
+    };
+    let Some(address) = address else { return Vec::new() };
+    let mut written: BTreeSet<&Fqdn> = BTreeSet::new();
+    let mut left: BTreeSet<&Fqdn> = BTreeSet::new();
+    for (key, wanted) in &desired.records {
+        if wanted.endpoint != *endpoint || wanted.withdraw {
+            continue;
+        }
+        match wanted.mode {
+            // What exists is not ours to change.
+            Mode::Address if wanted.policy == Policy::CreateOnly => continue,
+            Mode::Address => written.insert(&key.name),
+            Mode::Cname | Mode::Alias | Mode::Auto if is_same => left.insert(&key.name),
+            Mode::Cname | Mode::Alias | Mode::Auto => continue,
+        };
+    }
+    let rtype = if address.is_ipv4() { "A" } else { "AAAA" };
+    let mut lines = Vec::new();
+    if let Some(names) = listed(&written) {
+        lines.push(match written.len() {
+            1 => format!("the {rtype} record of {names} is to follow"),
+            _ => format!("the {rtype} records of {names} are to follow"),
+        });
+    }
+    if let Some(names) = listed(&left) {
+        lines.push(match left.len() {
+            1 => format!("{names} follows by the label; nothing has to be written for it"),
+            _ => format!("{names} follow by the label; nothing has to be written for them"),
+        });
+    }
+    lines
+}
+
+/// So many of them that it is still read.
+fn listed(names: &BTreeSet<&Fqdn>) -> Option<String> {
+    let mut each = names.iter();
+    Some(match (each.next()?, each.next(), each.len()) {
+        (one, None, _) => one.to_string(),
+        (one, Some(other), 0) => format!("{one} and {other}"),
+        (one, Some(_), _) => format!("{one} and {}", counted(names.len() - 1, "more name")),
+    })
 }
 
 fn did(change: &ChangeReport) -> String {

@@ -5,8 +5,9 @@ use cnamed::model::endpoint::Handle;
 use cnamed::model::guard::Rule;
 use cnamed::model::name::Fqdn;
 use cnamed::model::plan::Verb;
-use cnamed::model::record::Owner;
+use cnamed::model::record::{Mode, Owner, Policy, Ttl};
 use cnamed::model::sight::{Happening, HappeningKind};
+use cnamed::model::state::{Consents, Desired, RecordKey, Wanted};
 use cnamed::model::verify::Verdict;
 use cnamed::notify::Notice;
 use cnamed::notify::words::{notice_of_happening, notice_of_service, notice_of_test, notices_of};
@@ -144,6 +145,66 @@ fn a_round_without_trouble_has_nothing_to_tell() {
     assert_eq!(told(&round), []);
 }
 
+/// Names that follow `jump`, and one that follows another endpoint.
+fn follow(names: &[(&str, Mode, Policy)]) -> Desired {
+    let wanted = |endpoint, mode, policy| {
+        let (endpoint, ttl) = (handle(endpoint), Ttl::DEFAULT);
+        Wanted { endpoint, mode, ttl, proxied: false, policy, withdraw: false }
+    };
+    let key = |name: &str, account| RecordKey { name: Fqdn::parse(name).unwrap(), account: handle(account) };
+    let mut records = std::collections::BTreeMap::new();
+    records.insert(key("elsewhere.example.com", "cf"), wanted("other", Mode::Address, Policy::Sync));
+    for (name, mode, policy) in names {
+        for account in ["azure", "cf"] {
+            records.insert(key(name, account), wanted("jump", *mode, *policy));
+        }
+    }
+    Desired {
+        owner: owner(),
+        endpoints: [].into(),
+        records,
+        prune: true,
+        deletes_per_round: 3,
+        consents: Consents::default(),
+    }
+}
+
+#[test]
+fn an_event_says_who_follows_and_whether_anything_is_written_for_it() {
+    use HappeningKind::{Assigned, Changed, Deleted, LabelMoved, LabelTaken, Recreated, Released};
+    let one = [("jumpstation.example.com", Mode::Cname, Policy::Sync)];
+    let some = [
+        ("a.example.com", Mode::Address, Policy::Sync),
+        ("b.example.com", Mode::Address, Policy::UpsertOnly),
+        ("c.example.com", Mode::Address, Policy::CreateOnly),
+        ("example.com", Mode::Auto, Policy::Sync),
+        ("jumpstation.example.com", Mode::Cname, Policy::Sync),
+        ("x.example.com", Mode::Alias, Policy::CreateOnly),
+    ];
+    let said = |kind, after: Option<&str>, names: &[(&str, Mode, Policy)]| {
+        let happening = Happening { kind, before: None, after: after.map(str::to_owned) };
+        let at = notice(cnamed::notify::Topic::Test, "", "").at;
+        let notice = notice_of_happening(&handle("jump"), &happening, Noticed::Label, &follow(names), at);
+        notice.details[1..].to_vec()
+    };
+    let stays = "jumpstation.example.com follows by the label; nothing has to be written for it";
+    assert_eq!(said(Changed, Some("192.0.2.2"), &one), [stays]);
+    assert_eq!(said(Assigned, Some("192.0.2.2"), &one), [stays]);
+    let follow = "the A records of a.example.com and b.example.com are to follow";
+    let stay = "example.com and 2 more names follow by the label; nothing has to be written for them";
+    assert_eq!(said(Changed, Some("192.0.2.2"), &some), [follow, stay]);
+    assert_eq!(
+        said(Changed, Some("2001:db8::2"), &some[..1]),
+        ["the AAAA record of a.example.com is to follow"]
+    );
+    // Whether the new one has the label, and the alias what it leads to, is for the plan to say.
+    assert_eq!(said(Recreated, Some("192.0.2.2"), &some), [follow]);
+    for kind in [Released, Deleted, LabelMoved, LabelTaken] {
+        assert_eq!(said(kind, None, &some), [""; 0]);
+    }
+    assert_eq!(said(Changed, Some("192.0.2.2"), &[]), [""; 0]);
+}
+
 #[test]
 fn what_happened_to_an_address_reads_well() {
     use HappeningKind::{Assigned, Changed, Deleted, LabelMoved, LabelTaken, Recreated, Released};
@@ -160,7 +221,7 @@ fn what_happened_to_an_address_reads_well() {
     ] {
         let happening =
             Happening { kind, before: before.map(str::to_owned), after: after.map(str::to_owned) };
-        notices.push(notice_of_happening(&handle("jump"), &happening, noticed, &owner(), at));
+        notices.push(notice_of_happening(&handle("jump"), &happening, noticed, &follow(&[]), at));
     }
     notices.push(notice_of_service(&owner(), at, "cnamed 0.1.0 began", vec!["it keeps 2 endpoints".into()]));
     notices.push(notice_of_test(&owner(), at));

@@ -20,8 +20,8 @@ pub struct Sight {
     pub fqdn: Option<Fqdn>,
     /// Its address; none while released.
     pub address: Option<IpAddr>,
-    /// Whether somebody else held the wanted label.
-    pub stranger: bool,
+    /// Whether somebody else held the wanted label; `None` while that was never known.
+    pub stranger: Option<bool>,
 }
 
 /// Something that happened to an endpoint's address or label.
@@ -59,7 +59,11 @@ impl Sight {
     /// What a look tells; `None` when the public IP could not be read.
     #[must_use]
     pub fn of(state: &EndpointState) -> Option<Self> {
-        let stranger = matches!(state.label, Seen::Present(LabelHolder::Stranger));
+        let stranger = match &state.label {
+            Seen::Present(holder) => Some(*holder == LabelHolder::Stranger),
+            Seen::Absent => Some(false),
+            Seen::Unknown(_) => None,
+        };
         match &state.public_ip {
             Seen::Present(ip) => Some(Self {
                 exists: true,
@@ -79,6 +83,7 @@ impl Sight {
         if self.guid.is_none() {
             self.guid.clone_from(&earlier.guid);
         }
+        self.stranger = self.stranger.or(earlier.stranger);
         self
     }
 
@@ -89,7 +94,7 @@ impl Sight {
         let text = |address: &Option<IpAddr>| address.map(|address| address.to_string());
         let mut tell = |kind, before, after| happenings.push(Happening { kind, before, after });
         let name = |sight: &Self| sight.fqdn.as_ref().map(ToString::to_string);
-        if self.stranger && !earlier.stranger {
+        if self.stranger == Some(true) && earlier.stranger != Some(true) {
             tell(HappeningKind::LabelTaken, name(earlier), None);
         }
         let another = matches!((&earlier.guid, &self.guid), (Some(was), Some(is)) if was != is);
@@ -170,7 +175,7 @@ mod tests {
             guid: Some(guid.to_owned()),
             fqdn: Some(Fqdn::parse("jump.westeurope.cloudapp.azure.com").unwrap()),
             address: address.map(|text| text.parse().unwrap()),
-            stranger: false,
+            stranger: Some(false),
         }
     }
 
@@ -207,8 +212,27 @@ mod tests {
         let moved =
             Sight { fqdn: Some(Fqdn::parse("other.westeurope.cloudapp.azure.com").unwrap()), ..was.clone() };
         assert_eq!(kinds(&was, &moved), [HappeningKind::LabelMoved]);
-        let taken = Sight { stranger: true, ..Sight::default() }.after(&was);
+        let taken = Sight { stranger: Some(true), ..Sight::default() }.after(&was);
         assert_eq!(kinds(&was, &taken), [HappeningKind::LabelTaken, HappeningKind::Deleted]);
         assert_eq!(kinds(&taken, &taken), []);
+    }
+
+    #[test]
+    fn whoever_holds_a_label_holds_it_on_while_nobody_can_say() {
+        let look = |label| {
+            let state = EndpointState { public_ip: Seen::Absent, label, gateway: None };
+            Sight::of(&state).unwrap()
+        };
+        let was = look(Seen::Present(LabelHolder::Nobody));
+        let taken = look(Seen::Present(LabelHolder::Stranger)).after(&was);
+        assert_eq!(kinds(&was, &taken), [HappeningKind::LabelTaken]);
+        let unread = look(Seen::Unknown("throttled".into())).after(&taken);
+        assert_eq!(kinds(&taken, &unread), []);
+        let still = look(Seen::Present(LabelHolder::Stranger)).after(&unread);
+        assert_eq!(kinds(&unread, &still), []);
+        // Given back and taken again is another story.
+        let free = look(Seen::Present(LabelHolder::Nobody)).after(&still);
+        let again = look(Seen::Present(LabelHolder::Stranger)).after(&free);
+        assert_eq!(kinds(&free, &again), [HappeningKind::LabelTaken]);
     }
 }

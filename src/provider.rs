@@ -129,9 +129,15 @@ pub struct Holder {
 /// See the module for the contract that all methods share.
 #[async_trait]
 pub trait NetworkProvider: Send + Sync + fmt::Debug {
-    /// What was seen of an endpoint. One read when the public IP holds the wanted label; who holds the label is
-    /// asked only when it does not. A failed read is [`Seen::Unknown`] with its reason.
-    async fn observe(&self, endpoint: &Endpoint) -> EndpointState;
+    /// What was seen of an endpoint, and the error itself where its public IP could not be read. One read when the
+    /// public IP holds the wanted label; who holds the label is asked only when it does not. A failed read is
+    /// [`Seen::Unknown`] with its reason.
+    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>);
+
+    /// As [`look`](Self::look), for whoever does nothing about the error.
+    async fn observe(&self, endpoint: &Endpoint) -> EndpointState {
+        self.look(endpoint).await.0
+    }
 
     /// Makes one change and follows it to its end, as Azure reports it.
     ///

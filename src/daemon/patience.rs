@@ -35,7 +35,7 @@ pub(super) struct Absence {
     pub(super) reason: String,
     /// How often it failed in a row.
     pub(super) failures: u32,
-    /// Whether it was refused rather than not reached. An endpoint's failure does not say.
+    /// Whether it was refused rather than not reached.
     pub(super) denied: bool,
 }
 
@@ -58,7 +58,7 @@ impl Away {
         worst.into_values().collect()
     }
 
-    /// Whether a credential was not accepted, as far as that can be told.
+    /// Whether a credential was not accepted.
     pub(super) fn is_denied(&self) -> bool {
         locked(&self.absent).values().any(|absence| absence.denied)
     }

@@ -171,7 +171,7 @@ impl PatientNetwork {
 
 #[async_trait]
 impl NetworkProvider for PatientNetwork {
-    async fn observe(&self, endpoint: &Endpoint) -> EndpointState {
+    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
         self.patience.read(AtEndpoint { of: Arc::clone(&self.inner), endpoint: endpoint.clone() }).await
     }
 
@@ -201,22 +201,23 @@ struct AtEndpoint {
 
 #[async_trait]
 impl Errand for AtEndpoint {
-    type Answer = EndpointState;
+    type Answer = (EndpointState, Option<Error>);
 
     // The operator may have called a DNS account `endpoints` too, and no zone has such an id.
     fn place(&self) -> String {
         format!("/{}", self.endpoint.name)
     }
 
-    async fn ask(&self) -> EndpointState {
-        self.of.observe(&self.endpoint).await
+    async fn ask(&self) -> Self::Answer {
+        self.of.look(&self.endpoint).await
     }
 
-    fn late(&self, limit: Duration) -> EndpointState {
-        self.left_alone(&late(&self.endpoint.name, limit).chain())
+    fn late(&self, limit: Duration) -> Self::Answer {
+        let late = late(&self.endpoint.name, limit);
+        (self.left_alone(&late.chain()).0, Some(late))
     }
 
-    fn left_alone(&self, reason: &str) -> EndpointState {
+    fn left_alone(&self, reason: &str) -> Self::Answer {
         let reason = || reason.to_owned();
         let gateway = self.endpoint.gateway.as_ref().map(|_| GatewayState {
             load_balancer: Seen::Unknown(reason()),
@@ -225,12 +226,13 @@ impl Errand for AtEndpoint {
             groups: BTreeMap::new(),
             others: BTreeMap::new(),
         });
-        EndpointState { public_ip: Seen::Unknown(reason()), label: Seen::Unknown(reason()), gateway }
+        (EndpointState { public_ip: Seen::Unknown(reason()), label: Seen::Unknown(reason()), gateway }, None)
     }
 
-    fn outage(answer: &EndpointState) -> Option<Outage> {
-        let Seen::Unknown(reason) = &answer.public_ip else { return None };
-        Some(Outage { reason: reason.clone(), told: reason.clone(), denied: true, asked: None })
+    fn outage((_, error): &Self::Answer) -> Option<Outage> {
+        let outage = outage(error.as_ref()?)?;
+        // What is unknown has its reason whole.
+        Some(Outage { reason: outage.told.clone(), ..outage })
     }
 }
 
@@ -433,12 +435,29 @@ mod tests {
     #[test]
     fn of_an_endpoint_that_is_left_alone_nothing_is_known_and_its_gateway_is_not_taken_for_absent() {
         for gateway in [false, true] {
-            let state = endpoint("jump", gateway).left_alone("down");
+            let (state, error) = endpoint("jump", gateway).left_alone("down");
+            assert!(error.is_none(), "nobody was asked");
             assert_eq!(state.public_ip, Seen::Unknown("down".into()));
             assert_eq!(state.label, Seen::Unknown("down".into()));
             let known = state.gateway.as_ref().map(|held| held.unread().is_some());
             assert_eq!(known, gateway.then_some(true));
-            assert!(AtEndpoint::outage(&state).is_some());
         }
+    }
+
+    #[test]
+    fn an_endpoint_that_was_not_seen_tells_whether_it_was_denied_and_how_long_to_wait() {
+        let minute = Duration::from_secs(60);
+        let of = |kind| {
+            let error = Error::new(kind, "read", "pip");
+            let (state, _) = endpoint("jump", false).left_alone(&error.chain());
+            let outage = AtEndpoint::outage(&(state, Some(error)));
+            outage.map(|outage| (outage.denied, outage.asked))
+        };
+        assert_eq!(of(Kind::Denied), Some((true, None)));
+        assert_eq!(of(Kind::Unreachable), Some((false, None)));
+        assert_eq!(of(Kind::Throttled(minute)), Some((false, Some(minute))));
+        assert_eq!(of(Kind::Rejected), None);
+        let late = AtEndpoint::outage(&endpoint("jump", false).late(minute)).unwrap();
+        assert!(!late.denied && late.told.contains("no answer within 60 s"), "{}", late.told);
     }
 }

@@ -114,25 +114,25 @@ impl AzureNetwork {
         self.arm.list("list", resource, &path, self.arm.budget()).await
     }
 
-    /// The public IP, and who holds its label.
-    async fn front(&self, spec: &PublicIpSpec) -> (Seen<PublicIp>, Seen<LabelHolder>) {
+    /// The public IP, and who holds its label; and why the public IP could not be read, if it could not.
+    async fn front(&self, spec: &PublicIpSpec) -> (Seen<PublicIp>, Seen<LabelHolder>, Option<Error>) {
         let public_ip = match self.read(spec).await {
             Ok(Some((_, ip))) => Seen::Present(ip),
             Ok(None) => Seen::Absent,
             Err(error) => {
                 let label = Seen::Unknown("not asked, since the public IP could not be read".into());
-                return (Seen::Unknown(error.chain()), label);
+                return (Seen::Unknown(error.chain()), label, Some(error));
             }
         };
         let held = public_ip.present();
         if held.is_some_and(|ip| ip.label.as_ref() == Some(&spec.label)) {
-            return (public_ip, Seen::Absent);
+            return (public_ip, Seen::Absent, None);
         }
         let label = match self.holder(spec, held.map(|ip| ip.id.as_str())).await {
             Ok(holder) => Seen::Present(holder),
             Err(error) => Seen::Unknown(error.chain()),
         };
-        (public_ip, label)
+        (public_ip, label, None)
     }
 
     async fn create(&self, owner: &Owner, spec: &PublicIpSpec) -> Result<PublicIp, Error> {
@@ -264,10 +264,10 @@ impl AzureNetwork {
 
 #[async_trait]
 impl NetworkProvider for AzureNetwork {
-    async fn observe(&self, endpoint: &Endpoint) -> EndpointState {
+    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
         let (front, gateway) = futures::join!(self.front(&endpoint.public_ip), self.gateway(endpoint));
-        let (public_ip, label) = front;
-        EndpointState { public_ip, label, gateway }
+        let (public_ip, label, error) = front;
+        (EndpointState { public_ip, label, gateway }, error)
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {

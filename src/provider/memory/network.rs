@@ -219,11 +219,12 @@ impl State {
 
 #[async_trait]
 impl NetworkProvider for MemoryNetwork {
-    async fn observe(&self, endpoint: &Endpoint) -> EndpointState {
+    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
         let mut state = self.state();
         if let Some(fault) = state.faults.strike(&Operation::Observe) {
-            let reason = unread(fault, "read", endpoint.public_ip.name.clone()).to_string();
-            return EndpointState {
+            let error = unread(fault, "read", endpoint.public_ip.name.clone());
+            let reason = error.to_string();
+            let unknown = EndpointState {
                 public_ip: Seen::Unknown(reason.clone()),
                 label: Seen::Unknown(reason.clone()),
                 gateway: endpoint.gateway.as_ref().map(|_| GatewayState {
@@ -234,6 +235,7 @@ impl NetworkProvider for MemoryNetwork {
                     others: BTreeMap::new(),
                 }),
             };
+            return (unknown, Some(error));
         }
         let spec = &endpoint.public_ip;
         let held = state.held.get(&place(&spec.resource_group, &spec.name)).cloned();
@@ -242,7 +244,7 @@ impl NetworkProvider for MemoryNetwork {
             _ => Seen::Present(state.holder(spec)),
         };
         let gateway = endpoint.gateway.as_ref().map(|gateway| state.behind.observe(gateway));
-        EndpointState { public_ip: held.map_or(Seen::Absent, Seen::Present), label, gateway }
+        (EndpointState { public_ip: held.map_or(Seen::Absent, Seen::Present), label, gateway }, None)
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {

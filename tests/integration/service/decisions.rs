@@ -87,9 +87,16 @@ async fn secrets_are_read_anew_while_somebody_is_denied_less_and_less_often_and_
     told(async {
         let life = Heard::begin(Mode::Cname);
         life.calm().await;
-        life.sim.weather("cf", Weather::Refusing(Kind::Unreachable));
-        sleep(HOUR).await;
-        assert_eq!(life.renewals(), 0, "a new secret helps nobody who is not there");
+        let minute = Duration::from_secs(60);
+        for account in ["network", "cf"] {
+            for kind in [Kind::Unreachable, Kind::Throttled(minute)] {
+                life.sim.weather(account, Weather::Refusing(kind));
+                sleep(HOUR).await;
+                assert_eq!(life.renewals(), 0, "a new secret helps nobody who is not there");
+            }
+            life.sim.weather(account, Weather::Fine);
+            life.outcome(Outcome::InSync).await;
+        }
         life.sim.weather("cf", Weather::Refusing(Kind::Denied));
         sleep(HOUR).await;
         let denied = life.renewals();

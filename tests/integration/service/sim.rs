@@ -336,14 +336,17 @@ impl DnsProvider for Under<MemoryDns> {
 
 #[async_trait]
 impl NetworkProvider for Under<MemoryNetwork> {
-    async fn observe(&self, endpoint: &Endpoint) -> EndpointState {
+    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
         match self.sim.pass(self.name).await {
-            Ok(()) => self.inner.observe(endpoint).await,
-            Err(error) => EndpointState {
-                public_ip: Seen::Unknown(error.chain()),
-                label: Seen::Unknown(error.chain()),
-                gateway: None,
-            },
+            Ok(()) => self.inner.look(endpoint).await,
+            Err(error) => {
+                let unknown = EndpointState {
+                    public_ip: Seen::Unknown(error.chain()),
+                    label: Seen::Unknown(error.chain()),
+                    gateway: None,
+                };
+                (unknown, Some(error))
+            }
         }
     }
 

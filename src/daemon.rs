@@ -43,8 +43,7 @@ use agreement::Agreement;
 use label::{Outside, Picture};
 pub use orders::{Order, Orders, Supervisor};
 pub use pace::{Calm, Pace};
-use patience::Away;
-use patient::{PatientDns, PatientNetwork};
+use patient::{Patiences, PatientDns, PatientNetwork};
 use watcher::Watcher;
 
 /// What a configuration makes of the service; made anew whenever it is read anew.
@@ -68,7 +67,8 @@ pub trait Source {
     /// Everything that is wrong with it, in words; the service goes on with what it has.
     fn load(&mut self) -> Result<Setup, String>;
 
-    /// The same configuration as last loaded, its secrets read anew: one may have been rotated.
+    /// The same configuration as last loaded, its secrets read anew: one may have been rotated. Those who are told are
+    /// not taken from it.
     ///
     /// # Errors
     /// When a secret cannot be read.
@@ -125,7 +125,7 @@ struct Active {
     desired: Desired,
     reconciler: Reconciler,
     pace: Pace,
-    away: Arc<Away>,
+    patiences: Patiences,
 }
 
 /// A round under way.
@@ -182,7 +182,7 @@ impl<S: Source> Service<S> {
         let (snapshots, receiver) = watch::channel(Arc::new(standing::nothing(started.at, beat.clone())));
         let mut service = Self {
             source,
-            active: Arc::new(Active::of(setup)),
+            active: Arc::new(Active::of(setup, Patiences::default())),
             coming: None,
             journal,
             clock,
@@ -228,7 +228,7 @@ impl<S: Source> Service<S> {
             if std::mem::take(&mut self.unseen) {
                 self.publish();
             }
-            let away = Arc::clone(&self.active.away);
+            let away = Arc::clone(&self.active.patiences.away);
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -302,8 +302,9 @@ impl<S: Source> Service<S> {
     fn renew(&mut self) {
         self.renewal = None;
         match self.source.renew() {
+            // All else about it is as it was, and so is what is known and who was told of it.
             Ok(setup) => {
-                self.coming = Some(setup);
+                self.active = Arc::new(Active::of(setup, self.active.patiences.renewed()));
                 self.begin(Trigger::Timer);
             }
             // What was denied is told as such already.
@@ -314,7 +315,7 @@ impl<S: Source> Service<S> {
     /// Puts a configuration that was read to work.
     fn take_over(&mut self, mut setup: Setup) {
         self.desk.replace(std::mem::take(&mut setup.subscribers));
-        self.active = Arc::new(Active::of(setup));
+        self.active = Arc::new(Active::of(setup, Patiences::default()));
         let known = &self.active.desired.endpoints;
         self.sights.retain(|endpoint, _| known.contains_key(endpoint));
         self.outside.retain(|endpoint, _| known.contains_key(endpoint));
@@ -370,18 +371,17 @@ impl<S: Source> Service<S> {
 }
 
 impl Active {
-    fn of(setup: Setup) -> Self {
+    fn of(setup: Setup, mut patiences: Patiences) -> Self {
         let Setup { desired, mut reconciler, pace, .. } = setup;
-        let away = Arc::new(Away::default());
-        let network = PatientNetwork::new(Arc::clone(&reconciler.network), Arc::clone(&away));
+        let network = PatientNetwork::new(Arc::clone(&reconciler.network), &mut patiences);
         reconciler.network = Arc::new(network);
         for provider in reconciler.accounts.values_mut() {
-            *provider = Arc::new(PatientDns::new(Arc::clone(provider), Arc::clone(&away)));
+            *provider = Arc::new(PatientDns::new(Arc::clone(provider), &mut patiences));
         }
         // The next rounds see whether name servers have come to agree; none waits for it.
         reconciler.verification.agreement = reconciler.verification.agreement.min(CLOSE);
         reconciler.verification.way_in = true;
-        Self { desired, reconciler, pace, away }
+        Self { desired, reconciler, pace, patiences }
     }
 
     /// Has an account's zones read anew before the next round, where they left open which of them a wanted name is in:

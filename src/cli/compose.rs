@@ -54,6 +54,21 @@ impl Composition {
     /// Builds what `config` describes.
     pub(crate) fn build(config: Config, environment: &Environment) -> Result<Self, String> {
         let http = http(&config, DEADLINE)?;
+        Self::upon(http, config, environment)
+    }
+
+    /// As [`Composition::build`], for a process in which another one was at work on `before`: services that asked to
+    /// wait are not asked sooner for it.
+    pub(crate) fn after(
+        before: &Arc<Http>,
+        config: Config,
+        environment: &Environment,
+    ) -> Result<Self, String> {
+        let http = before.then(&settings(&config, DEADLINE)?).map_err(told)?;
+        Self::upon(http, config, environment)
+    }
+
+    fn upon(http: Arc<Http>, config: Config, environment: &Environment) -> Result<Self, String> {
         let azure = &config.azure;
         let builder = Builder { environment, azure };
         let arm = Arc::new(Arm::new(&http, &builder.settings()?).map_err(told)?);
@@ -131,6 +146,10 @@ fn resolver(config: &Config) -> Result<Hickory, hickory::SettingsError> {
 
 /// The one client of the process.
 pub(crate) fn http(config: &Config, deadline: Duration) -> Result<Arc<Http>, String> {
+    Http::new(&settings(config, deadline)?).map_err(told)
+}
+
+fn settings(config: &Config, deadline: Duration) -> Result<http::Settings, String> {
     let extra_ca = match &config.tls.extra_ca {
         Some(file) => {
             let read = std::fs::read(file);
@@ -138,8 +157,7 @@ pub(crate) fn http(config: &Config, deadline: Duration) -> Result<Arc<Http>, Str
         }
         None => None,
     };
-    let settings = http::Settings { extra_ca, attempt: config.limits.request_timeout, deadline };
-    Http::new(&settings).map_err(told)
+    Ok(http::Settings { extra_ca, attempt: config.limits.request_timeout, deadline })
 }
 
 /// Reads the configuration; warnings go to stderr, mistakes end it.

@@ -1,6 +1,5 @@
 //! The service with everything around it, ready to run: its journal, its page, and the configuration that it lives by.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -76,26 +75,24 @@ impl<S: Source> Station<S> {
 pub(crate) struct File {
     global: Global,
     last: Option<(Config, Arc<Http>)>,
-    /// What earlier configurations have sent.
-    sent: BTreeMap<(String, RequestOutcome), u64>,
 }
 
 impl File {
     pub(crate) fn of(global: &Global) -> Self {
-        Self { global: global.clone(), last: None, sent: BTreeMap::new() }
+        Self { global: global.clone(), last: None }
     }
 
     fn setup(&mut self, config: Config) -> Result<Setup, String> {
         let environment = Environment::process();
-        let Composition { config, reconciler, http } = Composition::build(config, &environment)?;
+        let composition = match &self.last {
+            Some((_, before)) => Composition::after(before, config, &environment),
+            None => Composition::build(config, &environment),
+        };
+        let Composition { config, reconciler, http } = composition?;
         let subscribers = subscribers(&config, &environment, &http);
         let pace = Pace { interval: config.watch.interval, label_interval: config.watch.label_interval };
         let desired = config.desired(Consents::default());
-        if let Some((_, before)) = self.last.replace((config, http)) {
-            for (key, count) in attempts(&before) {
-                *self.sent.entry(key).or_default() += count;
-            }
-        }
+        self.last = Some((config, http));
         Ok(Setup { desired, reconciler, pace, subscribers })
     }
 }
@@ -118,10 +115,7 @@ impl Source for File {
 
     fn count(&self, counts: &mut Counts) {
         let Some((_, http)) = &self.last else { return };
-        counts.requests.clone_from(&self.sent);
-        for (key, count) in attempts(http) {
-            *counts.requests.entry(key).or_default() += count;
-        }
+        counts.requests.extend(attempts(http));
         counts.quota.extend(http.metered().into_iter().filter_map(|it| Some((it.budget, it.left?))));
     }
 }

@@ -121,10 +121,20 @@ struct Place {
     /// How long the last answer took.
     took: Option<Duration>,
     failures: u32,
-    /// Why it is left alone; `None` while it answers.
-    reason: Option<String>,
+    /// `None` while it answers.
+    rest: Option<Rest>,
     /// The reads in the background.
     retry: Option<AbortHandle>,
+    /// Whether those are still made by a provider that has been replaced.
+    inherited: bool,
+}
+
+/// How a place is left alone.
+#[derive(Clone, Debug)]
+struct Rest {
+    reason: String,
+    until: Instant,
+    denied: bool,
 }
 
 impl Patience {
@@ -140,8 +150,12 @@ impl Patience {
         let limit = {
             let mut places = locked(&self.places);
             let place = places.entry(errand.place()).or_default();
-            if let Some(reason) = &place.reason {
-                return errand.left_alone(reason);
+            if let Some(Rest { reason, until, .. }) = place.rest.clone() {
+                let answer = errand.left_alone(&reason);
+                if std::mem::take(&mut place.inherited) {
+                    self.try_again(place, errand, until.saturating_duration_since(Instant::now()));
+                }
+                return answer;
             }
             place.limit()
         };
@@ -153,10 +167,26 @@ impl Patience {
         answer
     }
 
+    /// The secrets were read anew: who was denied is asked with them at once. All others are left alone for as long as
+    /// before, and then it is the provider of the next read that asks.
+    pub(super) fn renew(&self) {
+        for (name, place) in locked(&self.places).iter_mut() {
+            match &place.rest {
+                Some(rest) if rest.denied => {
+                    place.stop();
+                    place.rest = None;
+                    self.away.note(&self.whole(name), None);
+                }
+                Some(_) => place.inherited = true,
+                None => {}
+            }
+        }
+    }
+
     fn well(&self, place: &str, took: Duration) {
         let mut places = locked(&self.places);
         let known = places.entry(place.to_owned()).or_default();
-        (known.reason, known.failures, known.took) = (None, 0, Some(took));
+        (known.rest, known.failures, known.took) = (None, 0, Some(took));
         self.away.note(&self.whole(place), None);
     }
 
@@ -167,8 +197,14 @@ impl Patience {
         let mut places = locked(&self.places);
         let known = places.entry(place).or_default();
         if known.retry.as_ref().is_none_or(AbortHandle::is_finished) {
-            known.retry = Some(tokio::spawn(again(Arc::downgrade(self), errand, pause)).abort_handle());
+            self.try_again(known, errand, pause);
         }
+    }
+
+    /// Tries the place in the background, after `pause` and from then on, in the stead of whoever did so before.
+    fn try_again<E: Errand>(self: &Arc<Self>, place: &mut Place, errand: E, pause: Duration) {
+        place.stop();
+        place.retry = Some(tokio::spawn(again(Arc::downgrade(self), errand, pause)).abort_handle());
     }
 
     /// Notes that it failed once more; gives how long it is left alone.
@@ -177,15 +213,11 @@ impl Patience {
         let mut places = locked(&self.places);
         let known = places.entry(place.to_owned()).or_default();
         known.failures = known.failures.saturating_add(1);
-        known.reason = Some(reason);
         let pause = rest(known.failures, asked, chance());
-        let absence = Absence {
-            account: self.account.clone(),
-            until: Instant::now() + pause,
-            reason: told,
-            failures: known.failures,
-            denied,
-        };
+        let until = Instant::now() + pause;
+        known.rest = Some(Rest { reason, until, denied });
+        let absence =
+            Absence { account: self.account.clone(), until, reason: told, failures: known.failures, denied };
         self.away.note(&self.whole(place), Some(absence));
         pause
     }
@@ -200,13 +232,18 @@ impl Place {
     fn limit(&self) -> Duration {
         self.took.map_or(FIRST_LIMIT, |took| (took * 4).clamp(LEAST_LIMIT, MOST_LIMIT))
     }
+
+    /// Ends the reads in the background.
+    fn stop(&mut self) {
+        if let Some(retry) = self.retry.take() {
+            retry.abort();
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(retry) = &self.retry {
-            retry.abort();
-        }
+        self.stop();
     }
 }
 
@@ -384,6 +421,28 @@ mod tests {
         assert_eq!(read("quick").await, Ok(()));
         provider.does("quick", hangs);
         assert_eq!(read("quick").await, failed("nothing within 120 s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_new_secrets_who_was_denied_is_asked_at_once_and_all_others_when_it_is_time() {
+        let (patience, away, old) = patience();
+        let new = Arc::<Provider>::default();
+        old.does("denied", Does::Ill);
+        old.does("hangs", Does::Takes(SECOND * 10_000));
+        for place in ["hangs", "denied"] {
+            let _ = patience.read(At(place, Arc::clone(&old))).await;
+        }
+        patience.renew();
+        assert!(!away.is_denied());
+        let began = Instant::now();
+        assert_eq!(patience.read(At("denied", Arc::clone(&new))).await, Ok(()));
+        let left_alone = failed("left alone: nothing within 15 s");
+        assert_eq!(patience.read(At("hangs", Arc::clone(&new))).await, left_alone);
+        assert_eq!((began.elapsed(), new.calls(), old.calls()), (Duration::ZERO, 1, 2));
+        assert_eq!(away.absences()[0].failures, 1);
+        away.back().await;
+        assert_eq!((new.calls(), old.calls()), (2, 2), "whoever is there now has asked");
+        assert_eq!(patience.read(At("hangs", new)).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

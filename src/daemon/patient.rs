@@ -16,6 +16,28 @@ use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, Seen, Zone};
 use crate::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
 
+/// The patience with every account, which outlives the secrets that are read anew.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Patiences {
+    /// What is left alone at present.
+    pub(super) away: Arc<Away>,
+    of: BTreeMap<String, Arc<Patience>>,
+}
+
+impl Patiences {
+    /// The same, for providers with new secrets. See [`Patience::renew`].
+    #[must_use]
+    pub(super) fn renewed(&self) -> Self {
+        self.of.values().for_each(|patience| patience.renew());
+        self.clone()
+    }
+
+    fn with(&mut self, account: &str) -> Arc<Patience> {
+        let new = || Patience::with(account, Arc::clone(&self.away));
+        Arc::clone(self.of.entry(account.to_owned()).or_insert_with(new))
+    }
+}
+
 /// An account that is left alone while it is down.
 #[derive(Debug)]
 pub(super) struct PatientDns {
@@ -33,10 +55,10 @@ struct Listed {
 }
 
 impl PatientDns {
-    /// Puts patience before `inner`.
+    /// Puts the patience that is had with its account before `inner`.
     #[must_use]
-    pub(super) fn new(inner: Arc<dyn DnsProvider>, away: Arc<Away>) -> Self {
-        let patience = Patience::with(inner.account().as_str(), away);
+    pub(super) fn new(inner: Arc<dyn DnsProvider>, all: &mut Patiences) -> Self {
+        let patience = all.with(inner.account().as_str());
         Self { inner, patience, listed: Mutex::default() }
     }
 }
@@ -162,10 +184,10 @@ pub(super) struct PatientNetwork {
 }
 
 impl PatientNetwork {
-    /// Puts patience before `inner`.
+    /// Puts the patience that is had with the endpoints before `inner`.
     #[must_use]
-    pub(super) fn new(inner: Arc<dyn NetworkProvider>, away: Arc<Away>) -> Self {
-        Self { inner, patience: Patience::with(NETWORK, away) }
+    pub(super) fn new(inner: Arc<dyn NetworkProvider>, all: &mut Patiences) -> Self {
+        Self { inner, patience: all.with(NETWORK) }
     }
 }
 
@@ -379,7 +401,7 @@ mod tests {
             readings: AtomicU32::new(0),
             looks: Mutex::default(),
         });
-        let patient = PatientDns::new(Arc::clone(&inner) as Arc<dyn DnsProvider>, Arc::default());
+        let patient = PatientDns::new(Arc::clone(&inner) as Arc<dyn DnsProvider>, &mut Patiences::default());
         (inner, patient)
     }
 

@@ -102,7 +102,7 @@ impl<S: Source> Service<S> {
             Some(last) => line(&last.round),
             None => "the first round is under way".to_owned(),
         };
-        match self.active.away.absences().as_slice() {
+        match self.active.patiences.away.absences().as_slice() {
             [] => round,
             absences => {
                 let names: Vec<&str> = absences.iter().map(|absence| absence.account.as_str()).collect();
@@ -147,7 +147,7 @@ impl<S: Source> Service<S> {
                 .span(self.active.pace.interval * 3 + self.active.reconciler.verification.patience),
             next: self.round.is_none().then(|| at(self.next_round)),
             busy: self.round.is_some(),
-            resting: self.active.away.absences().into_iter().map(resting).collect(),
+            resting: self.active.patiences.away.absences().into_iter().map(resting).collect(),
             history: self.history.clone(),
             troubles: troubles.collect(),
             counts: self.counts.clone(),

@@ -31,7 +31,7 @@ pub use meter::{Ended, Metered};
 use super::whole_seconds;
 
 /// What every connection has in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Certificates, in PEM, that are trusted besides the public roots.
     pub extra_ca: Option<Vec<u8>>,
@@ -105,7 +105,7 @@ pub struct Http {
     /// To what must not be reached through a proxy.
     direct: Client,
     settings: Settings,
-    budgets: budget::Registry,
+    budgets: Arc<budget::Registry>,
     clocks: clock::Clocks,
 }
 
@@ -115,6 +115,22 @@ impl Http {
     /// # Errors
     /// When the extra certificates cannot be used.
     pub fn new(settings: &Settings) -> Result<Arc<Self>, SetupError> {
+        Self::of(settings, Arc::default())
+    }
+
+    /// The client for `settings` in the place of this one: what a credential was asked to wait, what is left to it and
+    /// what it was used for are known to both.
+    ///
+    /// # Errors
+    /// As [`Http::new`].
+    pub fn then(self: &Arc<Self>, settings: &Settings) -> Result<Arc<Self>, SetupError> {
+        if self.settings == *settings {
+            return Ok(Arc::clone(self));
+        }
+        Self::of(settings, Arc::clone(&self.budgets))
+    }
+
+    fn of(settings: &Settings, budgets: Arc<budget::Registry>) -> Result<Arc<Self>, SetupError> {
         let certificates = match &settings.extra_ca {
             Some(pem) => Certificate::from_pem_bundle(pem).map_err(|_| SetupError::NoCertificate)?,
             None => Vec::new(),
@@ -143,7 +159,7 @@ impl Http {
             client: build(false)?,
             direct: build(true)?,
             settings: settings.clone(),
-            budgets: budget::Registry::default(),
+            budgets,
             clocks: clock::Clocks::default(),
         }))
     }

@@ -77,6 +77,10 @@ impl Budget {
         }
     }
 
+    fn is_asked_to_wait(&self) -> bool {
+        self.credential.state().blocked.is_some_and(|until| until > Instant::now())
+    }
+
     /// Waits for a turn; the error is how long the service asks to wait, when that is beyond `deadline`, which moves
     /// on while others are waited for: that queue is of our own making.
     pub(super) async fn acquire(&self, method: &Method, deadline: Instant) -> Result<Turn<'_>, Duration> {
@@ -157,27 +161,41 @@ impl Drop for Turn<'_> {
 pub(super) struct Registry {
     seed: RandomState,
     budgets: Mutex<HashMap<(String, u64), Arc<Budget>>>,
+    /// What those were used for that nobody has any more, a sum for each name.
+    former: Mutex<BTreeMap<String, Metered>>,
 }
 
 impl Registry {
     /// What each was used for, by name.
     pub(super) fn metered(&self) -> Vec<Metered> {
-        let mut by_name: BTreeMap<String, Metered> = BTreeMap::new();
-        for budget in lock(&self.budgets).values() {
-            let read = budget.meter.read();
-            let sum = match by_name.remove(&read.budget) {
-                Some(sum) => sum.and(&read),
-                None => read,
-            };
-            by_name.insert(sum.budget.clone(), sum);
-        }
+        let mut by_name = lock(&self.former).clone();
+        lock(&self.budgets).values().for_each(|budget| add(&mut by_name, budget.meter.read()));
         by_name.into_values().collect()
     }
 
     pub(super) fn of(&self, name: &str, credential: &str, windows: &[Window]) -> Arc<Budget> {
         let key = (name.to_owned(), self.seed.hash_one(credential));
-        Arc::clone(lock(&self.budgets).entry(key).or_insert_with(|| Budget::new(name, windows)))
+        let mut budgets = lock(&self.budgets);
+        if !budgets.contains_key(&key) {
+            // Tokens come and go for as long as a service lives.
+            budgets.retain(|_, budget| {
+                let used = Arc::strong_count(budget) > 1 || budget.is_asked_to_wait();
+                if !used {
+                    add(&mut lock(&self.former), Metered { left: None, ..budget.meter.read() });
+                }
+                used
+            });
+        }
+        Arc::clone(budgets.entry(key).or_insert_with(|| Budget::new(name, windows)))
     }
+}
+
+fn add(sums: &mut BTreeMap<String, Metered>, one: Metered) {
+    let sum = match sums.remove(&one.budget) {
+        Some(sum) => sum.and(&one),
+        None => one,
+    };
+    sums.insert(sum.budget.clone(), sum);
 }
 
 /// One limit and those who wait for it.
@@ -364,6 +382,21 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(10);
         let waited = zone.acquire(&Method::GET, deadline).await;
         assert!(waited.is_ok(), "five seconds were asked for, of ten");
+    }
+
+    #[tokio::test]
+    async fn a_credential_that_nobody_has_any_more_is_forgotten_and_what_it_was_used_for_is_not() {
+        let registry = Registry::default();
+        let waits = registry.of("test", "waits", &[]);
+        waits.block(far());
+        drop(waits);
+        for token in 0..3 {
+            registry.of("test", &token.to_string(), &[]).meter.count(crate::provider::http::Ended::Ok);
+        }
+        assert_eq!(lock(&registry.budgets).len(), 2, "the last one, and who was asked to wait");
+        assert!(registry.of("test", "waits", &[]).is_asked_to_wait());
+        let [metered] = registry.metered().try_into().unwrap();
+        assert_eq!(metered.attempts, [3, 0, 0, 0, 0]);
     }
 
     #[tokio::test]

@@ -13,13 +13,15 @@ use crate::support::Cloud;
 
 /// What a refused request is told to wait, in seconds.
 const WAIT: f64 = 3.0;
+/// Longer than a service is denied before its secrets are read anew.
+const LONG: f64 = 12.0;
 /// How long a storm lasts.
 const STORM: Duration = Duration::from_secs(8);
 /// What is under way side by side when the first of them is refused.
 const TOGETHER: f64 = 0.5;
 
-fn rationed(service: Service) -> Fault {
-    let wait = WAIT.to_string();
+fn rationed(service: Service, wait: f64) -> Fault {
+    let wait = wait.to_string();
     let (headers, body): (&[(&str, &str)], Value) = match service {
         Service::Cloudflare => (
             &[
@@ -39,7 +41,7 @@ fn rationed(service: Service) -> Fault {
 }
 
 /// Nobody who was told to wait has asked again before; and there were storms enough to tell.
-fn is_obeyed(log: &[LoggedRequest], service: Service, part: &str) {
+fn is_obeyed(log: &[LoggedRequest], service: Service, part: &str, wait: f64) {
     let of = |request: &&LoggedRequest| {
         request.service == service && request.path.to_ascii_lowercase().contains(part)
     };
@@ -47,11 +49,11 @@ fn is_obeyed(log: &[LoggedRequest], service: Service, part: &str) {
     let refused: Vec<f64> = asked.iter().filter(|one| one.status == Some(429)).map(|one| one.at).collect();
     assert!(!refused.is_empty(), "{service:?} refused nothing");
     for at in &refused {
-        let early = asked.iter().filter(|one| one.at > at + TOGETHER && one.at < at + WAIT - 0.05);
+        let early = asked.iter().filter(|one| one.at > at + TOGETHER && one.at < at + wait - 0.05);
         assert_eq!(early.count(), 0, "asked {service:?} before its time: {asked:#?}");
     }
     // Two places of one provider at most are read side by side: an endpoint, and a zone or their list.
-    let waits = STORM.as_secs_f64() / WAIT + 2.0;
+    let waits = STORM.as_secs_f64() / wait + 2.0;
     assert!((refused.len() as f64) <= 2.0 * waits, "{} refusals of {service:?}", refused.len());
 }
 
@@ -63,7 +65,7 @@ async fn whoever_asks_to_wait_is_waited_for_and_holds_up_nobody_else() {
     let control = cloud.sandbox.control();
     for (service, part) in [(Service::Cloudflare, ""), (Service::Arm, "dnszones")] {
         cloud.sandbox.forget_requests();
-        control.fault(rationed(service).path(part));
+        control.fault(rationed(service, WAIT).path(part));
         // What the other one holds is healed meanwhile.
         if service == Service::Cloudflare {
             control.delete_record_azure(NAME, "CNAME").unwrap();
@@ -73,7 +75,7 @@ async fn whoever_asks_to_wait_is_waited_for_and_holds_up_nobody_else() {
             run.shows("Cloudflare's healing", |_| at_cloudflare(&cloud, NAME).is_some()).await;
         }
         sleep(STORM).await;
-        is_obeyed(&cloud.requests(), service, part);
+        is_obeyed(&cloud.requests(), service, part, WAIT);
         control.clear_faults();
         run.in_sync().await;
     }
@@ -88,11 +90,11 @@ async fn a_storm_on_all_sides_is_sat_out() {
     run.in_sync().await;
     let control = cloud.sandbox.control();
     cloud.sandbox.forget_requests();
-    control.fault(rationed(Service::Cloudflare));
-    control.fault(rationed(Service::Arm));
+    control.fault(rationed(Service::Cloudflare, WAIT));
+    control.fault(rationed(Service::Arm, WAIT));
     sleep(STORM).await;
     for service in BOTH {
-        is_obeyed(&cloud.requests(), service, "");
+        is_obeyed(&cloud.requests(), service, "", WAIT);
     }
     assert!(cloud.writes().is_empty());
     control.delete_record_azure(NAME, "CNAME").unwrap();
@@ -100,5 +102,29 @@ async fn a_storm_on_all_sides_is_sat_out() {
     run.shows("the healing", |_| control.record_azure(NAME, "CNAME").is_some()).await;
     run.in_sync().await;
     on_the_label(&cloud, &BOTH, "after the storm");
+    run.end().await;
+}
+
+#[tokio::test]
+async fn neither_secrets_nor_a_configuration_that_are_read_anew_shorten_a_wait() {
+    let cloud = Cloud::start().await;
+    let mut run = Run::begin(&cloud).await;
+    run.in_sync().await;
+    let control = cloud.sandbox.control();
+    cloud.sandbox.forget_requests();
+    let errors = json!([{"code": 9109, "message": "Invalid access token"}]);
+    let body = json!({"success": false, "errors": errors, "messages": [], "result": null});
+    let denied = Action::Status { status: 403, headers: Vec::new(), body };
+    control.fault(Fault::on(Service::Cloudflare, denied).always());
+    control.fault(rationed(Service::Arm, LONG).path("publicipaddresses"));
+    let rests = |shown: &Value| shown["resting"].to_string().contains("\"cf\"");
+    run.shows("that a credential is denied", rests).await;
+    sleep(STORM).await;
+    run.signal("-HUP").await;
+    run.logs("a reload", |line| line["message"] == "the configuration was read anew").await;
+    let refused = |one: &&LoggedRequest| one.service == Service::Arm && one.status == Some(429);
+    run.shows("the end of the wait", |_| cloud.requests().iter().filter(refused).count() > 1).await;
+    is_obeyed(&cloud.requests(), Service::Arm, "", LONG);
+    control.clear_faults();
     run.end().await;
 }

@@ -127,6 +127,35 @@ async fn secrets_are_read_anew_while_somebody_is_denied_less_and_less_often_and_
 }
 
 #[tokio::test(start_paused = true)]
+async fn reading_secrets_anew_forgets_neither_who_asked_to_wait_nor_what_is_known() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.sim.weather("network", Weather::Refusing(Kind::Throttled(HOUR)));
+        life.sim.weather("azure", Weather::Hanging);
+        life.sim.weather("cf", Weather::Refusing(Kind::Denied));
+        life.order(Order::Round).await;
+        let first = life.until("all at rest", |shown| shown.resting.len() == 3 && !shown.busy).await;
+        let asked = life.sim.calls("network");
+        while life.renewals() < 4 {
+            sleep(SECOND).await;
+            let shown = life.shown();
+            let last = shown.last.as_ref().expect("what is known stays known");
+            assert_eq!(shown.since, first.since, "it is the same trouble");
+            let anew = last.at != first.last.as_ref().unwrap().at;
+            assert!(!anew || last.took < SECOND, "whoever hangs held it up again: {:?}", last.took);
+        }
+        assert_eq!(life.sim.calls("network"), asked, "before its time");
+        for account in ["network", "azure", "cf"] {
+            life.sim.weather(account, Weather::Fine);
+        }
+        life.outcome(Outcome::InSync).await;
+        assert!(life.shown().resting.is_empty(), "{:?}", life.shown().resting);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn rounds_come_fast_after_one_that_found_something_happened_also_where_nothing_is_written() {
     told(async {
         let life = Heard::begin(Mode::Cname);

@@ -88,8 +88,8 @@ impl Desk {
         desk
     }
 
-    /// Takes other subscribers from now on. One of the same name keeps what it has been told; what the earlier ones
-    /// have in their queues is still delivered by them.
+    /// Takes other subscribers from now on. One of the same name keeps what it has been told and what it waits for;
+    /// what the others have in their queues they still deliver, each notice tried once more at most.
     pub fn replace(&self, subscribers: Vec<Subscriber>) {
         let mut posts = locked(&self.shared.posts);
         let mut earlier = std::mem::take(&mut *posts);
@@ -103,6 +103,8 @@ impl Desk {
                 inside.ledger.set_repeat(repeat);
                 (inside.delivered, inside.undelivered) = (before.delivered, before.undelivered);
                 inside.outage = before.outage.take();
+                inside.queue = std::mem::take(&mut before.queue);
+                inside.queue.retain(|(_, notice)| notifier.wants(notice.topic));
             }
             let post = Arc::new(Post { notifier, bell: Notify::new(), inside: Mutex::new(inside) });
             posts.push(Arc::clone(&post));
@@ -313,10 +315,25 @@ impl Post {
         None
     }
 
+    /// Whoever has its place now: a letter that was under way while that was taken is not lost for it.
+    fn heir(&self, desk: &Weak<Shared>) -> Option<Arc<Self>> {
+        let desk = desk.upgrade().filter(|_| self.inside().closing)?;
+        let posts = locked(&desk.posts);
+        posts.iter().find(|post| post.notifier.name() == self.notifier.name()).cloned()
+    }
+
     /// Notes that a letter did not arrive; gives how long to wait before the next attempt.
     fn failed(&self, desk: &Weak<Shared>, letter: Letter, undelivered: &Undelivered) -> Option<Duration> {
         let name = self.notifier.name();
         tracing::debug!(notifier = %name, error = %undelivered, "undelivered");
+        if let (Letter::Notice(since, notice), Fate::Later(_), Some(heir)) =
+            (&letter, &undelivered.fate, self.heir(desk))
+            && heir.notifier.wants(notice.topic)
+        {
+            heir.inside().queue.push_front((*since, (**notice).clone()));
+            heir.bell.notify_one();
+            return None;
+        }
         let mut inside = self.inside();
         inside.failures = inside.failures.saturating_add(1);
         let later = match undelivered.fate {

@@ -24,6 +24,7 @@ struct Fake {
 enum Answer {
     Arrived,
     Fails(Undelivered),
+    FailsAfter(Duration, Undelivered),
     Hangs,
 }
 
@@ -54,6 +55,10 @@ impl Fake {
         match answer {
             Answer::Hangs => std::future::pending().await,
             Answer::Fails(undelivered) => Err(undelivered),
+            Answer::FailsAfter(delay, undelivered) => {
+                sleep(delay).await;
+                Err(undelivered)
+            }
             Answer::Arrived => {
                 self.told.lock().unwrap().push(what);
                 Ok(())
@@ -282,4 +287,31 @@ async fn other_subscribers_of_the_same_name_know_what_was_told() {
     assert_eq!(before.told(), ["cf cannot be read"]);
     assert_eq!(after.told(), ["recovered after 2 failures: cf cannot be read"]);
     assert_eq!(desk.counts()[&("ops".to_owned(), true)], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_goes_to_other_subscribers_of_the_same_name_and_so_does_what_is_under_way() {
+    let (before, after) = (Fake::new("ops"), Fake::new("ops"));
+    before.answers(Answer::Fails(Undelivered::later("could not connect")));
+    let desk = desk(&[&before]);
+    for title in ["one", "two"] {
+        desk.tell(&notice(Topic::Change, "x", title));
+    }
+    settle().await;
+    let took =
+        |fake: &Arc<Fake>| Subscriber { notifier: Arc::clone(fake) as Arc<dyn Notifier>, repeat: REPEAT };
+    desk.replace(vec![took(&after)]);
+    settle().await;
+    assert_eq!(after.told(), ["one", "two"]);
+    assert_eq!(desk.counts()[&("ops".to_owned(), false)], 0);
+
+    let slow = Fake::new("ops");
+    slow.answers(Answer::FailsAfter(Duration::from_secs(8), Undelivered::later("no answer")));
+    desk.replace(vec![took(&slow)]);
+    desk.tell(&notice(Topic::Change, "x", "three"));
+    settle().await;
+    desk.replace(vec![took(&after)]);
+    desk.tell(&notice(Topic::Change, "x", "four"));
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(after.told(), ["one", "two", "four", "three"]);
 }

@@ -18,6 +18,7 @@ pub mod cloudflare;
 pub mod http;
 pub mod memory;
 
+mod haste;
 mod remembered;
 mod trail;
 
@@ -37,6 +38,7 @@ use crate::model::record::{Owner, RecordSet};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, Seen, Zone};
 use crate::model::threats::{Platform, Reading, Spans};
+pub use haste::Haste;
 use remembered::Remembered;
 pub use trail::{Footprint, Trail};
 

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::chance;
 use super::pace::rest;
+use crate::provider::Haste;
 
 /// What is left alone at present, and a bell for its return.
 #[derive(Debug, Default)]
@@ -264,10 +265,13 @@ async fn again<E: Errand>(patience: Weak<Patience>, errand: E, mut pause: Durati
     }
 }
 
-/// The answer that there is within `limit`, and how long it took.
+/// The answer that there is within `limit`, and how long it took. That a service asks to wait is an answer: it is left
+/// alone for as long, and who looks can see until when.
 async fn asked<E: Errand>(errand: &E, limit: Duration) -> (E::Answer, Duration) {
     let began = Instant::now();
-    let answer = timeout(limit, errand.ask()).await.unwrap_or_else(|_| errand.late(limit));
+    let answer = timeout(limit, Haste::within(limit, LEAST_LIMIT, errand.ask()))
+        .await
+        .unwrap_or_else(|_| errand.late(limit));
     (answer, began.elapsed())
 }
 

@@ -22,7 +22,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Url, redirect};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::provider::Trail;
+use crate::provider::{Haste, Trail};
 pub use budget::{Budget, Window};
 pub use clock::Skew;
 pub use message::{Effect, Request, Response};
@@ -185,7 +185,7 @@ impl Http {
     }
 
     /// Sends `request` when `budget` allows it, and again as far as the policy allows, until an answer has come
-    /// or the deadline has passed. Any complete answer is a [`Response`], whatever its status, except 429.
+    /// or the deadline has passed, which comes sooner for whoever is in [`Haste`]. Any complete answer is a [`Response`], whatever its status, except 429.
     ///
     /// # Errors
     /// [`Failure`] tells whether the service may have acted.
@@ -195,7 +195,7 @@ impl Http {
             return Err(Failure::not_done(PLAIN));
         }
         let request = request.with_client_request_id();
-        let mut deadline = Instant::now() + self.settings.deadline;
+        let mut deadline = Haste::deadline(self.settings.deadline);
         let mut tries = 0;
         loop {
             let asked = Instant::now();

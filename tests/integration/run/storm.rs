@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cnamed::sandbox::{Action, Fault, LoggedRequest, Service};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::sleep;
 
 use super::{NAME, Run};
@@ -125,6 +127,40 @@ async fn neither_secrets_nor_a_configuration_that_are_read_anew_shorten_a_wait()
     let refused = |one: &&LoggedRequest| one.service == Service::Arm && one.status == Some(429);
     run.shows("the end of the wait", |_| cloud.requests().iter().filter(refused).count() > 1).await;
     is_obeyed(&cloud.requests(), Service::Arm, "", LONG);
+    control.clear_faults();
+    run.end().await;
+}
+
+#[tokio::test]
+async fn who_asks_to_wait_is_shown_as_such_with_until_when() {
+    let cloud = Cloud::start().await;
+    let run = Run::begin(&cloud).await;
+    run.in_sync().await;
+    let control = cloud.sandbox.control();
+    for (service, account) in [(Service::Cloudflare, "cf"), (Service::Arm, "endpoints")] {
+        control.fault(rationed(service, LONG));
+        // Asked again when that is over, it asks for as long again.
+        for failures in 1..=2 {
+            let since = OffsetDateTime::now_utc();
+            let resting = |shown: &Value| {
+                let mut resting = shown["resting"].as_array().into_iter().flatten();
+                resting.find(|one| one["account"] == account && one["failures"] == failures).cloned()
+            };
+            let shown = run.shows("who asked to wait", |shown| resting(shown).is_some()).await;
+            let resting = resting(&shown).unwrap();
+            let reason = resting["reason"].as_str().unwrap();
+            assert!(reason.contains("throttled for 12s"), "{reason}");
+            let until = OffsetDateTime::parse(resting["until"].as_str().unwrap(), &Rfc3339).unwrap();
+            let now = OffsetDateTime::now_utc();
+            let wait = time::Duration::seconds_f64(LONG);
+            assert!(
+                until > now && until > since + wait / 2,
+                "{until} is no wait of {wait} from {since} to {now}"
+            );
+            let told = |shown: &Value| shown.to_string().contains("no answer within");
+            assert!(!told(&shown), "it has answered: {shown:#}");
+        }
+    }
     control.clear_faults();
     run.end().await;
 }

@@ -26,7 +26,7 @@ impl<S: Source> Service<S> {
                 self.sights =
                     sights.into_iter().filter(|(endpoint, _)| endpoints.contains_key(endpoint)).collect();
             }
-            Err(error) => self.troubles.journal = Some(error.chain()),
+            Err(error) => self.unwritten(error.chain()),
         }
         let journal = Arc::clone(&self.journal);
         let known = Arc::clone(&self.active);
@@ -76,6 +76,7 @@ impl<S: Source> Service<S> {
         if self.troubles.journal.is_some() && self.write(Journal::touch).is_some() {
             self.troubles.journal = None;
             tracing::info!("the journal can be written again");
+            self.refresh_history();
             self.desk.over(self.clock.now(), Topic::Service, "", UNWRITTEN);
         }
     }

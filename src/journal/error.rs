@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ffi::ErrorCode;
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 /// What went wrong with the journal, and where.
 ///
@@ -32,7 +34,9 @@ pub enum Trouble {
     Newer,
     /// Somebody else was writing for longer than is waited.
     Busy,
-    /// Anything else: the disk, the file system, the program.
+    /// The disk fails, or a limit of the process is reached.
+    Disk,
+    /// Anything else: the path, the file system, the program.
     Other,
 }
 
@@ -52,6 +56,12 @@ impl JournalError {
             Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Trouble::Denied,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Damaged,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy,
+            // Whatever kept it from the file or from those beside it, which SQLite does not say.
+            Some(ErrorCode::CannotOpen) if path.is_dir() => Trouble::Other,
+            Some(ErrorCode::CannotOpen) if is_forbidden(path) => Trouble::Denied,
+            Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) => {
+                Trouble::Disk
+            }
             _ => Trouble::Other,
         };
         // SQLite says the same again in the next link of its chain.
@@ -60,8 +70,9 @@ impl JournalError {
 
     pub(super) fn of_io(doing: &'static str, path: &Path, error: io::Error) -> Self {
         let trouble = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
+            _ if is_for_want_of_room(&error) => Trouble::Full,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Trouble::Denied,
+            _ if is_of_the_disk(&error) => Trouble::Disk,
             _ => Trouble::Other,
         };
         Self::new(trouble, doing, path).because(error)
@@ -71,6 +82,12 @@ impl JournalError {
     #[must_use]
     pub fn trouble(&self) -> Trouble {
         self.trouble
+    }
+
+    /// Whether it may pass without anybody's setting anything right: there may be room again, and there is a next try.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self.trouble, Trouble::Full | Trouble::Disk | Trouble::Busy)
     }
 
     /// The whole chain on one line, each link once, ending in the operator's next step.
@@ -97,7 +114,7 @@ impl JournalError {
             }
             Trouble::Newer => "update this program, or set [state] directory to another one",
             Trouble::Busy => "try again; if it stays so, see who else uses it",
-            Trouble::Other => "check the disk and the directory that [state] names",
+            Trouble::Disk | Trouble::Other => "check the disk and the directory that [state] names",
         }
     }
 }
@@ -112,4 +129,23 @@ impl Error for JournalError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
     }
+}
+
+/// Whether there is no room for anything new.
+pub(super) fn is_for_want_of_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn is_of_the_disk(error: &io::Error) -> bool {
+    let of_it = [Errno::IO, Errno::FBIG, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| of_it.contains(&errno))
+}
+
+/// Whether the file at `path` may not be used, or none be made beside it, by who runs this.
+fn is_forbidden(path: &Path) -> bool {
+    let forbidden = |path: &Path, wanted: Access| {
+        matches!(access(path, wanted), Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
+    };
+    forbidden(path, Access::READ_OK | Access::WRITE_OK)
+        || path.parent().is_some_and(|directory| forbidden(directory, Access::WRITE_OK | Access::EXEC_OK))
 }

@@ -51,6 +51,11 @@ impl OpenFile {
         Ok(Self { connection, inode: None })
     }
 
+    /// None: what stands in for one that cannot be opened yet. Nothing is ever written to it.
+    pub(super) fn none() -> Result<Self, JournalError> {
+        Ok(Self { inode: Some(NOWHERE), ..Self::in_memory()? })
+    }
+
     /// Opens the journal at `path`; makes it, and its directory, where they are missing.
     pub(super) fn make(path: &Path) -> Result<(Self, Option<Mended>), JournalError> {
         let directory = path.parent().unwrap_or(path);
@@ -87,6 +92,11 @@ impl OpenFile {
                 Err(error.at(path))
             }
         }
+    }
+
+    /// Whether it is [`none`](Self::none).
+    pub(super) fn is_none(&self) -> bool {
+        self.inode == Some(NOWHERE)
     }
 
     /// Whether `path` still names this file.
@@ -222,6 +232,8 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
 const OPEN: &str = "open the journal";
 /// How long somebody else's write is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// No file has this number.
+const NOWHERE: (u64, u64) = (0, 0);
 /// A quarter of a MiB.
 const FREE_PAGES: i64 = 64;
 const WAL_BYTES: i64 = 1 << 20;

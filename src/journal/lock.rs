@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::error::is_for_want_of_room;
+
 /// The right to run as a service on a state directory: held as long as the value, and let go of by the kernel at the
 /// holder's death, however that comes.
 ///
 /// It guards services against each other. Commands that run once take none.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _held: [Option<File>; 2],
 }
 
 /// Why there is no [`Lock`] to be had.
@@ -53,18 +55,32 @@ impl Lock {
     pub fn take(directory: &Path) -> Result<Self, Locked> {
         let path = directory.join(FILE);
         let unavailable = |source| Locked::Unavailable { path: path.clone(), source };
+        let held = |file: Option<&mut File>| Locked::Held {
+            directory: directory.to_owned(),
+            pid: file.and_then(holder),
+        };
         made(directory).map_err(unavailable)?;
-        let mut file = opened(&path, directory).map_err(unavailable)?;
+        // The directory itself is there where there is no room for a file. Not every file system can lock one.
+        let whole = File::open(directory).map_err(unavailable)?;
+        let whole = match flock(&whole, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Some(whole),
+            Err(Errno::WOULDBLOCK) => return Err(held(File::open(&path).ok().as_mut())),
+            Err(_) => None,
+        };
+        let mut file = match opened(&path, directory) {
+            Err(error) if whole.is_some() && is_for_want_of_room(&error) => {
+                return Ok(Self { _held: [whole, None] });
+            }
+            opened => opened.map_err(unavailable)?,
+        };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(Locked::Held { directory: directory.to_owned(), pid: holder(&mut file) });
-            }
+            Err(Errno::WOULDBLOCK) => return Err(held(Some(&mut file))),
             Err(errno) => return Err(unavailable(errno.into())),
         }
         // Only for whoever is refused to read. A full disk does not keep the lock from being one.
         let _ = note(&mut file);
-        Ok(Self { _file: file })
+        Ok(Self { _held: [whole, Some(file)] })
     }
 }
 
@@ -135,6 +151,18 @@ mod tests {
         assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
         drop(lock);
         let again = Lock::take(&directory);
+        assert!(again.is_ok(), "{again:?}");
+    }
+
+    #[test]
+    fn who_holds_the_directory_for_want_of_room_for_a_file_holds_it_against_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = File::open(folder.path()).unwrap();
+        flock(&whole, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let refused = Lock::take(folder.path()).unwrap_err();
+        assert!(matches!(refused, Locked::Held { pid: None, .. }), "{refused:?}");
+        drop(whole);
+        let again = Lock::take(folder.path());
         assert!(again.is_ok(), "{again:?}");
     }
 

@@ -63,6 +63,21 @@ impl Journal {
         Ok((Self { path, file: Mutex::new(file) }, mended))
     }
 
+    /// As [`Self::open`], for who cannot wait until it can be: where there is no room, or the disk fails, there is no file
+    /// yet. Every call fails then, and begins by trying to open it.
+    ///
+    /// # Errors
+    /// When somebody has to set something right first.
+    pub fn begin(directory: &Path) -> Result<(Self, Option<Mended>), JournalError> {
+        match Self::open(directory) {
+            Err(error) if error.may_pass() => {
+                let none = Self { path: directory.join(FILE), file: Mutex::new(OpenFile::none()?) };
+                Ok((none, None))
+            }
+            opened => opened,
+        }
+    }
+
     /// Opens the journal in `directory` to read what is there; `None` when there is none. Nothing is made or moved.
     ///
     /// # Errors
@@ -233,7 +248,10 @@ impl Journal {
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
-        let file = self.file();
+        let mut file = self.file();
+        if file.is_none() {
+            self.reopen(&mut file)?;
+        }
         work(&file.connection).map_err(|error| JournalError::of_sqlite("read the journal", &self.path, error))
     }
 
@@ -244,7 +262,9 @@ impl Journal {
         let mut file = self.file();
         // Moved or deleted by somebody, it would take every entry with it into nowhere.
         if !file.is_at(&self.path) {
-            tracing::warn!(path = %self.path.display(), "the journal was taken away; another one is begun");
+            if !file.is_none() {
+                tracing::warn!(path = %self.path.display(), "the journal was taken away; another one is begun");
+            }
             self.reopen(&mut file)?;
         }
         let done = transact(&mut file.connection, work)

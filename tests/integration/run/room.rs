@@ -12,6 +12,8 @@ use crate::support::Cloud;
 const MANY: u32 = 60;
 /// The schema and a few entries.
 const KIB: u32 = 96;
+/// Not even the schema, nor what SQLite keeps beside a file that it only reads.
+const NOTHING: u32 = 4;
 
 /// Somebody deletes the name, and the service puts it back.
 async fn heals(run: &Run, control: &Control) {
@@ -76,4 +78,52 @@ async fn where_there_is_no_room_the_work_goes_on_and_is_journalled_again_once_th
     assert_eq!(code, 0);
     let errors = told.iter().filter(|line| line["message"] == "journal").count();
     assert_eq!(errors, 1, "said once, and not for each change");
+}
+
+/// Begins a service where there is no room for a journal, and gives it room once everything else works.
+async fn begins_without_room(cloud: &Cloud, ear: &Ear) -> (Run, Vec<Value>) {
+    let mut run = Run::cramped(cloud, NOTHING);
+    run.in_sync().await;
+    run.logs("that there is no journal", |line| line["message"] == "journal").await;
+    run.shows("the trouble", is_troubled).await;
+    ear.hears("service", "the journal could not be written").await;
+    assert_eq!(run.readiness().await.0, 200, "the names are right, whatever is written down");
+    let control = cloud.sandbox.control();
+    heals(&run, &control).await;
+
+    run.room().await;
+    run.shows("that the trouble is over", |shown| shown["last"].is_object() && !is_troubled(shown)).await;
+    ear.hears("service", "recovered after").await;
+    let before = written(cloud).await;
+    heals(&run, &control).await;
+    assert!(written(cloud).await.len() > before.len(), "there is room for a journal");
+    (run, before)
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_at_its_start_names_are_kept_and_a_journal_is_begun_once_there_is() {
+    let cloud = Cloud::start().await;
+    let ear = Ear::of(&cloud);
+    watched(&cloud, "1s");
+    let (run, _) = begins_without_room(&cloud, &ear).await;
+    let (code, _, told) = run.end().await;
+    assert_eq!(code, 0);
+    let errors = told.iter().filter(|line| line["message"] == "journal").count();
+    assert_eq!(errors, 1, "said once, and not for each change");
+}
+
+#[tokio::test]
+async fn where_the_disk_has_filled_before_a_start_what_was_journalled_is_kept() {
+    let cloud = Cloud::start().await;
+    let run = Run::begin(&cloud).await;
+    run.in_sync().await;
+    run.end().await;
+    let kept = written(&cloud).await;
+    assert!(!kept.is_empty());
+    let ear = Ear::of(&cloud);
+    let (run, before) = begins_without_room(&cloud, &ear).await;
+    assert_eq!(before[..kept.len()], kept, "nothing that was written is lost");
+    run.shows("the history", |shown| shown["history"].as_array().is_some_and(|all| all.len() > kept.len()))
+        .await;
+    run.end().await;
 }

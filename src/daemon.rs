@@ -71,7 +71,7 @@ pub trait Source {
     /// not taken from it.
     ///
     /// # Errors
-    /// When a secret cannot be read.
+    /// When it cannot be put to work at all; one secret that cannot be read keeps no other from being taken.
     fn renew(&mut self) -> Result<Setup, String>;
 
     /// Adds to what was counted what the transport knows: requests and quotas.

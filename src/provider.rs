@@ -17,6 +17,7 @@ pub mod azure;
 pub mod cloudflare;
 pub mod http;
 pub mod memory;
+pub mod shut;
 
 mod haste;
 mod remembered;

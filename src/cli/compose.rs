@@ -24,10 +24,11 @@ use crate::model::endpoint::Handle;
 use crate::model::name::ZoneName;
 use crate::model::state::{Consents, Desired};
 use crate::probe::tcp::{self, TcpProber};
-use crate::provider::DnsProvider;
 use crate::provider::azure::{self, Arm, AzureDns, AzureNetwork, LogAnalytics, Workspace};
 use crate::provider::cloudflare::{self, Cloudflare};
 use crate::provider::http::{self, Http};
+use crate::provider::shut::{ShutDns, ShutNetwork};
+use crate::provider::{DnsProvider, NetworkProvider};
 use crate::reconcile::{Reconciler, Verification};
 use crate::resolver::hickory::{self, Hickory};
 
@@ -54,27 +55,50 @@ impl Composition {
     /// Builds what `config` describes.
     pub(crate) fn build(config: Config, environment: &Environment) -> Result<Self, String> {
         let http = http(&config, DEADLINE)?;
-        Self::upon(http, config, environment)
+        Self::upon(http, config, environment, Unreadable::IsAnError)
     }
 
-    /// As [`Composition::build`], for a process in which another one was at work on `before`: services that asked to
-    /// wait are not asked sooner for it.
-    pub(crate) fn after(
-        before: &Arc<Http>,
+    /// As [`Composition::build`], for a process that works on: services that asked it to wait, in what was at work
+    /// `before`, are not asked sooner for a new configuration.
+    pub(crate) fn for_service(
+        before: Option<&Arc<Http>>,
         config: Config,
         environment: &Environment,
+        unreadable: Unreadable,
     ) -> Result<Self, String> {
-        let http = before.then(&settings(&config, DEADLINE)?).map_err(told)?;
-        Self::upon(http, config, environment)
+        let http = match before {
+            Some(before) => before.then(&settings(&config, DEADLINE)?).map_err(told)?,
+            None => http(&config, DEADLINE)?,
+        };
+        Self::upon(http, config, environment, unreadable)
     }
 
-    fn upon(http: Arc<Http>, config: Config, environment: &Environment) -> Result<Self, String> {
+    fn upon(
+        http: Arc<Http>,
+        config: Config,
+        environment: &Environment,
+        unreadable: Unreadable,
+    ) -> Result<Self, String> {
         let azure = &config.azure;
         let builder = Builder { environment, azure };
-        let arm = Arc::new(Arm::new(&http, &builder.settings()?).map_err(told)?);
+        let arm =
+            builder.settings().and_then(|settings| Arm::new(&http, &settings).map_err(told)).map(Arc::new);
+        let shut = |reason: String| match unreadable {
+            Unreadable::IsAnError => Err(reason),
+            Unreadable::ShutsItsAccount => Ok(reason),
+        };
+        let network: Arc<dyn NetworkProvider> = match &arm {
+            Ok(arm) => Arc::new(AzureNetwork::new(Arc::clone(arm))),
+            Err(reason) => Arc::new(ShutNetwork::new(shut(reason.clone())?)),
+        };
         let mut accounts: BTreeMap<Handle, Arc<dyn DnsProvider>> = BTreeMap::new();
         for account in &config.accounts {
-            accounts.insert(account.name.clone(), builder.account(account, &arm, &http)?);
+            let name = account.name.clone();
+            let provider = match builder.account(account, &arm, &http) {
+                Ok(provider) => provider,
+                Err(reason) => Arc::new(ShutDns::new(name.clone(), shut(reason)?)),
+            };
+            accounts.insert(name, provider);
         }
         let verify = &config.verify;
         let resolver = resolver(&config);
@@ -86,7 +110,7 @@ impl Composition {
         });
         let reconciler = Reconciler {
             accounts,
-            network: Arc::new(AzureNetwork::new(arm)),
+            network,
             resolver: Arc::new(resolver.map_err(told)?),
             prober: Arc::new(prober.map_err(told)?),
             verification: Verification {
@@ -105,6 +129,15 @@ impl Composition {
     pub(crate) fn desired(&self, consents: Consents) -> Desired {
         self.config.desired(consents)
     }
+}
+
+/// What a secret that cannot be read is.
+#[derive(Clone, Copy)]
+pub(crate) enum Unreadable {
+    /// A mistake, with which nothing begins.
+    IsAnError,
+    /// No reason not to keep the names of others: the account is shut, and says why.
+    ShutsItsAccount,
 }
 
 /// What `cnamed threats` runs on.
@@ -243,11 +276,12 @@ impl Builder<'_> {
     fn account(
         &self,
         account: &AccountConfig,
-        arm: &Arc<Arm>,
+        arm: &Result<Arc<Arm>, String>,
         http: &Arc<Http>,
     ) -> Result<Arc<dyn DnsProvider>, String> {
         Ok(match &account.kind {
             AccountKind::AzureDns { resource_group, subscription, zones } => {
+                let arm = arm.as_ref().map_err(Clone::clone)?;
                 Arc::new(azure_dns(account, (resource_group, subscription, zones), arm))
             }
             AccountKind::Cloudflare { token, api, zones } => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::args::Global;
-use super::compose::{Composition, subscribers, told};
+use super::compose::{Composition, Unreadable, subscribers, told};
 use super::exit::Exit;
 use crate::config::{Config, Environment};
 use crate::daemon::{Order, Pace, Service, Setup, Source};
@@ -82,12 +82,10 @@ impl File {
         Self { global: global.clone(), last: None }
     }
 
-    fn setup(&mut self, config: Config) -> Result<Setup, String> {
+    fn setup(&mut self, config: Config, unreadable: Unreadable) -> Result<Setup, String> {
         let environment = Environment::process();
-        let composition = match &self.last {
-            Some((_, before)) => Composition::after(before, config, &environment),
-            None => Composition::build(config, &environment),
-        };
+        let before = self.last.as_ref().map(|(_, http)| http);
+        let composition = Composition::for_service(before, config, &environment, unreadable);
         let Composition { config, reconciler, http } = composition?;
         let subscribers = subscribers(&config, &environment, &http);
         let pace = Pace { interval: config.watch.interval, label_interval: config.watch.label_interval };
@@ -103,12 +101,17 @@ impl Source for File {
         for warning in &config.warnings {
             tracing::warn!(%warning, "configuration");
         }
-        self.setup(config)
+        // What is at work holds its secrets: a new one that cannot be read leaves it so. At first there is nothing to lose.
+        let unreadable = match self.last {
+            Some(_) => Unreadable::IsAnError,
+            None => Unreadable::ShutsItsAccount,
+        };
+        self.setup(config, unreadable)
     }
 
     fn renew(&mut self) -> Result<Setup, String> {
         match self.last.as_ref().map(|(config, _)| config.clone()) {
-            Some(config) => self.setup(config),
+            Some(config) => self.setup(config, Unreadable::ShutsItsAccount),
             None => self.load(),
         }
     }

@@ -9,11 +9,10 @@ use tokio::time::Instant;
 
 use super::patience::{Away, Errand, Outage, Patience, locked};
 use crate::model::endpoint::{Endpoint, Handle, PublicIp};
-use crate::model::gateway::GatewayState;
 use crate::model::plan::{GatewayChange, NetworkChange, RecordChange};
 use crate::model::record::{Owner, RecordSet};
 use crate::model::resource_id::ResourceId;
-use crate::model::state::{EndpointState, Seen, Zone};
+use crate::model::state::{EndpointState, Zone};
 use crate::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
 
 /// The patience with every account, which outlives the secrets that are read anew.
@@ -240,15 +239,7 @@ impl Errand for AtEndpoint {
     }
 
     fn left_alone(&self, reason: &str) -> Self::Answer {
-        let reason = || reason.to_owned();
-        let gateway = self.endpoint.gateway.as_ref().map(|_| GatewayState {
-            load_balancer: Seen::Unknown(reason()),
-            interfaces: BTreeMap::new(),
-            subnets: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            others: BTreeMap::new(),
-        });
-        (EndpointState { public_ip: Seen::Unknown(reason()), label: Seen::Unknown(reason()), gateway }, None)
+        (EndpointState::unknown(&self.endpoint, reason), None)
     }
 
     fn outage((_, error): &Self::Answer) -> Option<Outage> {
@@ -295,6 +286,7 @@ mod tests {
     use crate::model::endpoint::{Allocation, Intent, PublicIpSpec};
     use crate::model::gateway::Gateway;
     use crate::model::name::ZoneName;
+    use crate::model::state::Seen;
     use crate::model::zone::ZoneRules;
     use crate::provider::memory::{MemoryDns, MemoryNetwork};
 

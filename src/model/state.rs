@@ -198,6 +198,20 @@ pub struct EndpointState {
 }
 
 impl EndpointState {
+    /// Of `endpoint` nothing is known, for this reason; what stands behind it is not taken for absent.
+    #[must_use]
+    pub fn unknown(endpoint: &Endpoint, reason: &str) -> Self {
+        let reason = || reason.to_owned();
+        let gateway = endpoint.gateway.as_ref().map(|_| GatewayState {
+            load_balancer: Seen::Unknown(reason()),
+            interfaces: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            others: BTreeMap::new(),
+        });
+        Self { public_ip: Seen::Unknown(reason()), label: Seen::Unknown(reason()), gateway }
+    }
+
     /// Whether an operation is under way on the public IP or on something behind it.
     #[must_use]
     pub fn is_busy(&self) -> bool {

@@ -102,3 +102,63 @@ async fn a_client_secret_that_is_revoked_freezes_what_depends_on_it_and_is_taken
     assert!(cloud.writes().is_empty(), "{:#?}", cloud.writes());
     run.end().await;
 }
+
+const DNS_TOKEN: &str = "cloudflare-token";
+const CLIENT_SECRET: &str = "azure-client-secret";
+
+/// Takes a secret away, as a mount that is late or a rotation that stopped half-way does; gives what it was.
+fn emptied(cloud: &Cloud, secret: &str) -> String {
+    let path = cloud.folder.path().join(secret);
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, "").unwrap();
+    good
+}
+
+fn put_back(cloud: &Cloud, secret: &str, good: &str) {
+    std::fs::write(cloud.folder.path().join(secret), good).unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_at_the_start_holds_nobody_and_is_taken_once_it_can_be() {
+    let cloud = Cloud::start().await;
+    impatient(&cloud);
+    let ear = Ear::of(&cloud);
+    let token = emptied(&cloud, DNS_TOKEN);
+    cloud.run(&["sync"]).await.exits(2).says("the token of account cf");
+    let run = Run::begin(&cloud).await;
+    is_missed(&run, "cf", "cloudflare-token is empty").await;
+    let control = cloud.sandbox.control();
+    run.shows("the name at the other account", |_| control.record_azure(NAME, "CNAME").is_some()).await;
+    put_back(&cloud, DNS_TOKEN, &token);
+    run.in_sync().await;
+    on_the_label(&cloud, &BOTH, "the token is there");
+    was_told_once(&ear, "cf").await;
+
+    // What works is not given up for what does not.
+    emptied(&cloud, DNS_TOKEN);
+    run.signal("-HUP").await;
+    run.shows("that it is not taken", |shown| shown["troubles"].to_string().contains("was not taken")).await;
+    control.delete_record_cloudflare(NAME, "CNAME").unwrap();
+    run.signal("-USR1").await;
+    run.shows("the healing", |_| at_cloudflare(&cloud, NAME).is_some()).await;
+    run.end().await;
+}
+
+#[tokio::test]
+async fn a_client_secret_that_cannot_be_read_at_the_start_is_taken_while_another_cannot_be() {
+    let cloud = Cloud::start().await;
+    impatient(&cloud);
+    let ear = Ear::of(&cloud);
+    let token = emptied(&cloud, DNS_TOKEN);
+    let secret = emptied(&cloud, CLIENT_SECRET);
+    let run = Run::begin(&cloud).await;
+    is_missed(&run, "endpoints", "azure-client-secret is empty").await;
+    let control = cloud.sandbox.control();
+    put_back(&cloud, CLIENT_SECRET, &secret);
+    run.shows("the name at the other account", |_| control.record_azure(NAME, "CNAME").is_some()).await;
+    put_back(&cloud, DNS_TOKEN, &token);
+    run.in_sync().await;
+    on_the_label(&cloud, &BOTH, "both are there");
+    was_told_once(&ear, "jump").await;
+    run.end().await;
+}

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::args::Global;
 use super::compose::{Composition, Unreadable, subscribers, told};
 use super::exit::Exit;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, HttpConfig, StateConfig};
 use crate::daemon::{Order, Pace, Service, Setup, Source};
 use crate::journal::{Journal, Lock};
 use crate::model::state::Consents;
@@ -75,11 +75,13 @@ impl<S: Source> Station<S> {
 pub(crate) struct File {
     global: Global,
     last: Option<(Config, Arc<Http>)>,
+    /// What the service has taken at its start, and holds to its end.
+    held: Option<(HttpConfig, StateConfig)>,
 }
 
 impl File {
     pub(crate) fn of(global: &Global) -> Self {
-        Self { global: global.clone(), last: None }
+        Self { global: global.clone(), last: None, held: None }
     }
 
     fn setup(&mut self, config: Config, unreadable: Unreadable) -> Result<Setup, String> {
@@ -106,7 +108,19 @@ impl Source for File {
             Some(_) => Unreadable::IsAnError,
             None => Unreadable::ShutsItsAccount,
         };
-        self.setup(config, unreadable)
+        let asked = (config.http.clone(), config.state.clone());
+        let setup = self.setup(config, unreadable)?;
+        let (http, state) = self.held.get_or_insert_with(|| asked.clone());
+        for (setting, differs) in [
+            ("http.listen", http.listen != asked.0.listen),
+            ("http.names", http.names != asked.0.names),
+            ("state.directory", state.directory != asked.1.directory),
+        ] {
+            if differs {
+                tracing::warn!(setting, "takes effect at the next start only");
+            }
+        }
+        Ok(setup)
     }
 
     fn renew(&mut self) -> Result<Setup, String> {

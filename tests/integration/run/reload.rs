@@ -127,3 +127,24 @@ async fn a_new_configuration_that_names_nothing_withdraws_nothing() {
     assert!(cloud.writes().is_empty(), "{:#?}", cloud.writes());
     run.end().await;
 }
+
+#[tokio::test]
+async fn what_a_service_holds_to_its_end_is_said_to_wait_for_the_next_start() {
+    let cloud = Cloud::start().await;
+    let mut run = Run::every(&cloud, "1h").await;
+    run.in_sync().await;
+    let good = std::fs::read_to_string(&cloud.config).unwrap();
+    let elsewhere = cloud.folder.path().join("elsewhere");
+    let moved = good
+        .replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:9\"\nnames = [\"watch.example.com\"]")
+        .replace("[state]\ndirectory", &format!("[state]\ndirectory = \"{}\"\n#", elsewhere.display()));
+    run.takes(&cloud, &moved).await;
+    for setting in ["http.listen", "http.names", "state.directory"] {
+        run.logs(setting, |line| line["setting"] == setting && line["level"] == "WARN").await;
+    }
+    assert!(!elsewhere.exists());
+    run.takes(&cloud, &good).await;
+    let (_, _, told) = run.end().await;
+    let said = told.iter().filter(|line| line["message"] == "takes effect at the next start only").count();
+    assert_eq!(said, 3, "what is as it was at the start waits for nothing: {told:#?}");
+}

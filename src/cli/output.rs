@@ -154,12 +154,17 @@ impl Output {
 
     /// Why nothing came of it. A script that asked for JSON gets JSON here too.
     pub(crate) fn failure(&self, text: &str, exit: Exit) -> Exit {
+        self.refusal(text, exit);
+        self.complain(text);
+        exit
+    }
+
+    /// The part of [`Self::failure`] that a script reads.
+    pub(crate) fn refusal(&self, text: &str, exit: Exit) {
         if self.is_json() {
             let value = serde_json::json!({ "version": VERSION, "outcome": exit.outcome(), "error": text });
             let _ = self.json(&value);
         }
-        self.complain(text);
-        exit
     }
 
     /// What the process ends with: a result that could not be written is no success.

@@ -5,36 +5,38 @@ use std::error::Error;
 use tokio::sync::mpsc;
 
 use super::args::Global;
-use super::compose::{load_config, told};
+use super::compose::told;
 use super::exit::Exit;
 use super::output::Output;
-use super::station::{File, Station};
+use super::station::{File, Station, Unready};
+use crate::config::Config;
 use crate::daemon::Orders;
 use crate::telemetry::clock::Clock;
 
 pub(crate) async fn run(global: &Global, output: &Output) -> Exit {
-    match work(global, output).await {
-        Ok(in_flight) => {
-            for change in in_flight {
-                output.aside(&format!("could not confirm: {change}; it was under way at the end\n"));
-            }
-            Exit::InSync
+    match work(global).await {
+        Ok(()) => Exit::InSync,
+        // What the service has to tell is its log, also that there is no service.
+        Err((text, exit)) if output.is_json() => {
+            tracing::error!(error = text, "not begun");
+            output.refusal(&text, exit);
+            exit
         }
-        Err(exit) => exit,
+        Err((text, exit)) => output.failure(&text, exit),
     }
 }
 
-async fn work(global: &Global, output: &Output) -> Result<Vec<String>, Exit> {
-    let config = load_config(global, output)?;
-    let mut orders = Orders::of_process()
-        .map_err(|error| output.failure(&cause("could not listen to signals", error), Exit::Failed))?;
-    let station = Station::open(&config, File::of(global), Clock::system()).await;
-    let station = station.map_err(|(text, exit)| output.failure(&text, exit))?;
+async fn work(global: &Global) -> Result<(), Unready> {
+    // Its warnings are told where the service reads it.
+    let config = Config::load(&global.config).map_err(|mistakes| (mistakes.to_string(), Exit::Usage))?;
+    let orders = Orders::of_process();
+    let mut orders = orders.map_err(|error| (cause("could not listen to signals", error), Exit::Failed))?;
+    let station = Station::open(&config, File::of(global), Clock::system()).await?;
     let (sender, mut receiver) = mpsc::channel(WAITING);
     let listening = tokio::spawn(async move { while sender.send(orders.next().await).await.is_ok() {} });
-    let in_flight = station.run(&mut receiver).await;
+    station.run(&mut receiver).await;
     listening.abort();
-    Ok(in_flight)
+    Ok(())
 }
 
 fn cause(what: &str, error: impl Error) -> String {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::journal::{Journal, What};
+use crate::model::endpoint::Handle;
 use crate::model::plan::Action;
 use crate::model::state::RecordKey;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport};
@@ -62,6 +63,7 @@ impl Watcher {
             if let Some(mut report) = ChangeReport::begun(&action) {
                 report.outcome = ChangeOutcome::Unconfirmed;
                 report.error = Some(why.to_owned());
+                log(&report);
                 self.ended(&action, &report);
             }
         }
@@ -98,6 +100,13 @@ impl Watcher {
     }
 }
 
+/// As the round that was given up would have logged it. This is the last that is heard of it before somebody looks.
+fn log(report: &ChangeReport) {
+    let ChangeReport { verb, name, outcome, error, .. } = report;
+    let account = report.account.as_ref().map(Handle::as_str);
+    tracing::error!(%verb, %name, account, ?outcome, error, "change");
+}
+
 impl Watch for Watcher {
     fn event(&self, event: Event<'_>) {
         match event {
@@ -116,7 +125,6 @@ impl Watch for Watcher {
 mod tests {
     use super::*;
     use crate::journal::Filter;
-    use crate::model::endpoint::Handle;
     use crate::model::name::Fqdn;
     use crate::model::plan::{RecordChange, Settle};
     use crate::model::record::Ttl;

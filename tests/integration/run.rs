@@ -12,6 +12,7 @@ mod storm;
 mod zones;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ impl Run {
         }
         let waited = timeout(PATIENCE, async {
             while let Some(line) = self.lines.recv().await {
-                let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| json!({ "text": line }));
+                let value = parsed(&line);
                 self.told.push(value.clone());
                 if holds(&value) {
                     return Some(value);
@@ -181,10 +182,15 @@ impl Run {
         let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap();
         let took = asked.elapsed();
         while let Some(line) = self.lines.recv().await {
-            self.told.push(serde_json::from_str(&line).unwrap_or_else(|_| json!({ "text": line })));
+            self.told.push(parsed(&line));
         }
         (status.code().unwrap_or(-1), took, self.told)
     }
+}
+
+/// A line of a log that is JSON from its beginning to its end.
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
 }
 
 /// Lets the service look so often, and show what it sees at a port that nobody else has.
@@ -259,8 +265,13 @@ async fn it_ends_within_two_seconds_also_in_the_middle_of_a_long_operation_and_s
     let (code, took, told) = run.end().await;
     assert_eq!(code, 0, "{told:#?}");
     assert!(took < Duration::from_secs(2), "{took:?}");
-    let said = told.iter().any(|line| line.to_string().contains("create public IP of jump"));
-    assert!(said, "{told:#?}");
+    let said = |line: &&Value| line["message"] == "change" && line["outcome"] == "Unconfirmed";
+    let said: Vec<&Value> = told.iter().filter(said).collect();
+    let [left] = said.as_slice() else { panic!("{told:#?}") };
+    assert_eq!(
+        (&left["verb"], &left["name"], &left["level"]),
+        (&json!("create"), &json!("jump"), &json!("ERROR"))
+    );
 }
 
 #[tokio::test]
@@ -299,8 +310,11 @@ async fn two_services_on_one_state_directory_refuse_each_other() {
     let run = Run::begin(&cloud).await;
     run.in_sync().await;
     let pid = run.child.id().unwrap().to_string();
-    let second = cloud.run(&["run"]).await.exits(1);
-    second.says(&pid);
+    cloud.run(&["run"]).await.exits(1).says(&pid);
+    let second = cloud.run(&["--format", "json", "run"]).await.exits(1);
+    let why: Vec<Value> = second.err.lines().map(parsed).collect();
+    assert!(matches!(why.as_slice(), [one] if one["error"].to_string().contains(&pid)), "{why:#?}");
+    assert!(second.json()["error"].to_string().contains(&pid), "{}", second.out);
     assert_eq!(run.get("/healthz").await.unwrap().0, 200, "the first goes on");
     run.end().await;
 }
@@ -393,4 +407,16 @@ async fn a_token_that_is_rotated_on_disk_is_taken_without_a_restart() {
     std::fs::write(&token, good).unwrap();
     run.in_sync().await;
     run.end().await;
+}
+
+#[tokio::test]
+async fn what_it_warns_of_in_its_configuration_is_in_its_log_once() {
+    let cloud = Cloud::start().await;
+    let token = cloud.folder.path().join("cloudflare-token");
+    std::fs::set_permissions(token, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let run = Run::begin(&cloud).await;
+    run.in_sync().await;
+    let (_, _, told) = run.end().await;
+    let warnings = told.iter().filter(|line| line["message"] == "configuration").count();
+    assert_eq!(warnings, 1, "{told:#?}");
 }

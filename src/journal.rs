@@ -38,6 +38,17 @@ pub struct Entry {
     pub agreed: Vec<Agreed>,
 }
 
+impl Entry {
+    /// Without what only an undo needs, which is no part of what is shown.
+    #[must_use]
+    pub fn for_show(mut self) -> Self {
+        if let What::Change(change) = &mut self.what {
+            change.record = None;
+        }
+        self
+    }
+}
+
 /// See [`Entry`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case")]

@@ -28,17 +28,12 @@ pub(crate) fn run(global: &Global, args: &HistoryArgs, output: &Output) -> Exit 
         Err(exit) => return exit,
     };
     let directory = &config.state.directory;
-    let (mut entries, kept) = match read(directory, args, output) {
+    let (entries, kept) = match read(directory, args, output) {
         Ok(read) => read,
         Err(exit) => return exit,
     };
     if output.is_json() {
-        // What only `undo` needs is no part of the contract.
-        for entry in &mut entries {
-            if let What::Change(change) = &mut entry.what {
-                change.record = None;
-            }
-        }
+        let entries: Vec<Entry> = entries.into_iter().map(Entry::for_show).collect();
         return output.json(&History { version: VERSION, entries: &entries });
     }
     output.text(&text(&entries, &kept, args, directory));

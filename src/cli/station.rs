@@ -43,10 +43,7 @@ impl<S: Source> Station<S> {
         let directory = &config.state.directory;
         // Before anybody is asked anything: two that hold the same names would fight.
         let lock = Lock::take(directory).map_err(|error| failed(told(error)))?;
-        let (journal, mended) = Journal::begin(directory).map_err(|error| failed(error.chain()))?;
-        if let Some(mended) = mended {
-            tracing::error!(%mended, "journal");
-        }
+        let journal = Journal::begin(directory).map_err(|error| failed(error.chain()))?;
         let (server, address) =
             Server::bind(config.http.listen).await.map_err(|error| failed(told(error)))?;
         let server = server.known_as(config.http.names.clone());

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::patience::Absence;
 use super::{Moment, Service, Source};
-use crate::journal::{Filter, Journal, JournalError};
+use crate::journal::{Entry, Filter, Journal, JournalError};
 use crate::model::endpoint::Handle;
 use crate::model::sight::Sight;
 use crate::notify::words::notice_of_service;
@@ -71,13 +71,16 @@ impl<S: Source> Service<S> {
     }
 
     /// Whether the journal, which could not be written, can be again: not before there is room for more than what
-    /// happens to be small.
+    /// happens to be small. Also tells of one that was damaged.
     pub(super) fn try_journal(&mut self) {
         if self.troubles.journal.is_some() && self.write(Journal::touch).is_some() {
             self.troubles.journal = None;
             tracing::info!("the journal can be written again");
             self.refresh_history();
             self.desk.over(self.clock.now(), Topic::Service, "", UNWRITTEN);
+        }
+        if let Some(mended) = self.journal.take_mended() {
+            self.desk.tell(&self.notice(MENDED, vec![mended.to_string()]));
         }
     }
 
@@ -93,7 +96,7 @@ impl<S: Source> Service<S> {
     pub(super) fn refresh_history(&mut self) {
         let latest = Filter { limit: Some(SHOWN), newest_first: true, ..Filter::default() };
         if let Ok(latest) = self.journal.entries(&latest) {
-            self.history = latest;
+            self.history = latest.into_iter().map(Entry::for_show).collect();
         }
     }
 
@@ -198,6 +201,8 @@ pub(super) fn nothing(started: OffsetDateTime, beat: Beat) -> Snapshot {
 
 /// The trouble with the journal, as it is told and known again.
 const UNWRITTEN: &str = "the journal could not be written; the work goes on without it";
+const MENDED: &str =
+    "the journal was damaged; what it held is lost to `cnamed history`, and a new one is begun";
 /// How far two clocks may be apart for reasons of their own.
 const SLACK: Span = Span::SECOND;
 /// How many entries of the journal are shown.

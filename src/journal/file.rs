@@ -1,5 +1,6 @@
 //! The journal's file: opened, made, brought up to this version, and moved aside where it is damaged.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -21,16 +22,22 @@ pub struct Mended {
     pub moved_to: PathBuf,
     /// How it is damaged.
     pub reason: String,
+    /// How many of those that were moved aside before are deleted for it.
+    pub deleted: usize,
 }
 
 impl fmt::Display for Mended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { moved_to, reason } = self;
+        let Self { moved_to, reason, deleted } = self;
         write!(
             f,
             "the journal was damaged ({reason}) and is kept as {}; a new one begins here",
             moved_to.display()
-        )
+        )?;
+        match deleted {
+            0 => Ok(()),
+            _ => write!(f, "; of the damaged ones the latest {KEPT} are kept, and {deleted} deleted"),
+        }
     }
 }
 
@@ -72,8 +79,11 @@ impl OpenFile {
             Err(error) if error.trouble() == Trouble::Damaged => {
                 let moved_to = move_aside(path)?;
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                let (file, _) = Self::make(path)?;
-                Ok((file, Some(Mended { moved_to, reason: cause.unwrap_or_default() })))
+                let deleted = thin_out(path, &moved_to);
+                let mended = Mended { moved_to, reason: cause.unwrap_or_default(), deleted };
+                // Whoever tries again finds nothing that was damaged.
+                let made = Self::make(path).inspect_err(|_| tracing::error!(%mended, "journal"));
+                made.map(|(file, _)| (file, Some(mended)))
             }
             opened => opened.map(|file| (file, None)),
         }
@@ -200,13 +210,13 @@ fn move_aside(path: &Path) -> Result<PathBuf, JournalError> {
     let (year, month, day) = (now.year(), u8::from(now.month()), now.day());
     let time = format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z");
     let named = |count: u32| match count {
-        0 => beside(path, &format!(".corrupt-{time}")),
-        count => beside(path, &format!(".corrupt-{time}-{count}")),
+        0 => beside(path, &format!("{ASIDE}{time}")),
+        count => beside(path, &format!("{ASIDE}{time}-{count}")),
     };
     let free = (0..).map(named).find(|name| !name.exists());
     let aside = free.unwrap_or_else(|| named(0));
     fs::rename(path, &aside).map_err(|error| JournalError::of_io("move aside", path, error))?;
-    for suffix in ["-wal", "-shm"] {
+    for suffix in BELONGING {
         let belonging = beside(path, suffix);
         match fs::rename(&belonging, beside(&aside, suffix)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -216,6 +226,33 @@ fn move_aside(path: &Path) -> Result<PathBuf, JournalError> {
         }
     }
     Ok(aside)
+}
+
+/// Deletes what was moved aside before `latest`, but for the last of it: on a disk that fails it would fill what is left.
+/// Gives how many are gone. What cannot be deleted stays.
+fn thin_out(path: &Path, latest: &Path) -> usize {
+    let prefix = beside(path, ASIDE);
+    let (Some(directory), Some(prefix)) = (path.parent(), prefix.file_name().and_then(OsStr::to_str)) else {
+        return 0;
+    };
+    let found = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().and_then(OsStr::to_str);
+        name.is_some_and(|name| {
+            name.starts_with(prefix) && !BELONGING.iter().any(|suffix| name.ends_with(suffix))
+        })
+    };
+    let mut earlier: Vec<PathBuf> = found.filter(|path| is_one(path) && path != latest).collect();
+    // Their names are their times.
+    earlier.sort();
+    let surplus = (earlier.len() + 1).saturating_sub(KEPT);
+    let delete = |one: &&PathBuf| {
+        for suffix in BELONGING {
+            let _ = fs::remove_file(beside(one, suffix));
+        }
+        fs::remove_file(one).is_ok()
+    };
+    earlier.iter().take(surplus).filter(delete).count()
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -232,6 +269,12 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
 const OPEN: &str = "open the journal";
 /// How long somebody else's write is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// What a damaged journal's name goes on with, before the time.
+const ASIDE: &str = ".corrupt-";
+/// How many damaged ones are kept.
+const KEPT: usize = 3;
+/// What SQLite calls the files beside one.
+const BELONGING: [&str; 2] = ["-wal", "-shm"];
 /// No file has this number.
 const NOWHERE: (u64, u64) = (0, 0);
 /// A quarter of a MiB.

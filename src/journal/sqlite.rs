@@ -28,6 +28,7 @@ use crate::model::sight::Sight;
 pub struct Journal {
     path: PathBuf,
     file: Mutex<OpenFile>,
+    mended: Mutex<Option<Mended>>,
 }
 
 /// Which entries to read.
@@ -60,7 +61,7 @@ impl Journal {
     pub fn open(directory: &Path) -> Result<(Self, Option<Mended>), JournalError> {
         let path = directory.join(FILE);
         let (file, mended) = OpenFile::make(&path)?;
-        Ok((Self { path, file: Mutex::new(file) }, mended))
+        Ok((Self::of(path, file), mended))
     }
 
     /// As [`Self::open`], for who cannot wait until it can be: where there is no room, or the disk fails, there is no file
@@ -68,14 +69,18 @@ impl Journal {
     ///
     /// # Errors
     /// When somebody has to set something right first.
-    pub fn begin(directory: &Path) -> Result<(Self, Option<Mended>), JournalError> {
+    pub fn begin(directory: &Path) -> Result<Self, JournalError> {
         match Self::open(directory) {
-            Err(error) if error.may_pass() => {
-                let none = Self { path: directory.join(FILE), file: Mutex::new(OpenFile::none()?) };
-                Ok((none, None))
-            }
-            opened => opened,
+            Err(error) if error.may_pass() => Ok(Self::of(directory.join(FILE), OpenFile::none()?)),
+            opened => opened.map(|(journal, mended)| {
+                journal.moved_aside(mended);
+                journal
+            }),
         }
+    }
+
+    fn of(path: PathBuf, file: OpenFile) -> Self {
+        Self { path, file: Mutex::new(file), mended: Mutex::default() }
     }
 
     /// Opens the journal in `directory` to read what is there; `None` when there is none. Nothing is made or moved.
@@ -90,7 +95,7 @@ impl Journal {
             Err(error) => return Err(JournalError::of_io("open the journal", &path, error)),
         }
         let file = OpenFile::open(&path)?;
-        Ok(Some(Self { path, file: Mutex::new(file) }))
+        Ok(Some(Self::of(path, file)))
     }
 
     /// A journal that lives as long as the value, for tests.
@@ -98,7 +103,12 @@ impl Journal {
     /// # Errors
     /// When memory does not suffice.
     pub fn in_memory() -> Result<Self, JournalError> {
-        Ok(Self { path: ":memory:".into(), file: Mutex::new(OpenFile::in_memory()?) })
+        Ok(Self::of(":memory:".into(), OpenFile::in_memory()?))
+    }
+
+    /// The damaged one that was last moved aside since it was begun, once.
+    pub fn take_mended(&self) -> Option<Mended> {
+        self.mended.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Its file.
@@ -281,11 +291,16 @@ impl Journal {
 
     fn reopen(&self, file: &mut OpenFile) -> Result<(), JournalError> {
         let (fresh, mended) = OpenFile::make(&self.path)?;
-        if let Some(mended) = mended {
-            tracing::warn!("{mended}");
-        }
+        self.moved_aside(mended);
         std::mem::replace(file, fresh).abandon();
         Ok(())
+    }
+
+    fn moved_aside(&self, mended: Option<Mended>) {
+        if let Some(mended) = mended {
+            tracing::error!(%mended, "journal");
+            *self.mended.lock().unwrap_or_else(PoisonError::into_inner) = Some(mended);
+        }
     }
 
     fn file(&self) -> MutexGuard<'_, OpenFile> {

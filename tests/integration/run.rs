@@ -361,9 +361,14 @@ async fn a_damaged_journal_is_moved_aside_and_said_and_the_work_goes_on() {
     let state = cloud.folder.path().join("state");
     std::fs::create_dir_all(&state).unwrap();
     std::fs::write(state.join("journal.sqlite3"), vec![7; 9000]).unwrap();
+    let ear = ear::Ear::of(&cloud);
     let mut run = Run::begin(&cloud).await;
     run.logs("the mending", |line| line.to_string().contains("corrupt")).await;
-    run.in_sync().await;
+    ear.hears("service", "the journal was damaged").await;
+    let shown = run.in_sync().await;
+    let history = shown["history"].as_array().unwrap();
+    assert!(!history.is_empty() && history.iter().all(|entry| entry.get("record").is_none()), "{history:#?}");
+    assert_eq!(ear.times("service", "the journal was damaged"), 1, "{:#?}", ear.heard("service"));
     run.end().await;
     let aside = std::fs::read_dir(&state).unwrap();
     let names: Vec<String> = aside.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -335,7 +335,7 @@ fn that_there_is_room_again_is_found_out_and_leaves_nothing_behind() {
 #[test]
 fn a_damaged_journal_is_kept_aside_and_a_new_one_begun() {
     let folder = tempfile::tempdir().unwrap();
-    for round in 0..2 {
+    for round in 0..5 {
         fs::write(folder.path().join(FILE), "this is no database, and never was one".repeat(100)).unwrap();
         let unread = Journal::look(folder.path()).unwrap_err();
         assert_eq!(unread.trouble(), Trouble::Damaged);
@@ -344,13 +344,29 @@ fn a_damaged_journal_is_kept_aside_and_a_new_one_begun() {
         assert!(mended.to_string().contains("file is not a database"), "{mended}");
         assert!(mended.moved_to.display().to_string().contains("journal.sqlite3.corrupt-20"), "{mended}");
         assert!(fs::read_to_string(&mended.moved_to).unwrap().starts_with("this is no database"));
+        assert_eq!(mended.deleted, usize::from(round > 2), "{mended}");
         assert_eq!(journal.record(at(0), &applied("a.example.com")).unwrap(), 1, "in round {round}");
     }
     let kept = fs::read_dir(folder.path()).unwrap().filter(|entry| {
         let name = entry.as_ref().unwrap().file_name();
         name.to_string_lossy().contains("corrupt")
     });
-    assert_eq!(kept.count(), 2, "the second does not take the place of the first");
+    assert_eq!(kept.count(), 3, "none takes the place of another, and the first ones go");
+}
+
+#[test]
+fn one_that_is_damaged_while_it_is_at_work_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::begin(folder.path()).unwrap();
+    journal.record(at(0), &applied("a.example.com")).unwrap();
+    assert_eq!(journal.take_mended(), None);
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    fs::write(journal.path(), "this is no database, and never was one".repeat(100)).unwrap();
+    journal.record(at(1), &applied("b.example.com")).unwrap();
+    assert!(journal.take_mended().is_some());
+    assert_eq!(journal.take_mended(), None);
 }
 
 #[test]

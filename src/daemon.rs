@@ -97,6 +97,9 @@ pub struct Service<S> {
     next_look: Instant,
     /// Something called for a round while one ran.
     again: Option<Trigger>,
+    /// How long a round has to run before it may be given up for another: longer with each that was given up since
+    /// one came to its end, so that one always does.
+    spared: Duration,
     calm: Calm,
     /// How often in a row secrets were read anew since somebody was denied, and when they are next.
     denied: u32,
@@ -195,6 +198,7 @@ impl<S: Source> Service<S> {
             next_round: now,
             next_look: now,
             again: None,
+            spared: Duration::ZERO,
             calm: Calm::FULL,
             denied: 0,
             renewal: None,
@@ -255,14 +259,16 @@ impl<S: Source> Service<S> {
         self.close().await
     }
 
-    /// Calls for a round: now, or as soon as the one that runs has ended. One that only waits is given up.
+    /// Calls for a round: now, or as soon as the one that runs has ended. One that only waits is given up, unless it
+    /// has taken the place of another just now.
     fn want(&mut self, trigger: Trigger) {
         match &self.round {
             None => self.begin(trigger),
             // Whoever comes back can wait: a wait that is given up begins anew.
-            Some(round) if round.watcher.only_waits() && trigger != Trigger::Back => {
+            Some(round) if trigger != Trigger::Back && round.may_end(self.spared) => {
                 tracing::info!("the round that only waits is given up for another");
                 self.abandon("the service began another round");
+                self.spared = (self.spared * 2).max(SPARED);
                 self.begin(trigger);
             }
             Some(_) => self.again = Some(trigger),
@@ -370,6 +376,13 @@ impl<S: Source> Service<S> {
     }
 }
 
+impl Running {
+    /// Whether it may be given up for another, once it has had the time that it is `spared`.
+    fn may_end(&self, spared: Duration) -> bool {
+        self.watcher.only_waits() && self.began.elapsed() >= spared
+    }
+}
+
 impl Active {
     fn of(setup: Setup, mut patiences: Patiences) -> Self {
         let Setup { desired, mut reconciler, pace, .. } = setup;
@@ -437,6 +450,9 @@ impl<S> fmt::Debug for Service<S> {
 
 /// How often name servers are asked while something has just changed.
 const CLOSE: Duration = Duration::from_secs(1);
+/// What a round has that took another's place: more than name servers and ports that are silent cost it. One that waits
+/// for caches may take longer, and nobody is to wait for it that long at once.
+const SPARED: Duration = Duration::from_secs(60);
 /// A service manager waits for 90 s (systemd-system.conf(5)), and is not to wait for a provider that hangs.
 const ANNOUNCE_BY: Duration = Duration::from_secs(20);
 /// The trouble with a configuration, as it is told and known again.

@@ -1,6 +1,7 @@
 //! Begin a round, and make the most of what it found.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::Instant;
@@ -62,6 +63,7 @@ impl<S: Source> Service<S> {
         let at = self.clock.now();
         let now = Instant::now();
         *self.counts.rounds.entry(round.outcome).or_default() += 1;
+        self.spared = Duration::ZERO;
         let done = self.changed(&watcher, began);
         let happened = self.seen(&round, trigger, began);
         self.agree(&round.records, &round.chains, now);
@@ -126,6 +128,9 @@ impl<S: Source> Service<S> {
         }
         if round {
             self.want(Trigger::Label);
+        } else if let Some(trigger) = self.again {
+            // The round that was busy then may only wait by now.
+            self.want(trigger);
         }
     }
 

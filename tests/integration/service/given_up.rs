@@ -13,7 +13,7 @@ use cnamed::telemetry::snapshot::Trigger;
 use tokio::time::{Instant, sleep};
 
 use super::heard::{Heard, Mood, only};
-use super::sim::{INTERVAL, NAME, Weather};
+use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Weather};
 use super::told;
 
 /// Name servers that keep a round waiting.
@@ -146,6 +146,26 @@ async fn one_that_was_asked_for_before_is_made_up_for_by_the_one_that_takes_its_
         assert_eq!(life.finished(), finished + 1);
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_that_gives_another_address_at_every_look_lets_rounds_come_to_their_end() {
+    // Name servers that keep a round for longer than it is to the next look, and for longer than one is spared at once.
+    for (delay, ends) in [(20, 10), (100, 1)] {
+        told(async {
+            let life = Heard::begin(Mode::Cname);
+            life.calm().await;
+            life.servers.are(Mood { delay: SECOND * delay, ..SLOW });
+            let finished = life.finished();
+            for turn in 0..360 {
+                life.sim.address(Some(&format!("203.0.113.{}", 100 + turn % 100)));
+                sleep(LABEL_INTERVAL / 2).await;
+            }
+            let ended = life.finished() - finished;
+            assert!(ended >= ends, "{ended} rounds in half an hour, with answers after {delay} s");
+        })
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,13 +15,14 @@ mod rounds;
 mod standing;
 mod watcher;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use rand::Rng;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
@@ -92,7 +93,10 @@ pub struct Service<S> {
     snapshots: watch::Sender<Arc<Snapshot>>,
 
     round: Option<Running>,
-    look: Option<LocalBoxFuture<'static, Looked>>,
+    /// Whose labels are being asked for, each for itself: one that nobody answers for holds no other.
+    asked: BTreeSet<Handle>,
+    labels: FuturesUnordered<LocalBoxFuture<'static, (Handle, Picture)>>,
+    names: Option<LocalBoxFuture<'static, Names>>,
     next_round: Instant,
     next_look: Instant,
     /// Something called for a round while one ran.
@@ -146,15 +150,8 @@ struct Moment {
     instant: Instant,
 }
 
-/// What a look between two rounds found.
-struct Looked {
-    pictures: BTreeMap<Handle, Picture>,
-    names: Option<Names>,
-}
-
-/// What name servers say of what a round has left.
+/// What name servers say of what the last round has left.
 struct Names {
-    of: Arc<Finished>,
     records: Vec<RecordReport>,
     chains: Vec<Chain>,
 }
@@ -194,7 +191,9 @@ impl<S: Source> Service<S> {
             beat,
             snapshots,
             round: None,
-            look: None,
+            asked: BTreeSet::new(),
+            labels: FuturesUnordered::new(),
+            names: None,
             next_round: now,
             next_look: now,
             again: None,
@@ -247,11 +246,12 @@ impl<S: Source> Service<S> {
                     continue;
                 }
                 round = ended(&mut self.round) => self.finish(round),
-                looked = found(&mut self.look) => self.looked(looked),
+                Some((endpoint, picture)) = self.labels.next() => self.looked(&endpoint, picture),
+                names = found(&mut self.names) => self.heard(&names),
                 () = away.back() => self.want(Trigger::Back),
                 () = sleep_until(self.next_round), if self.round.is_none() => self.begin(Trigger::Timer),
                 () = at(self.renewal), if self.round.is_none() => self.renew(),
-                () = sleep_until(self.next_look), if self.look.is_none() => self.glance(),
+                () = sleep_until(self.next_look) => self.glance(),
                 () = sleep_until(announce_by), if !self.announced => self.announce(),
             }
             self.unseen = true;
@@ -325,7 +325,7 @@ impl<S: Source> Service<S> {
         let known = &self.active.desired.endpoints;
         self.sights.retain(|endpoint, _| known.contains_key(endpoint));
         self.outside.retain(|endpoint, _| known.contains_key(endpoint));
-        self.look = None;
+        self.look_no_more();
         self.last = None;
         self.next_look = Instant::now();
     }
@@ -336,29 +336,40 @@ impl<S: Source> Service<S> {
         self.supervisor.ready(&self.status_line());
     }
 
-    /// Looks at the labels, and at who has come to agree, without a provider's API.
+    /// Looks at the labels, and at who has come to agree, without a provider's API. What is still being asked for is
+    /// not asked for again.
     fn glance(&mut self) {
-        let active = Arc::clone(&self.active);
-        let sights = self.sights.clone();
-        let last = self.last.clone().filter(|_| self.fresh && self.agreement.is_awaited());
         self.counts.label_lookups += 1;
-        let pause =
-            if last.is_some() { active.pace.label_interval.min(CLOSE) } else { active.pace.label_interval };
-        self.next_look = Instant::now() + pause;
-        self.look = Some(
-            async move {
+        let last = self.last.clone().filter(|_| self.fresh && self.agreement.is_awaited());
+        let interval = self.active.pace.label_interval;
+        self.next_look = Instant::now() + if last.is_some() { interval.min(CLOSE) } else { interval };
+        for (endpoint, sight) in &self.sights {
+            let Some(question) = label::question(sight).filter(|_| !self.asked.contains(endpoint)) else {
+                continue;
+            };
+            let (active, endpoint) = (Arc::clone(&self.active), endpoint.clone());
+            self.asked.insert(endpoint.clone());
+            let look = async move {
                 let Reconciler { resolver, verification, .. } = &active.reconciler;
-                let labels = label::look(resolver.as_ref(), &verification.label_servers, &sights);
-                let names = async {
-                    let of = last?;
-                    let (records, chains) = active.reconciler.glance(&active.desired, &of.round).await;
-                    Some(Names { of, records, chains })
-                };
-                let (pictures, names) = futures::join!(labels, names);
-                Looked { pictures, names }
-            }
-            .boxed_local(),
-        );
+                (endpoint, label::look(resolver.as_ref(), &verification.label_servers, &question).await)
+            };
+            self.labels.push(look.boxed_local());
+        }
+        if let (Some(last), None) = (last, &self.names) {
+            let active = Arc::clone(&self.active);
+            let names = async move {
+                let (records, chains) = active.reconciler.glance(&active.desired, &last.round).await;
+                Names { records, chains }
+            };
+            self.names = Some(names.boxed_local());
+        }
+    }
+
+    /// Gives up every look that is under way.
+    fn look_no_more(&mut self) {
+        self.asked.clear();
+        self.labels.clear();
+        self.names = None;
     }
 
     /// Ends: what is under way is given up where it is, and told.
@@ -366,7 +377,7 @@ impl<S: Source> Service<S> {
         self.supervisor.stopping("stopping");
         let in_flight =
             self.abandon("the service ended while this was under way; the next round looks first");
-        self.look = None;
+        self.look_no_more();
         self.publish();
         let undelivered = self.desk.shutdown(Instant::now() + FAREWELL).await;
         if undelivered > 0 {
@@ -423,9 +434,9 @@ async fn ended(round: &mut Option<Running>) -> Round {
     }
 }
 
-async fn found(look: &mut Option<LocalBoxFuture<'static, Looked>>) -> Looked {
-    match look {
-        Some(look) => look.await,
+async fn found(names: &mut Option<LocalBoxFuture<'static, Names>>) -> Names {
+    match names {
+        Some(names) => names.await,
         None => std::future::pending().await,
     }
 }

@@ -1,19 +1,15 @@
 //! What the labels give between two rounds: a question to their name servers, and no call of an API.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use futures::future::join_all;
-
-use crate::model::endpoint::Handle;
-use crate::model::name::Fqdn;
 use crate::model::record::RecordType;
 use crate::model::sight::{Happening, HappeningKind, Sight};
 use crate::model::verify::{Answer, Said};
 use crate::resolver::{Question, Resolver, Via};
 
 /// What a label's servers said, all of them together: each server's addresses. Those that said nothing of use are
-/// left out.
+/// left out, and all of them may have.
 pub(super) type Picture = BTreeSet<BTreeSet<IpAddr>>;
 
 /// The label of one endpoint as it was last seen from outside.
@@ -31,25 +27,20 @@ pub(super) struct Glimpse {
     pub(super) happening: Option<Happening>,
 }
 
-/// Asks for every label that is known.
-pub(super) async fn look(
-    resolver: &dyn Resolver,
-    servers: &[String],
-    sights: &BTreeMap<Handle, Sight>,
-) -> BTreeMap<Handle, Picture> {
+/// What to ask for the label of an endpoint, where it has one.
+pub(super) fn question(sight: &Sight) -> Option<Question> {
+    let name = sight.fqdn.clone()?;
+    let six = sight.address.is_some_and(|address| address.is_ipv6());
+    Some(Question { name, rtype: if six { RecordType::Aaaa } else { RecordType::A } })
+}
+
+/// Asks for one label.
+pub(super) async fn look(resolver: &dyn Resolver, servers: &[String], question: &Question) -> Picture {
     let via = match servers {
         [] => Via::Authority,
         servers => Via::Servers(servers.to_vec()),
     };
-    let ask = sights.iter().filter_map(|(endpoint, sight)| {
-        let fqdn = sight.fqdn.clone()?;
-        Some((endpoint, question(fqdn, sight.address)))
-    });
-    let asked = ask.map(|(endpoint, question)| {
-        let via = &via;
-        async move { (endpoint.clone(), picture(&resolver.lookup(&question, via).await)) }
-    });
-    join_all(asked).await.into_iter().filter(|(_, picture)| !picture.is_empty()).collect()
+    picture(&resolver.lookup(question, &via).await)
 }
 
 impl Outside {
@@ -66,7 +57,9 @@ impl Outside {
         let differs = now != expected;
         let differed = earlier.as_ref().is_some_and(|earlier| *earlier != expected);
         let unanimous = earlier.is_some() && now.len() == 1;
-        let happening = if differs && unanimous { happened(sight.address, &now) } else { None };
+        // That somebody made the public IP anew is for a round to find out.
+        let happening =
+            if differs && unanimous && sight.exists { happened(sight.address, &now) } else { None };
         Glimpse { round: differs || differed, happening }
     }
 }
@@ -94,14 +87,10 @@ fn picture(answers: &[Answer]) -> Picture {
     answers.iter().filter_map(said).collect()
 }
 
-fn question(name: Fqdn, address: Option<IpAddr>) -> Question {
-    let six = address.is_some_and(|address| address.is_ipv6());
-    Question { name, rtype: if six { RecordType::Aaaa } else { RecordType::A } }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::name::Fqdn;
 
     fn sight(address: Option<&str>) -> Sight {
         Sight { exists: true, address: address.map(ip), ..Sight::default() }
@@ -176,37 +165,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_label_is_asked_for_and_silence_is_no_picture() {
-        let handle = |text: &str| Handle::parse(text).unwrap();
-        let sights: BTreeMap<Handle, Sight> = [
-            (handle("four"), labelled("four.example.net", "192.0.2.1")),
-            (handle("nameless"), sight(Some("192.0.2.1"))),
-            (handle("released"), labelled("released.example.net", "192.0.2.1")),
-            (handle("silent"), labelled("silent.example.net", "192.0.2.1")),
-            (handle("six"), labelled("six.example.net", "2001:db8::1")),
-        ]
-        .into();
+    async fn a_label_is_asked_for_by_its_kind_of_address_and_silence_is_no_picture() {
+        assert_eq!(question(&sight(Some("192.0.2.1"))), None, "it has no name");
         let servers = ["192.0.2.53:53".to_owned()];
         for (configured, via) in [(&[][..], Via::Authority), (&servers, Via::Servers(servers.to_vec()))] {
-            let asked = Asked::default();
-            let pictures = look(&asked, configured, &sights).await;
-            let expected = [("four", says(&[&["192.0.2.1"]])), ("released", says(&[&[]]))];
-            let mut expected: BTreeMap<Handle, Picture> =
-                expected.map(|(name, picture)| (handle(name), picture)).into();
-            expected.insert(handle("six"), says(&[&["192.0.2.1"]]));
-            assert_eq!(pictures, expected);
-            let asked = asked.0.into_inner().unwrap();
-            assert!(asked.iter().all(|(_, by)| *by == via), "{asked:?}");
-            let mut types: Vec<(&str, &str)> =
-                asked.iter().map(|(question, _)| (question.name.as_str(), question.rtype.as_str())).collect();
-            types.sort_unstable();
-            let expected = [("four", "A"), ("released", "A"), ("silent", "A"), ("six", "AAAA")];
-            let expected = expected.map(|(name, rtype)| (format!("{name}.example.net"), rtype));
-            assert!(
-                types.iter().copied().eq(expected.iter().map(|(name, rtype)| (name.as_str(), *rtype))),
-                "{types:?}"
-            );
+            for (name, known, rtype, expected) in [
+                ("four", "192.0.2.1", "A", says(&[&["192.0.2.1"]])),
+                ("released", "192.0.2.1", "A", says(&[&[]])),
+                ("silent", "192.0.2.1", "A", says(&[])),
+                ("six", "2001:db8::1", "AAAA", says(&[&["192.0.2.1"]])),
+            ] {
+                let asked = Asked::default();
+                let name = format!("{name}.example.net");
+                let question = question(&labelled(&name, known)).unwrap();
+                assert_eq!(look(&asked, configured, &question).await, expected, "{name}");
+                assert_eq!((question.name.as_str(), question.rtype.as_str()), (name.as_str(), rtype));
+                assert_eq!(asked.0.into_inner().unwrap(), [(question, via.clone())]);
+            }
         }
+    }
+
+    #[test]
+    fn of_a_public_ip_that_is_gone_an_answer_calls_for_a_round_and_is_no_event() {
+        let gone = Sight { exists: false, ..sight(None) };
+        let mut outside = Outside::default();
+        assert_eq!(outside.take(says(&[&[]]), &gone), Glimpse::default());
+        assert_eq!(outside.take(says(&[&["192.0.2.7"]]), &gone), ROUND);
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::time::Instant;
 
-use super::label::Glimpse;
+use super::label::{Glimpse, Picture};
 use super::pace::rest;
 use super::standing::line;
 use super::watcher::{Done, Watcher};
-use super::{Calm, Looked, Moment, Names, Running, Service, Source, chance};
+use super::{Calm, Moment, Names, Running, Service, Source, chance};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, Sight};
@@ -90,6 +90,8 @@ impl<S: Source> Service<S> {
         self.next_round = now + self.active.pace.wait(self.calm, chance());
         self.last = Some(Arc::new(Finished { round, at, took, trigger }));
         self.fresh = true;
+        // A look that takes long is about what this round may have changed.
+        self.names = None;
         if self.agreement.is_awaited() {
             self.next_look = self.next_look.min(now + super::CLOSE);
         }
@@ -102,31 +104,31 @@ impl<S: Source> Service<S> {
         }
     }
 
-    /// Takes in what a look between two rounds found.
-    pub(super) fn looked(&mut self, looked: Looked) {
-        self.look = None;
+    /// Takes in what name servers say of what the last round has left.
+    pub(super) fn heard(&mut self, names: &Names) {
+        self.names = None;
+        self.agree(&names.records, &names.chains, Instant::now());
+    }
+
+    /// Takes in what the servers of a label say.
+    pub(super) fn looked(&mut self, endpoint: &Handle, picture: Picture) {
+        self.asked.remove(endpoint);
         let now = Instant::now();
-        // A look that took long may be about what a later round has changed.
-        let is_last = |names: &Names| self.last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &names.of));
-        if let Some(Names { records, chains, .. }) = looked.names.filter(is_last) {
-            self.agree(&records, &chains, now);
-        }
-        let mut round = false;
-        for (endpoint, picture) in looked.pictures {
-            let Some(sight) = self.sights.get(&endpoint).cloned() else { continue };
+        let sight = self.sights.get(endpoint).filter(|_| !picture.is_empty()).cloned();
+        let glimpse = sight.map(|sight| {
             let outside = self.outside.entry(endpoint.clone()).or_default();
-            let Glimpse { round: wanted, happening } = outside.take(picture, &sight);
-            round |= wanted;
-            if let Some(happening) = happening {
-                let address = happening.after.as_deref().and_then(|text| text.parse().ok());
-                self.remember(&endpoint, Sight { address, ..sight });
-                self.happened(&endpoint, happening, Noticed::Label, now);
-                self.fresh = false;
-                // The round that follows finds nothing new in it, and it may not be the last of it.
-                self.calm = Calm::NONE;
-            }
+            (outside.take(picture, &sight), sight)
+        });
+        let wanted = glimpse.as_ref().is_some_and(|(glimpse, _)| glimpse.round);
+        if let Some((Glimpse { happening: Some(happening), .. }, sight)) = glimpse {
+            let address = happening.after.as_deref().and_then(|text| text.parse().ok());
+            self.remember(endpoint, Sight { address, ..sight });
+            self.happened(endpoint, happening, Noticed::Label, now);
+            self.fresh = false;
+            // The round that follows finds nothing new in it, and it may not be the last of it.
+            self.calm = Calm::NONE;
         }
-        if round {
+        if wanted {
             self.want(Trigger::Label);
         } else if let Some(trigger) = self.again {
             // The round that was busy then may only wait by now.

@@ -16,7 +16,7 @@ pub struct Sight {
     /// Azure's id of this very resource (`resourceGuid`): another one of the same name has another. Kept while
     /// there is none, so that the next one is known for another.
     pub guid: Option<String>,
-    /// Its label's name.
+    /// Its label's name. Kept while the public IP is gone: whoever makes it anew makes the name answer again.
     pub fqdn: Option<Fqdn>,
     /// Its address; none while released.
     pub address: Option<IpAddr>,
@@ -84,6 +84,9 @@ impl Sight {
             self.guid.clone_from(&earlier.guid);
         }
         self.stranger = self.stranger.or(earlier.stranger);
+        if !self.exists {
+            self.fqdn.clone_from(&earlier.fqdn);
+        }
         self
     }
 
@@ -234,5 +237,16 @@ mod tests {
         let free = look(Seen::Present(LabelHolder::Nobody)).after(&still);
         let again = look(Seen::Present(LabelHolder::Stranger)).after(&free);
         assert_eq!(kinds(&free, &again), [HappeningKind::LabelTaken]);
+    }
+
+    #[test]
+    fn the_name_of_a_label_is_remembered_while_the_public_ip_is_gone_and_no_longer() {
+        let was = sight("a", Some("192.0.2.1"));
+        let gone = Sight::default().after(&was).after(&was);
+        assert_eq!(gone.fqdn, was.fqdn);
+        let nameless = Sight { fqdn: None, ..was.clone() };
+        assert_eq!(nameless.clone().after(&was), nameless);
+        assert_eq!(kinds(&was, &nameless), [HappeningKind::LabelMoved]);
+        assert_eq!(kinds(&gone, &Sight { guid: Some("b".into()), ..nameless }), [HappeningKind::Recreated]);
     }
 }

@@ -6,6 +6,7 @@ mod decisions;
 mod ear;
 mod given_up;
 mod heard;
+mod looks;
 pub(crate) mod sim;
 mod unwritten;
 mod weathered;

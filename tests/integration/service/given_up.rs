@@ -17,7 +17,8 @@ use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Weather};
 use super::told;
 
 /// Name servers that keep a round waiting.
-const SLOW: Mood = Mood { delay: Duration::from_secs(20), old_until: None, labels_are_silent: false };
+const SLOW: Mood =
+    Mood { delay: Duration::from_secs(20), slow: None, old_until: None, labels_are_silent: false };
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]

@@ -259,15 +259,15 @@ impl<S: Source> Service<S> {
         self.close().await
     }
 
-    /// Calls for a round: now, or as soon as the one that runs has ended. One that only waits is given up, unless it
-    /// has taken the place of another just now.
+    /// Calls for a round: now, or as soon as the one that runs has ended. One that only waits is given up, and so is
+    /// one whose writes nobody answers, unless it has taken the place of another just now.
     fn want(&mut self, trigger: Trigger) {
         match &self.round {
             None => self.begin(trigger),
             // Whoever comes back can wait: a wait that is given up begins anew.
-            Some(round) if trigger != Trigger::Back && round.may_end(self.spared) => {
+            Some(round) if trigger != Trigger::Back && round.may_end(trigger, self.spared) => {
                 tracing::info!("the round that only waits is given up for another");
-                self.abandon("the service began another round");
+                self.abandon("no answer yet when the service began another round, which looks first");
                 self.spared = (self.spared * 2).max(SPARED);
                 self.begin(trigger);
             }
@@ -388,9 +388,12 @@ impl<S: Source> Service<S> {
 }
 
 impl Running {
-    /// Whether it may be given up for another, once it has had the time that it is `spared`.
-    fn may_end(&self, spared: Duration) -> bool {
-        self.watcher.only_waits() && self.began.elapsed() >= spared
+    /// Whether it may be given up for what `trigger` calls for, once it has had the time that it is `spared`.
+    ///
+    /// Where another configuration comes, what is written by the old one is seen to its end.
+    fn may_end(&self, trigger: Trigger, spared: Duration) -> bool {
+        let hangs = || matches!(trigger, Trigger::Label | Trigger::Signal) && self.watcher.hangs();
+        self.began.elapsed() >= spared && (self.watcher.only_waits() || hangs())
     }
 }
 

@@ -1,6 +1,9 @@
 //! What a round is doing at this moment, and the journal's hand while it does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::journal::{Journal, What};
 use crate::model::endpoint::Handle;
@@ -20,8 +23,8 @@ pub(super) struct Watcher {
 
 #[derive(Default)]
 struct State {
-    /// Writes that have begun and not ended.
-    in_flight: Vec<Action>,
+    /// Writes that have begun and not ended, and since when.
+    in_flight: Vec<(Action, Instant)>,
     /// Whether it has come to waiting for caches, or to asking name servers, since it last looked.
     waits: bool,
     done: Vec<Done>,
@@ -50,6 +53,16 @@ impl Watcher {
         state.in_flight.is_empty() && state.waits
     }
 
+    /// Whether the round waits for nothing but accounts that do not answer for what is written there. Changes of a
+    /// network are none of this: those take minutes in good health.
+    pub(super) fn hangs(&self) -> bool {
+        let state = self.state();
+        let hangs = |(action, since): &(Action, Instant)| {
+            matches!(action, Action::Record(_)) && since.elapsed() >= UNANSWERED
+        };
+        !state.in_flight.is_empty() && state.in_flight.iter().all(hangs)
+    }
+
     /// What the round has changed, and why the journal could not be written, if it could not.
     pub(super) fn take(&self) -> (Vec<Done>, Option<String>) {
         let mut state = self.state();
@@ -59,7 +72,7 @@ impl Watcher {
     /// Ends with the round in the middle of what it does: each write under way is told as one that may have happened.
     pub(super) fn give_up(&self, why: &str) {
         let in_flight = std::mem::take(&mut self.state().in_flight);
-        for action in in_flight {
+        for (action, _) in in_flight {
             if let Some(mut report) = ChangeReport::begun(&action) {
                 report.outcome = ChangeOutcome::Unconfirmed;
                 report.error = Some(why.to_owned());
@@ -76,7 +89,7 @@ impl Watcher {
         };
         let entry = self.keep(action, report);
         let mut state = self.state();
-        state.in_flight.retain(|begun| begun != action);
+        state.in_flight.retain(|(begun, _)| begun != action);
         state.done.push(Done { entry, report: report.clone(), key });
     }
 
@@ -112,7 +125,7 @@ impl Watch for Watcher {
         match event {
             Event::Observing => self.state().waits = false,
             Event::Begun(Action::Settle(_)) => self.state().waits = true,
-            Event::Begun(action) => self.state().in_flight.push(action.clone()),
+            Event::Begun(action) => self.state().in_flight.push((action.clone(), Instant::now())),
             Event::Ended(action, report) => self.ended(action, report),
             Event::Verifying(_) | Event::Probing(..) => self.state().waits = true,
             // Who has come to agree is asked from round to round, not only in this one.
@@ -121,12 +134,18 @@ impl Watch for Watcher {
     }
 }
 
+/// An account that takes longer to answer for a record does not do well.
+const UNANSWERED: Duration = Duration::from_secs(10);
+
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
     use crate::journal::Filter;
+    use crate::model::endpoint::{Allocation, PublicIpSpec};
     use crate::model::name::Fqdn;
-    use crate::model::plan::{RecordChange, Settle};
+    use crate::model::plan::{NetworkChange, RecordChange, Settle};
     use crate::model::record::Ttl;
 
     fn watcher() -> (Arc<Watcher>, Arc<Journal>) {
@@ -141,6 +160,20 @@ mod tests {
 
     fn withdrawal() -> Action {
         Action::Record(RecordChange { key: key(), before: Vec::new(), after: None })
+    }
+
+    fn public_ip() -> Action {
+        let spec = PublicIpSpec {
+            resource_group: "rg".into(),
+            name: "pip".into(),
+            location: "westeurope".into(),
+            label: "contoso".parse().unwrap(),
+            label_scope: None,
+            allocation: Allocation::Static,
+            zones: Vec::new(),
+        };
+        let endpoint = Handle::parse("jump").unwrap();
+        Action::Network(Box::new(NetworkChange { endpoint, spec, held: None, delete: false }))
     }
 
     fn wait() -> Action {
@@ -167,6 +200,24 @@ mod tests {
         assert!(!watcher.only_waits(), "it reads again");
         watcher.event(Event::Verifying(&key()));
         assert!(watcher.only_waits(), "it asks name servers");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_hangs_once_every_write_under_way_is_one_of_a_record_and_was_not_answered_for_long() {
+        let (watcher, _) = watcher();
+        assert!(!watcher.hangs(), "nothing is written");
+        watcher.event(Event::Begun(&withdrawal()));
+        sleep(UNANSWERED / 2).await;
+        let other = RecordKey { account: Handle::parse("azure").unwrap(), ..key() };
+        let other = Action::Record(RecordChange { key: other, before: Vec::new(), after: None });
+        watcher.event(Event::Begun(&other));
+        sleep(UNANSWERED / 2).await;
+        assert!(!watcher.hangs(), "the second may be answered yet");
+        sleep(UNANSWERED / 2).await;
+        assert!(watcher.hangs());
+        watcher.event(Event::Begun(&public_ip()));
+        sleep(UNANSWERED * 60).await;
+        assert!(!watcher.hangs(), "what is done to a network takes its time");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cnamed::daemon::Order;
 use cnamed::journal::{Journal, What};
-use cnamed::model::record::Mode;
+use cnamed::model::record::{Data, Mode};
 use cnamed::notify::Topic;
 use cnamed::provider::Kind;
 use cnamed::reconcile::round::Outcome;
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::heard::{Heard, Mood, only};
 use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Weather};
 use super::told;
+use crate::laws::world::handle;
 
 /// Name servers that keep a round waiting.
 const SLOW: Mood =
@@ -167,6 +168,63 @@ async fn a_label_that_gives_another_address_at_every_look_lets_rounds_come_to_th
         })
         .await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_hangs_in_one_account_holds_no_round_of_the_other_for_long() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        let before = life.entries().len();
+        life.sim.weather("cf", Weather::SlowWrites(INTERVAL * 600));
+        // The third meets a round that has taken the place of another, and is to have its time.
+        for (last, bound) in [(1, LABEL_INTERVAL), (2, LABEL_INTERVAL * 2), (3, SECOND * 60 + LABEL_INTERVAL)]
+        {
+            let (changed, address) = (Instant::now(), format!("203.0.113.{last}"));
+            life.sim.address(Some(&address));
+            let expected = Some(Data::A([address.parse().unwrap()].into()));
+            while life.sim.data("azure", NAME) != expected {
+                assert!(changed.elapsed() <= bound, "{address}: the other account waits");
+                sleep(SECOND / 10).await;
+            }
+            sleep(SECOND).await;
+        }
+        let unsure = life.entries().into_iter().skip(before).filter_map(|entry| match entry.what {
+            What::Change(change) if change.outcome == "unconfirmed" => change.account,
+            What::Change(_) | What::Happening { .. } => None,
+        });
+        assert_eq!(unsure.collect::<Vec<_>>(), [handle("cf"), handle("cf")], "each is written down");
+        life.sim.weather("cf", Weather::Fine);
+        life.order(Order::Round).await;
+        sleep(SECOND * 240).await;
+        assert_eq!(life.sim.data("cf", NAME), life.sim.data("azure", NAME));
+        life.outcome(Outcome::InSync).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_long_on_a_network_is_seen_to_its_end() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.sim.network.remove("rg", "pip-0");
+        life.sim.weather("network", Weather::SlowWrites(SECOND * 90));
+        let finished = life.finished();
+        for _ in 0..9 {
+            life.order(Order::Round).await;
+            assert_eq!(life.finished(), finished);
+            sleep(SECOND * 10).await;
+        }
+        sleep(INTERVAL).await;
+        assert!(life.finished() > finished);
+        assert!(life.sim.public_ip().is_some());
+        assert!(life.entries().iter().all(|entry| match &entry.what {
+            What::Change(change) => change.outcome == "applied",
+            What::Happening { .. } => true,
+        }));
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

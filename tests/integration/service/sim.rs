@@ -39,6 +39,8 @@ pub(crate) enum Weather {
     Refusing(Kind),
     /// No call is answered.
     Hanging,
+    /// Every write takes this long, and no read does.
+    SlowWrites(Duration),
     /// Every call takes this long.
     Slow(Duration),
 }
@@ -215,7 +217,7 @@ impl Sim {
         *self.calls.lock().unwrap().entry(account).or_default() += 1;
         let weather = self.weather.lock().unwrap().get(account).copied();
         match weather.unwrap_or(Weather::Fine) {
-            Weather::Fine => Ok(()),
+            Weather::Fine | Weather::SlowWrites(_) => Ok(()),
             Weather::Refusing(kind) => Err(Error::new(kind, "ask", account)),
             Weather::Hanging => pending().await,
             Weather::Slow(delay) => {
@@ -223,6 +225,14 @@ impl Sim {
                 Ok(())
             }
         }
+    }
+
+    async fn write(&self, account: &'static str) -> Result<(), Error> {
+        let weather = self.weather.lock().unwrap().get(account).copied();
+        if let Some(Weather::SlowWrites(delay)) = weather {
+            tokio::time::sleep(delay).await;
+        }
+        self.pass(account).await
     }
 
     fn addresses(&self, label: &Fqdn, rtype: &RecordType) -> Option<Vec<IpAddr>> {
@@ -325,7 +335,7 @@ impl DnsProvider for Under<MemoryDns> {
     ) -> Vec<Result<Vec<RecordSet>, Error>> {
         let mut answers = Vec::new();
         for change in changes {
-            match self.sim.pass(self.name).await {
+            match self.sim.write(self.name).await {
                 Ok(()) => answers.extend(self.inner.apply(zone, owner, std::slice::from_ref(change)).await),
                 Err(error) => answers.push(Err(error)),
             }
@@ -351,12 +361,12 @@ impl NetworkProvider for Under<MemoryNetwork> {
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
-        self.sim.pass(self.name).await?;
+        self.sim.write(self.name).await?;
         self.inner.apply(owner, change).await
     }
 
     async fn build(&self, owner: &Owner, change: &GatewayChange) -> Result<(), Error> {
-        self.sim.pass(self.name).await?;
+        self.sim.write(self.name).await?;
         self.inner.build(owner, change).await
     }
 

@@ -99,6 +99,7 @@ pub struct Service<S> {
     names: Option<LocalBoxFuture<'static, Names>>,
     next_round: Instant,
     next_look: Instant,
+    next_names: Instant,
     /// Something called for a round while one ran.
     again: Option<Trigger>,
     /// How long a round has to run before it may be given up for another: longer with each that was given up since
@@ -196,6 +197,7 @@ impl<S: Source> Service<S> {
             names: None,
             next_round: now,
             next_look: now,
+            next_names: now,
             again: None,
             spared: Duration::ZERO,
             calm: Calm::FULL,
@@ -341,8 +343,9 @@ impl<S: Source> Service<S> {
     fn glance(&mut self) {
         self.counts.label_lookups += 1;
         let last = self.last.clone().filter(|_| self.fresh && self.agreement.is_awaited());
-        let interval = self.active.pace.label_interval;
-        self.next_look = Instant::now() + if last.is_some() { interval.min(CLOSE) } else { interval };
+        let (now, interval) = (Instant::now(), self.active.pace.label_interval);
+        let pause = if last.is_some() { self.agreement.pause(now) } else { interval };
+        self.next_look = now + interval.min(pause);
         for (endpoint, sight) in &self.sights {
             let Some(question) = label::question(sight).filter(|_| !self.asked.contains(endpoint)) else {
                 continue;
@@ -355,7 +358,8 @@ impl<S: Source> Service<S> {
             };
             self.labels.push(look.boxed_local());
         }
-        if let (Some(last), None) = (last, &self.names) {
+        if let (Some(last), None) = (last.filter(|_| self.next_names <= now), &self.names) {
+            self.next_names = now + pause;
             let active = Arc::clone(&self.active);
             let names = async move {
                 let (records, chains) = active.reconciler.glance(&active.desired, &last.round).await;

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::CLOSE;
 use crate::journal::Agreed;
 use crate::model::endpoint::Handle;
 use crate::model::name::Fqdn;
+use crate::model::record::Ttl;
 use crate::model::state::{Desired, RecordKey};
 use crate::model::verify::Verdict;
 use crate::reconcile::round::{Chain, LinkState, RecordReport};
@@ -18,6 +20,8 @@ struct Pending {
     /// Its entry in the journal.
     entry: i64,
     since: Instant,
+    /// For how long.
+    patience: Duration,
     names: BTreeSet<Fqdn>,
     /// Accounts whose authoritative servers have not said so yet.
     accounts: BTreeSet<Handle>,
@@ -34,22 +38,24 @@ impl Agreement {
     pub(super) fn expect_endpoint(&mut self, entry: i64, endpoint: &Handle, desired: &Desired, now: Instant) {
         let following = desired.records.iter();
         let following = following.filter(|(_, it)| &it.endpoint == endpoint && !it.withdraw);
-        self.expect(entry, following.map(|(key, _)| key), now);
+        self.expect(entry, following.map(|(key, wanted)| (key, wanted.ttl)), now);
     }
 
-    /// Waits for one record.
-    pub(super) fn expect_record(&mut self, entry: i64, key: &RecordKey, now: Instant) {
-        self.expect(entry, [key].into_iter(), now);
+    /// Waits for one record; `ttl` is the longest that caches may keep of it.
+    pub(super) fn expect_record(&mut self, entry: i64, key: &RecordKey, ttl: Ttl, now: Instant) {
+        self.expect(entry, [(key, ttl)].into_iter(), now);
     }
 
-    fn expect<'k>(&mut self, entry: i64, keys: impl Iterator<Item = &'k RecordKey>, now: Instant) {
+    fn expect<'k>(&mut self, entry: i64, keys: impl Iterator<Item = (&'k RecordKey, Ttl)>, now: Instant) {
         let (mut names, mut accounts) = (BTreeSet::new(), BTreeSet::new());
-        for key in keys {
+        let mut patience = LEAST;
+        for (key, ttl) in keys {
             names.insert(key.name.clone());
             accounts.insert(key.account.clone());
+            patience = patience.max(Duration::from_secs(ttl.seconds().into()) * 2);
         }
         if !names.is_empty() {
-            self.0.push(Pending { entry, since: now, names, accounts, resolvers: true });
+            self.0.push(Pending { entry, since: now, patience, names, accounts, resolvers: true });
         }
     }
 
@@ -58,9 +64,16 @@ impl Agreement {
         !self.0.is_empty()
     }
 
+    /// How soon to ask again: each second at first, then less and less often.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        let waited = self.0.iter().map(|pending| now.saturating_duration_since(pending.since)).min();
+        (waited.unwrap_or_default() / 30).clamp(CLOSE, SELDOM)
+    }
+
     /// Takes in what name servers say now, and tells who has come to agree, with the entry that it belongs to.
     ///
-    /// What nobody has agreed to for an hour is given up: it was overtaken by something else.
+    /// What not everybody has agreed to for an hour, and for twice as long as caches may keep it, is given up: it was
+    /// overtaken by something else.
     pub(super) fn take(
         &mut self,
         records: &[RecordReport],
@@ -90,7 +103,12 @@ impl Agreement {
         }
         self.0.retain(|pending| {
             let waits = pending.resolvers || !pending.accounts.is_empty();
-            waits && now.saturating_duration_since(pending.since) < GIVEN_UP
+            let over = now.saturating_duration_since(pending.since) >= pending.patience;
+            if waits && over {
+                let Pending { entry, patience, accounts, resolvers, .. } = pending;
+                tracing::warn!(entry, ?accounts, resolvers, after = ?patience, "not agreed, and waited for no more");
+            }
+            waits && !over
         });
         told
     }
@@ -108,12 +126,15 @@ fn seen_outside(names: &BTreeSet<Fqdn>, chains: &[Chain]) -> bool {
 
 /// Whoever asks the configured resolvers.
 const RESOLVERS: &str = "resolvers";
-const GIVEN_UP: Duration = Duration::from_secs(3600);
+/// However short the time is that caches keep something.
+const LEAST: Duration = Duration::from_secs(3600);
+/// How seldom name servers are asked at last.
+const SELDOM: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::record::{Mode, Owner, Policy, Ttl};
+    use crate::model::record::{Mode, Owner, Policy};
     use crate::model::state::{Consents, Wanted};
     use crate::reconcile::round::Link;
 
@@ -150,7 +171,7 @@ mod tests {
     #[test]
     fn whoever_agrees_is_told_once_with_how_long_it_took() {
         let (mut agreement, now) = (Agreement::default(), Instant::now());
-        agreement.expect_record(7, &key(NAME, "cf"), now);
+        agreement.expect_record(7, &key(NAME, "cf"), Ttl::DEFAULT, now);
         assert!(agreement.is_awaited());
         let whole = [seen(NAME, "address", LinkState::Whole)];
         let later = now + Duration::from_secs(3);
@@ -200,7 +221,7 @@ mod tests {
     fn only_who_says_so_of_every_name_has_agreed() {
         let (mut agreement, now) = (Agreement::default(), Instant::now());
         let keys = [key(NAME, "cf"), key(OTHER, "cf"), key(NAME, "azure")];
-        agreement.expect(1, keys.iter(), now);
+        agreement.expect(1, keys.iter().map(|key| (key, Ttl::DEFAULT)), now);
         let say = |first, second, third| {
             [says(NAME, "cf", first), says(OTHER, "cf", second), says(NAME, "azure", third)]
         };
@@ -218,7 +239,7 @@ mod tests {
     #[test]
     fn resolvers_are_believed_after_the_accounts_and_of_every_name() {
         let (mut agreement, now) = (Agreement::default(), Instant::now());
-        agreement.expect(1, [key(NAME, "cf"), key(OTHER, "cf")].iter(), now);
+        agreement.expect(1, [key(NAME, "cf"), key(OTHER, "cf")].iter().map(|key| (key, Ttl::DEFAULT)), now);
         let whole = |name| seen(name, "address", LinkState::Whole);
         // Theirs may be an answer from before: it says the same where the address came back.
         assert_eq!(agreement.take(&[], &[whole(NAME), whole(OTHER)], now), []);
@@ -238,13 +259,27 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_agrees_to_is_given_up_after_an_hour() {
+    fn what_nobody_agrees_to_is_given_up_after_an_hour_or_twice_the_time_that_caches_keep_it() {
+        for (seconds, hours) in [(60, 1), (1800, 1), (7200, 4), (86_400, 48)] {
+            let (mut agreement, now) = (Agreement::default(), Instant::now());
+            agreement.expect_record(1, &key(NAME, "cf"), Ttl::new(seconds).unwrap(), now);
+            let given_up = now + LEAST * hours;
+            agreement.take(&[], &[], given_up - Duration::from_secs(1));
+            assert!(agreement.is_awaited(), "{seconds}");
+            agreement.take(&[], &[], given_up);
+            assert!(!agreement.is_awaited(), "{seconds}");
+            assert_eq!(agreement.take(&[says(NAME, "cf", Verdict::Agreed)], &[], given_up), []);
+        }
+    }
+
+    #[test]
+    fn they_are_asked_less_and_less_often_and_each_second_again_for_something_new() {
         let (mut agreement, now) = (Agreement::default(), Instant::now());
-        agreement.expect_record(1, &key(NAME, "cf"), now);
-        agreement.take(&[], &[], now + GIVEN_UP - Duration::from_secs(1));
-        assert!(agreement.is_awaited());
-        agreement.take(&[], &[], now + GIVEN_UP);
-        assert!(!agreement.is_awaited());
-        assert_eq!(agreement.take(&[says(NAME, "cf", Verdict::Agreed)], &[], now + GIVEN_UP), []);
+        agreement.expect_record(1, &key(NAME, "cf"), Ttl::DEFAULT, now);
+        let pauses = [0, 30, 300, 3599].map(|waited| agreement.pause(now + Duration::from_secs(waited)));
+        assert_eq!(pauses.map(|pause| pause.as_secs()), [1, 1, 10, 60]);
+        let later = now + Duration::from_secs(3000);
+        agreement.expect_record(2, &key(OTHER, "cf"), Ttl::DEFAULT, later);
+        assert_eq!(agreement.pause(later), CLOSE);
     }
 }

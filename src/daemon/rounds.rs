@@ -93,7 +93,8 @@ impl<S: Source> Service<S> {
         // A look that takes long is about what this round may have changed.
         self.names = None;
         if self.agreement.is_awaited() {
-            self.next_look = self.next_look.min(now + super::CLOSE);
+            self.next_names = now + self.agreement.pause(now);
+            self.next_look = self.next_look.min(self.next_names);
         }
         if !self.announced {
             self.announce();
@@ -185,8 +186,8 @@ impl<S: Source> Service<S> {
         }
         for Done { entry, report, key } in &done {
             self.counts.change(report);
-            if let (Some(entry), Some(key), ChangeOutcome::Applied) = (entry, key, report.outcome) {
-                self.agreement.expect_record(*entry, key, since);
+            if let (Some(entry), Some((key, ttl)), ChangeOutcome::Applied) = (entry, key, report.outcome) {
+                self.agreement.expect_record(*entry, key, *ttl, since);
             }
         }
         if !done.is_empty() {

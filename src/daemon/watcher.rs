@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use crate::journal::{Journal, What};
 use crate::model::endpoint::Handle;
-use crate::model::plan::Action;
+use crate::model::plan::{Action, RecordChange};
+use crate::model::record::Ttl;
 use crate::model::state::RecordKey;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport};
 use crate::reconcile::{Event, Watch};
@@ -38,8 +39,8 @@ pub(super) struct Done {
     pub(super) entry: Option<i64>,
     /// What it was.
     pub(super) report: ChangeReport,
-    /// The record that it concerns, if it concerns one.
-    pub(super) key: Option<RecordKey>,
+    /// The record that it concerns, if it concerns one, and the longest that caches may keep of it.
+    pub(super) key: Option<(RecordKey, Ttl)>,
 }
 
 impl Watcher {
@@ -84,7 +85,10 @@ impl Watcher {
 
     fn ended(&self, action: &Action, report: &ChangeReport) {
         let key = match action {
-            Action::Record(change) => Some(change.key.clone()),
+            Action::Record(RecordChange { key, before, after }) => {
+                let ttls = before.iter().map(|set| set.content.ttl).chain(after.as_ref().map(|set| set.ttl));
+                Some((key.clone(), ttls.max().unwrap_or(Ttl::DEFAULT)))
+            }
             Action::Network(_) | Action::Gateway(_) | Action::Settle(_) => None,
         };
         let entry = self.keep(action, report);
@@ -145,8 +149,7 @@ mod tests {
     use crate::journal::Filter;
     use crate::model::endpoint::{Allocation, PublicIpSpec};
     use crate::model::name::Fqdn;
-    use crate::model::plan::{NetworkChange, RecordChange, Settle};
-    use crate::model::record::Ttl;
+    use crate::model::plan::{NetworkChange, Settle};
 
     fn watcher() -> (Arc<Watcher>, Arc<Journal>) {
         let journal = Arc::new(Journal::in_memory().unwrap());
@@ -242,7 +245,10 @@ mod tests {
         let (done, trouble) = watcher.take();
         assert_eq!((done.len(), trouble), (4, None));
         let last = done.last().unwrap();
-        assert_eq!((last.report.error.as_deref(), &last.key), (Some("it ended"), &Some(key())));
+        assert_eq!(
+            (last.report.error.as_deref(), &last.key),
+            (Some("it ended"), &Some((key(), Ttl::DEFAULT)))
+        );
         assert!(watcher.take().0.is_empty());
     }
 }

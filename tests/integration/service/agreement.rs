@@ -47,6 +47,25 @@ async fn agreement_is_seen_to_the_second_and_no_round_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn name_servers_that_do_not_come_to_agree_are_asked_less_and_less_often() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        life.servers.are(Mood { old_until: Some(Instant::now() + HOUR * 2), ..Mood::default() });
+        life.sim.address(Some("203.0.113.99"));
+        life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
+        let asked = life.servers.asked();
+        sleep(SECOND * 20).await;
+        let soon = life.servers.asked() - asked;
+        assert!(soon >= 40, "two accounts, each second: {soon}");
+        sleep(HOUR - SECOND * 60).await;
+        let all = life.servers.asked() - asked;
+        assert!(all <= 700, "{all} questions in an hour, those of 60 rounds among them");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_that_is_there_is_agreed_to_and_one_that_is_not_there_is_waited_for_by_nobody() {
     told(async {
         let life = Heard::begin(Mode::Cname);

@@ -189,6 +189,9 @@ impl Cloudflare {
 
     /// Every page of a list. A zone that changes under the reading is read again, since a record may slip from a
     /// page that is not read yet to one that was.
+    ///
+    /// The API's document has `total_count` as what there is "without any search parameters", and the service is known
+    /// to count what it found: of a filtered list only that it stands still, and is not exceeded, holds either way.
     async fn list(
         &self,
         zone: &str,
@@ -196,22 +199,30 @@ impl Cloudflare {
         comment: Option<&str>,
     ) -> Result<Vec<Record>, CallError> {
         let name = name.map(Fqdn::as_str);
+        let filtered = name.is_some() || comment.is_some();
+        let differ = |one: Option<u64>, other: Option<u64>| one.zip(other).is_some_and(|(a, b)| a != b);
         let mut tries = 0;
         loop {
             let mut records = BTreeMap::new();
+            let (mut total, mut pages) = (None, None);
             let mut page = 1;
-            let total = loop {
+            let moved = loop {
                 let answer = self.client.call(&ListRecords { zone, name, comment, page }).await?;
+                if differ(total, answer.total_count) || differ(pages, answer.total_pages) {
+                    break true;
+                }
+                (total, pages) = (total.or(answer.total_count), pages.or(answer.total_pages));
                 let (known, given) = (records.len(), answer.result.0.len());
                 records.extend(answer.result.0.into_iter().map(|record| (record.id.clone(), record)));
                 if is_last(page, answer.total_pages, given) || records.len() == known {
-                    break answer.total_count;
+                    break false;
                 }
                 page += 1;
             };
             tries += 1;
-            let whole = total.is_none_or(|total| u64::try_from(records.len()) == Ok(total));
-            if whole {
+            let read = u64::try_from(records.len()).unwrap_or(u64::MAX);
+            let whole = total.is_none_or(|total| if filtered { read <= total } else { read == total });
+            if whole && !moved {
                 return Ok(records.into_values().collect());
             }
             if tries == READINGS {

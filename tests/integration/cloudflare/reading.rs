@@ -230,6 +230,18 @@ async fn a_zone_that_changes_under_the_reading_is_read_again() {
     let found = cf.observe(&zone, &many(Some(ops()))).await.unwrap();
     assert!(found.contains_key(&fqdn("c.example.com")) && !found.contains_key(&fqdn("a.example.com")));
 
+    // So it is when the total says so of itself.
+    let script = Script::play([
+        page(&["a", "b"], 4, 2),
+        page(&["d"], 3, 2),
+        page(&["b", "c"], 3, 2),
+        page(&["d"], 3, 2),
+    ])
+    .await;
+    let (cf, zone) = scripted(&script);
+    let found = cf.observe(&zone, &many(Some(ops()))).await.unwrap();
+    assert!(found.contains_key(&fqdn("c.example.com")) && !found.contains_key(&fqdn("a.example.com")));
+
     // Nor is one page the whole when it says itself that there is more.
     for pages in [2, 1] {
         let restless = (0..9).map(|_| page(&["a"], 9, pages));
@@ -239,6 +251,31 @@ async fn a_zone_that_changes_under_the_reading_is_read_again() {
         assert_eq!(error.kind(), Kind::Unreachable);
         assert!(error.chain().contains("kept changing"), "{}", error.chain());
     }
+}
+
+/// The API's document has `total_count` as what there is "without any search parameters"; the service is known to count
+/// what it found.
+#[tokio::test]
+async fn a_filtered_list_is_whole_whatever_its_total_counts() {
+    let look = || Look { names: [fqdn("a.example.com")].into(), marked: Some(ops()) };
+    for (total, pages) in [(1, 1), (4000, 1), (4000, 4)] {
+        let answers = [page(&["a"], total, pages), page(&[], total, pages)];
+        let script = Script::play(answers).await;
+        let (cf, zone) = scripted(&script);
+        let found = cf.observe(&zone, &look()).await.unwrap();
+        assert!(matches!(found[&fqdn("a.example.com")], Seen::Present(_)), "{total}: {found:?}");
+        assert_eq!(script.seen().len(), if pages > 1 { 2 } else { 1 }, "{total}");
+    }
+    // Whatever is counted, it stands still while nothing moves, and is never less than what was found.
+    let [first, changed] = [page(&["a", "b"], 4000, 2), page(&["d"], 3999, 2)];
+    let whole = [page(&["a", "c"], 3999, 2), page(&["d"], 3999, 2)];
+    let script = Script::play([first, changed].into_iter().chain(whole)).await;
+    let (cf, zone) = scripted(&script);
+    let found = cf.observe(&zone, &look()).await.unwrap();
+    assert!(found.contains_key(&fqdn("c.example.com")), "{found:?}");
+    let script = Script::play((0..9).map(|_| page(&["a", "b"], 1, 1))).await;
+    let (cf, zone) = scripted(&script);
+    assert_eq!(cf.observe(&zone, &look()).await.unwrap_err().kind(), Kind::Unreachable);
 }
 
 #[tokio::test]

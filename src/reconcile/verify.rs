@@ -217,10 +217,10 @@ fn promise<'p>(
     };
     // What is held may lead to another endpoint than the wanted one.
     let mut ips = observed.endpoints.values().filter_map(|state| state.public_ip.present());
-    let (rtype, expected) = match data {
+    let (rtype, expected) = match &data {
         _ if proxied => (RecordType::of(ip.address), Expected::Proxied { address: ip.address }),
         Data::Cname(target) => {
-            let known = ips.find(|ip| ip.fqdn.as_ref() == Some(&target));
+            let known = ips.find(|ip| ip.fqdn.as_ref() == Some(target));
             let address = known.and_then(|ip| ip.address);
             let flattened = zone.name.apex() == &key.name && zone.rules.flattens_apex;
             if flattened && known.is_none() {
@@ -228,20 +228,19 @@ fn promise<'p>(
                 return None;
             }
             let rtype = if flattened { RecordType::of(address) } else { RecordType::Cname };
-            (rtype, Expected::Cname { target, flattened, address })
+            (rtype, Expected::Cname { target: target.clone(), flattened, address })
         }
-        Data::A(held) => (RecordType::A, Expected::Addresses(held.into_iter().map(IpAddr::V4).collect())),
+        Data::A(held) => (RecordType::A, Expected::Addresses(held.iter().copied().map(IpAddr::V4).collect())),
         Data::Aaaa(held) => {
-            (RecordType::Aaaa, Expected::Addresses(held.into_iter().map(IpAddr::V6).collect()))
+            (RecordType::Aaaa, Expected::Addresses(held.iter().copied().map(IpAddr::V6).collect()))
         }
         Data::Alias { rtype, target } => {
-            let address = ips.find(|ip| ip.id.eq_ignore_ascii_case(&target))?.address;
-            (rtype, Expected::Addresses(address.into_iter().collect()))
+            let address = ips.find(|ip| ip.id.eq_ignore_ascii_case(target))?.address;
+            (rtype.clone(), Expected::Addresses(address.into_iter().collect()))
         }
         Data::Opaque { .. } => return None,
     };
-    let authoritative_ttl = matches!(expected, Expected::Cname { flattened: false, .. }).then_some(ttl);
-    let ttl = authoritative_ttl.filter(|ttl| *ttl != Ttl::AUTOMATIC || !zone.rules.automatic_ttl);
+    let ttl = served_ttl(&data, &expected, ttl, zone);
     Some(Promise { key, zone, asked: vec![Asked { rtype, expected }], ttl, changed })
 }
 
@@ -273,11 +272,21 @@ fn written<'p>(
         })
         .collect();
     let ttl = match (standing, asked.as_slice()) {
-        ([content], [Asked { expected: Expected::Cname { flattened: false, .. }, .. }]) => Some(content.ttl),
+        ([content], [asked]) => served_ttl(&content.data, &asked.expected, content.ttl, zone),
         _ => None,
     };
-    let ttl = ttl.filter(|ttl| *ttl != Ttl::AUTOMATIC || !zone.rules.automatic_ttl);
     (!asked.is_empty()).then_some(Promise { key, zone, asked, ttl, changed: true })
+}
+
+/// The TTL that servers give with `expected`, which `data` was written for: as it was written, or `None` where the
+/// provider chooses it.
+fn served_ttl(data: &Data, expected: &Expected, ttl: Ttl, zone: &Zone) -> Option<Ttl> {
+    let as_written = match expected {
+        Expected::Cname { flattened, .. } => !flattened,
+        Expected::Addresses(_) => !matches!(data, Data::Alias { .. }),
+        Expected::Proxied { .. } | Expected::Gone => false,
+    };
+    (as_written && (ttl != Ttl::AUTOMATIC || !zone.rules.automatic_ttl)).then_some(ttl)
 }
 
 /// The address of the endpoint that `target` is the label of.

@@ -68,7 +68,11 @@ fn points_at(target: &str) -> Said {
 }
 
 fn gives(address: [u8; 4]) -> Said {
-    Said::Records(Reply { chain: Vec::new(), addresses: vec![address.into()], ttl: 10 })
+    gives_for(address, 30)
+}
+
+fn gives_for(address: [u8; 4], ttl: u32) -> Said {
+    Said::Records(Reply { chain: Vec::new(), addresses: vec![address.into()], ttl })
 }
 
 fn leads_to(address: [u8; 4]) -> Said {
@@ -291,6 +295,24 @@ async fn what_may_stay_is_promised_as_it_stands() {
     // What nobody here knows the address of cannot be held against anything.
     let stage = Stage::new(APEX, CLOUDFLARE).keeping(APEX, Data::Cname(fqdn("old.example.net")));
     assert_eq!(verdict(stage, vec![(RecordType::A, gives([198, 51, 100, 9]))]).await, None);
+}
+
+/// As of a CNAME, unless the provider chooses the TTL.
+#[tokio::test]
+async fn a_server_that_gives_the_address_with_another_ttl_still_serves_an_older_record() {
+    for (rules, mode, wanted, given, verdict) in [
+        (AZURE, Mode::Address, 30, 30, Verdict::Agreed),
+        (AZURE, Mode::Address, 30, 3600, Verdict::Pending),
+        (CLOUDFLARE, Mode::Address, 60, 3600, Verdict::Pending),
+        (CLOUDFLARE, Mode::Address, 1, 300, Verdict::Agreed),
+        (AZURE, Mode::Alias, 30, 3600, Verdict::Agreed),
+    ] {
+        let mut stage = Stage::new(NAME, rules);
+        (stage.wanted().mode, stage.wanted().ttl) = (mode, ttl(wanted));
+        let round = stage.status(move |_, _| vec![gives_for([203, 0, 113, 0], given)]).await;
+        let report = round.records.first().unwrap();
+        assert_eq!(report.verdict, verdict, "{mode:?} {wanted}: {}", report.detail);
+    }
 }
 
 /// Notes when the public IP's change has ended.

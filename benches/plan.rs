@@ -25,6 +25,7 @@ const RULES: ZoneRules = ZoneRules {
     alias: false,
     flattens_apex: true,
     proxying: true,
+    exchanges: true,
 };
 
 /// `records` names, all of which point at `target` and follow an endpoint whose label is `label`.

@@ -319,6 +319,7 @@ mod tests {
             alias: false,
             flattens_apex: false,
             proxying: false,
+            exchanges: false,
         };
         let name = ZoneName::parse("example.com").unwrap();
         Zone { name, id: id.to_owned(), name_servers: Vec::new(), rules }

@@ -37,6 +37,9 @@ pub struct ZoneRules {
     pub flattens_apex: bool,
     /// Whether records can be proxied (Cloudflare).
     pub proxying: bool,
+    /// Whether a record takes another type in one transaction (Cloudflare). Where it does not, nothing stands at the
+    /// name for a moment.
+    pub exchanges: bool,
 }
 
 /// Why a name has no one zone in an account.

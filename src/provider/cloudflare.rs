@@ -121,6 +121,7 @@ impl Cloudflare {
             alias: false,
             flattens_apex: true,
             proxying: true,
+            exchanges: true,
         };
         let name_servers = self.name_servers.clone().or(servers).unwrap_or_default();
         Zone { name, id, name_servers, rules }

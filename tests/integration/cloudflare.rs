@@ -110,6 +110,7 @@ fn scripted(script: &Script) -> (Cloudflare, Zone) {
         alias: false,
         flattens_apex: true,
         proxying: true,
+        exchanges: true,
     };
     (cf, Zone { name: zone_name(), id: "f".repeat(32), name_servers: Vec::new(), rules })
 }

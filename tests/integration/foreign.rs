@@ -112,7 +112,7 @@ async fn a_record_of_another_owner_is_taken_only_from_that_owner() {
         .run(&["adopt", NAME, "--yes", "--from", "other"])
         .await
         .exits(0)
-        .says("A becomes CNAME, taken over");
+        .says("A becomes CNAME, taken over, and nothing stands there for a moment");
     assert_eq!(control.record_azure(NAME, "A"), None);
     assert_eq!(control.record_azure(NAME, "CNAME").unwrap()["properties"]["metadata"]["owner"], "demo");
     settled(&cloud).await;

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 
 use super::gateway::Shared;
 use super::release::Leaving;
+use super::text::reason;
 use super::{Action, Blocked, NetworkChange, Note, Plan, RecordChange, Step, Subject};
 use crate::model::endpoint::{Endpoint, Handle, Intent, Provisioning, PublicIp, same_region};
 use crate::model::name::Fqdn;
-use crate::model::record::{Content, Data, Mode, Owner, Policy, RecordSet, RecordType, Ttl};
+use crate::model::record::{Content, Data, Mode, Policy, RecordSet, RecordType, Ttl};
 use crate::model::state::{
     Desired, EndpointState, LabelHolder, NoZone, Observed, RecordKey, Seen, Wanted, Zone,
 };
@@ -296,7 +297,7 @@ impl<'p> Planner<'p> {
             };
             return self.plan.notes.push(Note { subject: Subject::Record(key.clone()), text });
         }
-        let reason = reason(&before, &content, owner, &wanted.endpoint);
+        let reason = reason(&before, &content, owner, (&wanted.endpoint, zone));
         let change = RecordChange { key: key.clone(), before, after: Some(content) };
         self.write(key, Some(&wanted.endpoint), change, reason);
     }
@@ -459,29 +460,6 @@ pub(super) fn sorted<'s>(sets: impl Iterator<Item = &'s RecordSet>) -> Vec<Recor
     let mut sets: Vec<RecordSet> = sets.cloned().collect();
     sets.sort_by(|a, b| (a.content.data.rtype(), &a.version).cmp(&(b.content.data.rtype(), &b.version)));
     sets
-}
-
-fn reason(before: &[RecordSet], after: &Content, owner: &Owner, endpoint: &Handle) -> String {
-    let Some(first) = before.first() else { return format!("follows {endpoint}") };
-    let held = &first.content;
-    let mut why = Vec::new();
-    if before.len() > 1 || held.data.rtype() != after.data.rtype() {
-        let types: Vec<String> = before.iter().map(|set| set.content.data.rtype().to_string()).collect();
-        why.push(format!("{} becomes {}", types.join(" and "), after.data.rtype()));
-    } else if !held.data.same(&after.data) {
-        why.push(format!("{endpoint} is elsewhere"));
-    }
-    // Cloudflare decides the TTL of a proxied record: that it differs says nothing.
-    if held.ttl != after.ttl && held.proxied == after.proxied {
-        why.push(format!("TTL {} becomes {}", held.ttl, after.ttl));
-    }
-    if held.proxied != after.proxied {
-        why.push(if after.proxied { "the proxy is wanted".into() } else { "the proxy is not wanted".into() });
-    }
-    if !before.iter().all(|set| set.is_ours(owner)) {
-        why.push("taken over".into());
-    }
-    why.join(", ")
 }
 
 pub(super) const NEW_NAME: &str = "the name that Azure gives the new label";

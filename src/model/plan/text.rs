@@ -5,8 +5,9 @@ use std::fmt;
 mod gateway;
 
 use super::{Action, NetworkChange, Plan, RecordChange, Settle, Step, Subject, Verb};
-use crate::model::endpoint::PublicIp;
-use crate::model::record::RecordSet;
+use crate::model::endpoint::{Handle, PublicIp};
+use crate::model::record::{Content, Owner, RecordSet};
+use crate::model::state::Zone;
 
 impl fmt::Display for Plan {
     /// A count, the steps in their order, what is blocked, what is left as it is.
@@ -177,6 +178,39 @@ impl fmt::Display for Subject {
             Self::Record(key) => key.fmt(f),
         }
     }
+}
+
+/// Why what stands `before` becomes `after`.
+pub(super) fn reason(
+    before: &[RecordSet],
+    after: &Content,
+    owner: &Owner,
+    (endpoint, zone): (&Handle, &Zone),
+) -> String {
+    let Some(first) = before.first() else { return format!("follows {endpoint}") };
+    let held = &first.content;
+    let mut why = Vec::new();
+    if before.len() > 1 || held.data.rtype() != after.data.rtype() {
+        let types: Vec<String> = before.iter().map(|set| set.content.data.rtype().to_string()).collect();
+        why.push(format!("{} becomes {}", types.join(" and "), after.data.rtype()));
+    } else if !held.data.same(&after.data) {
+        why.push(format!("{endpoint} is elsewhere"));
+    }
+    // Cloudflare decides the TTL of a proxied record: that it differs says nothing.
+    if held.ttl != after.ttl && held.proxied == after.proxied {
+        why.push(format!("TTL {} becomes {}", held.ttl, after.ttl));
+    }
+    if held.proxied != after.proxied {
+        why.push(if after.proxied { "the proxy is wanted".into() } else { "the proxy is not wanted".into() });
+    }
+    if !before.iter().all(|set| set.is_ours(owner)) {
+        why.push("taken over".into());
+    }
+    let stays = |set: &RecordSet| set.content.data.rtype() == after.data.rtype();
+    if !zone.rules.exchanges && !before.iter().any(stays) {
+        why.push("and nothing stands there for a moment".into());
+    }
+    why.join(", ")
 }
 
 /// `count` of what is called `what` in the singular.

@@ -353,6 +353,7 @@ const RULES: ZoneRules = ZoneRules {
     alias: true,
     flattens_apex: false,
     proxying: false,
+    exchanges: false,
 };
 /// The version that the generated client speaks: the first with alias record sets, and still the latest stable.
 const API_VERSION: &str = "2018-05-01";

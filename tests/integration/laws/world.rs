@@ -29,6 +29,7 @@ pub(crate) const AZURE: ZoneRules = ZoneRules {
     alias: true,
     flattens_apex: false,
     proxying: false,
+    exchanges: false,
 };
 
 pub(crate) const CLOUDFLARE: ZoneRules = ZoneRules {
@@ -38,6 +39,7 @@ pub(crate) const CLOUDFLARE: ZoneRules = ZoneRules {
     alias: false,
     flattens_apex: true,
     proxying: true,
+    exchanges: true,
 };
 
 pub(crate) fn fqdn(text: &str) -> Fqdn {

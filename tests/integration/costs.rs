@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::azure_cloud::Rehearsal;
 use crate::azure_dns;
+use crate::foreign::settled;
 use crate::support::Cloud;
 
 const OLD: &str = "contoso-old.westeurope.cloudapp.azure.com";
@@ -135,6 +136,7 @@ async fn names_of_one_azure_zone_follow_with_one_put_each_side_by_side() {
     let span = times.clone().fold(0.0, f64::max) - times.fold(f64::MAX, f64::min);
     let one_by_one = (LATENCY * 150).as_secs_f64();
     assert!(span < one_by_one / 3.0, "{span} s, and {one_by_one} s if they were made one by one");
+    settled(&cloud).await;
 }
 
 /// Another process may have used up the quota, which nobody can know who was not told.
@@ -159,6 +161,7 @@ async fn a_zone_that_is_throttled_is_left_alone_for_as_long_as_it_says() {
     assert_eq!(puts.len(), NAMES + 1);
     let written = |puts: &Vec<LoggedRequest>| puts.iter().filter(|put| put.status == Some(200)).count() == 1;
     assert!(puts.values().all(written), "{puts:#?}");
+    settled(&cloud).await;
 }
 
 /// The real pace, on a clock that jumps whenever everybody waits.

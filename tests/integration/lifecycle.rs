@@ -56,6 +56,14 @@ async fn a_stray_is_removed_though_the_configuration_does_not_name_it() {
     cloud.run(&["remove", "old.example.com", "--yes"]).await.says("done  delete  old.example.com");
     assert_eq!(control.record_azure("old.example.com", "CNAME"), None);
     assert_eq!(written(&cloud), ["DELETE old"]);
+    gone(&cloud, "old.example.com").await;
+}
+
+/// Removing it once more writes nothing.
+async fn gone(cloud: &Cloud, name: &str) {
+    cloud.sandbox.forget_requests();
+    cloud.run(&["remove", name, "--yes"]).await.says("nothing of ours stands at");
+    nothing_written(cloud);
 }
 
 #[tokio::test]
@@ -68,6 +76,7 @@ async fn a_stray_in_a_zone_that_only_one_account_holds_is_removed_there() {
     control.set_record_cloudflare(&stray).unwrap();
     cloud.run(&["remove", "x.example.net", "--yes"]).await.exits(0).says("there is nothing");
     assert_eq!(at_cloudflare(&cloud, "x.example.net"), None);
+    gone(&cloud, "x.example.net").await;
 }
 
 #[tokio::test]
@@ -197,6 +206,9 @@ async fn teardown_leaves_a_public_ip_that_others_made() {
     cloud.run(&["teardown", "--yes"]).await.exits(0).says("does not carry our mark, and stays");
     assert!(control.public_ip("pip-jump").is_some());
     assert_eq!(control.record_azure(NAME, "CNAME"), None);
+    cloud.sandbox.forget_requests();
+    cloud.run(&["teardown", "--yes"]).await.exits(0);
+    nothing_written(&cloud);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use cnamed::sandbox::{HoldPoint, Service};
 
-use crate::foreign::{LABEL, cname};
+use crate::foreign::{LABEL, cname, nothing_written};
 use crate::support::Cloud;
 
 #[tokio::test]
@@ -110,4 +110,7 @@ async fn a_gateway_is_provisioned_with_its_endpoint_and_goes_with_it() {
     cloud.run(&["teardown", "--yes"]).await.exits(0);
     assert_eq!(control.resources().len(), before);
     assert_eq!(control.public_ip("pip-jump"), None);
+    cloud.sandbox.forget_requests();
+    cloud.run(&["teardown", "--yes"]).await.exits(0).says("nothing to do");
+    nothing_written(&cloud);
 }

@@ -3,7 +3,7 @@
 use cnamed::sandbox::{DnsFault, LegacyPublicIp, NameServer};
 use serde_json::json;
 
-use crate::foreign::{LABEL, NAME, at_cloudflare, settled};
+use crate::foreign::{LABEL, NAME, at_cloudflare, nothing_written, settled};
 use crate::support::Cloud;
 
 const AZURE: [NameServer; 2] = [NameServer::Azure1, NameServer::Azure2];
@@ -33,6 +33,10 @@ async fn removed(cloud: &Cloud, name: &str, servers: [NameServer; 2]) {
     cloud.sandbox.control().clear_faults();
     cloud.run(&["sync"]).await.exits(0);
     cloud.run(&["remove", name, "--yes"]).await.exits(0).says("say that there is nothing");
+    cloud.sandbox.forget_requests();
+    // Where others hold something at the name too, it is refused for that.
+    cloud.run(&["remove", name, "--yes"]).await;
+    nothing_written(cloud);
 }
 
 #[tokio::test]

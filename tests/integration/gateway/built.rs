@@ -82,6 +82,7 @@ async fn a_port_that_has_just_been_opened_is_waited_for() {
     let said = String::from_utf8(ended.stdout).unwrap();
     assert_eq!(ended.status.code(), Some(0), "{said}");
     assert!(said.contains("greeted by RDP"), "{said}");
+    settled(&cloud).await;
 }
 
 /// A change in words.

@@ -4,7 +4,7 @@ use cnamed::sandbox::RecordAtAzure;
 use serde_json::{Value, json};
 
 use super::{brief, entries, state};
-use crate::foreign::{LABEL, NAME, at_cloudflare, cname, nothing_written};
+use crate::foreign::{LABEL, NAME, at_cloudflare, cname, nothing_written, settled};
 use crate::support::Cloud;
 
 const ELSEWHERE: &str = "elsewhere.example.net";
@@ -34,6 +34,7 @@ async fn what_was_made_is_withdrawn_and_the_configuration_still_wants_it() {
     assert_eq!(back["reason"], "puts back what stood there before change 2");
     cloud.run(&["undo", "--yes"]).await.exits(1).says("there is nothing to put back");
     cloud.run(&["sync"]).await.exits(0).says("done  create  jumpstation");
+    settled(&cloud).await;
 }
 
 #[tokio::test]
@@ -56,6 +57,7 @@ async fn what_was_withdrawn_is_made_again_and_then_what_came_before_it_is_put_ba
     assert_eq!(at_cloudflare(&cloud, NAME).unwrap()["ttl"], 1);
     cloud.run(&["sync"]).await.exits(0);
     assert_eq!(at_cloudflare(&cloud, NAME).unwrap()["ttl"], 60);
+    settled(&cloud).await;
 }
 
 #[tokio::test]
@@ -138,7 +140,8 @@ async fn several_types_that_gave_way_to_one_all_come_back() {
         let record = json!({"type": kind, "name": NAME, "content": content, "ttl": 60});
         control.set_record_cloudflare(&record).unwrap();
     }
-    cloud.run(&["adopt", NAME, "--yes"]).await.exits(0).says("A and AAAA becomes CNAME");
+    let adopted = cloud.run(&["adopt", NAME, "--yes"]).await.exits(0).says("A and AAAA becomes CNAME");
+    assert!(!adopted.out.contains("for a moment"), "Cloudflare takes it in one batch: {}", adopted.out);
     control.clear_cache();
     cloud.run(&["undo", "--yes"]).await.exits(0).says("2 changes made");
     let all = control.records_without("");

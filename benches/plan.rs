@@ -1,4 +1,4 @@
-//! How long planning takes, and that it is linear: 1,000, 10,000 and 100,000 records that follow one endpoint.
+//! How long planning takes, and how it grows: 1,000, 10,000 and 100,000 records that follow one endpoint.
 
 #![allow(
     missing_docs,

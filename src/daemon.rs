@@ -268,7 +268,7 @@ impl<S: Source> Service<S> {
             None => self.begin(trigger),
             // Whoever comes back can wait: a wait that is given up begins anew.
             Some(round) if trigger != Trigger::Back && round.may_end(trigger, self.spared) => {
-                tracing::info!("the round that only waits is given up for another");
+                tracing::info!("the round under way is given up for another");
                 self.abandon("no answer yet when the service began another round, which looks first");
                 self.spared = (self.spared * 2).max(SPARED);
                 self.begin(trigger);

@@ -218,29 +218,20 @@ async fn a_token_that_is_blocked_without_a_word_is_left_alone_for_five_minutes()
 
 #[tokio::test]
 async fn a_zone_that_changes_under_the_reading_is_read_again() {
-    // The deletion of a record of page 1 moves one of page 2 onto page 1, which was read already.
-    let script = Script::play([
-        page(&["a", "b"], 4, 2),
-        page(&["d"], 4, 2),
-        page(&["b", "c"], 3, 2),
-        page(&["d"], 3, 2),
-    ])
-    .await;
-    let (cf, zone) = scripted(&script);
-    let found = cf.observe(&zone, &many(Some(ops()))).await.unwrap();
-    assert!(found.contains_key(&fqdn("c.example.com")) && !found.contains_key(&fqdn("a.example.com")));
-
-    // So it is when the total says so of itself.
-    let script = Script::play([
-        page(&["a", "b"], 4, 2),
-        page(&["d"], 3, 2),
-        page(&["b", "c"], 3, 2),
-        page(&["d"], 3, 2),
-    ])
-    .await;
-    let (cf, zone) = scripted(&script);
-    let found = cf.observe(&zone, &many(Some(ops()))).await.unwrap();
-    assert!(found.contains_key(&fqdn("c.example.com")) && !found.contains_key(&fqdn("a.example.com")));
+    // The deletion of a record of page 1 moves one of page 2 onto page 1, which was read already: whether the total says
+    // so of itself meanwhile, or not.
+    for total in [4, 3] {
+        let script = Script::play([
+            page(&["a", "b"], 4, 2),
+            page(&["d"], total, 2),
+            page(&["b", "c"], 3, 2),
+            page(&["d"], 3, 2),
+        ])
+        .await;
+        let (cf, zone) = scripted(&script);
+        let found = cf.observe(&zone, &many(Some(ops()))).await.unwrap();
+        assert!(found.contains_key(&fqdn("c.example.com")) && !found.contains_key(&fqdn("a.example.com")));
+    }
 
     // Nor is one page the whole when it says itself that there is more.
     for pages in [2, 1] {

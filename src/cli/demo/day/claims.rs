@@ -20,7 +20,7 @@ impl Story<'_> {
         self.no_idle_write(passed, &mut proofs);
         self.readiness(passed, &mut proofs);
         self.told(passed, &mut proofs);
-        self.waited(&mut proofs);
+        self.waited(passed, &mut proofs);
         self.shown(&mut proofs);
         self.counted(&mut proofs).await;
         proofs
@@ -135,8 +135,9 @@ impl Story<'_> {
         proofs.add("each trouble was told, and that it was over", any && untold.is_none(), seen);
     }
 
-    /// Between a 429 and the end of what it asks for, nobody asks there again but who had asked already.
-    fn waited(&self, proofs: &mut Proofs) {
+    /// Between a 429 and the end of what it asks for, nobody asks there again but who had asked already, and nothing can
+    /// have been seen to be right.
+    fn waited(&self, passed: &[Passed], proofs: &mut Proofs) {
         let requests = self.sandbox.requests();
         let of_arm = || requests.iter().filter(|request| request.service == Service::Arm);
         let under_way = self.clock.inside(UNDER_WAY).as_secs_f64();
@@ -145,13 +146,17 @@ impl Story<'_> {
         let hasty = throttled.iter().find_map(|first| {
             of_arm().find(|next| (under_way..asked_to_wait).contains(&(next.at - first.at)))
         });
-        let seen = hasty.map_or_else(
-            || format!("{} times, 20 min each", throttled.len()),
-            |one| format!("{} {}", one.method, one.path),
-        );
+        let last = throttled.last().map_or(self.midnight, |last| self.at(last));
+        let right = passed.iter().filter_map(|one| one.right).find(|right| *right >= last);
+        let waited = right.map_or(Duration::ZERO, |right| right - last);
+        let seen = match hasty {
+            Some(one) => format!("{} {}", one.method, one.path),
+            None if waited < Duration::seconds(ASKED.into()) => format!("right again {} later", span(waited)),
+            None => format!("{} times, 20 min each", throttled.len()),
+        };
         proofs.add(
             "Azure asked to wait, and nobody came before",
-            hasty.is_none() && !throttled.is_empty(),
+            hasty.is_none() && waited >= Duration::seconds(ASKED.into()) && !throttled.is_empty(),
             seen,
         );
     }

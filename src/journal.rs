@@ -11,6 +11,7 @@ mod sqlite;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -24,12 +25,13 @@ pub use lock::{Lock, Locked};
 pub use sqlite::{Filter, Journal, LONGEST, MOST_ENTRIES};
 
 /// One thing that was done or that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Entry {
     /// Its number, in the order of writing.
     pub id: i64,
     /// When, in UTC.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: OffsetDateTime,
     /// What.
     #[serde(flatten)]
@@ -50,7 +52,7 @@ impl Entry {
 }
 
 /// See [`Entry`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
 #[allow(clippy::large_enum_variant, reason = "one at a time: most are changes, and few are kept")]
 pub enum What {
@@ -69,7 +71,7 @@ pub enum What {
 }
 
 /// How something was noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Noticed {
     /// The first look after the service began: it happened while nobody watched.
@@ -93,7 +95,7 @@ impl Noticed {
 }
 
 /// One write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// The kind of thing, as in a round's JSON.
     pub kind: String,
@@ -120,16 +122,18 @@ pub struct Change {
     pub requests: Vec<String>,
     /// The change itself, for a record: what [`undo`](Change) needs to put it back.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     pub record: Option<RecordChange>,
 }
 
 /// See [`Entry::agreed`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Agreed {
     /// Who: an account's name, or `resolvers`.
     pub who: String,
     /// How long after it was noticed, in milliseconds.
     #[serde(rename = "after_ms", with = "milliseconds")]
+    #[schemars(with = "u64")]
     pub after: Duration,
 }
 

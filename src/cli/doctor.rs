@@ -1,6 +1,7 @@
 //! `cnamed doctor`: what stands in the way, with the next step for each.
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::args::Global;
 use super::compose::Examination;
@@ -37,10 +38,21 @@ async fn examine(examination: &Examination) -> Vec<Check> {
     checks
 }
 
+/// How everything stands, as a script reads it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Report<'c> {
+    /// The contract's version.
+    version: u32,
+    /// What the checks come to.
+    outcome: Conclusion,
+    /// Each question and what came of it.
+    checks: &'c [Check],
+}
+
 fn tell(checks: &[Check], output: &Output) -> Exit {
     let conclusion = conclude(checks);
     if output.is_json() {
-        let _ = output.json(&json!({ "version": VERSION, "outcome": conclusion, "checks": checks }));
+        let _ = output.json(&Report { version: VERSION, outcome: conclusion, checks });
     } else {
         output.text(&text(checks, conclusion));
     }

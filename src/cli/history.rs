@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -16,9 +17,11 @@ use crate::journal::{Agreed, Change, Entry, Filter, What};
 use crate::reconcile::round::{SubjectKind, VERSION};
 
 /// The entries, as a script reads them.
-#[derive(Debug, Serialize)]
-struct History<'h> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct History<'h> {
+    /// The contract's version.
     version: u32,
+    /// What was done and what happened, the newest last.
     entries: &'h [Entry],
 }
 

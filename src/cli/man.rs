@@ -5,6 +5,7 @@
 //! the one beside them.
 
 mod file;
+mod json;
 
 use std::io;
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::path::Path;
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+use serde_json::Value;
 
 use super::args::{Cli, ManArgs};
 use super::exit::Exit;
@@ -56,6 +58,7 @@ fn write(directory: &Path) -> io::Result<Vec<String>> {
         pages.push((Man::new(command.clone()).get_filename(), page(command)?));
     }
     pages.push((file::NAME.to_owned(), file::page(&config::schema())));
+    pages.push((json::NAME.to_owned(), json::page()));
     pages.sort();
     for (name, page) in &pages {
         std::fs::write(directory.join(name), page)?;
@@ -95,7 +98,7 @@ fn page(command: Command) -> io::Result<Vec<u8>> {
         }
     }
     rest.control("SH", ["SEE ALSO"]);
-    let mut others = vec![reference("cnamed.toml", 5)];
+    let mut others = vec![reference("cnamed.toml", 5), reference("cnamed-json", 5)];
     if is_root {
         others.extend([reference("systemd.exec", 5), reference("systemctl", 1)]);
     } else {
@@ -122,6 +125,25 @@ fn term(page: &mut Roff, term: impl Into<Vec<Inline>>, meaning: &str) {
     page.control("TP", []);
     page.text(term);
     page.text(said(meaning));
+}
+
+/// The words that a value is one of, where it is not any.
+fn choices(page: &mut Roff, value: &Value) {
+    let Some(choices) = value["oneOf"].as_array() else {
+        if let Some(words) = value["enum"].as_array() {
+            let words: Vec<String> =
+                words.iter().filter(|word| !word.is_null()).map(Value::to_string).collect();
+            page.control("br", []);
+            page.text([roman("One of "), bold(words.join(", ")), roman(".")]);
+        }
+        return;
+    };
+    page.control("RS", []);
+    for choice in choices {
+        let Some(word) = choice.get("const") else { continue };
+        term(page, [bold(word.to_string())], choice["description"].as_str().unwrap_or_default());
+    }
+    page.control("RE", []);
 }
 
 /// Prose whose `code` is set in bold.

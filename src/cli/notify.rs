@@ -1,6 +1,7 @@
 //! `cnamed notify test`: whether those arrive who want to be told.
 
 use futures::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -25,27 +26,38 @@ pub(crate) async fn run(global: &Global, command: &NotifyCommand, output: &Outpu
 }
 
 /// How the test went, a contract for scripts.
-#[derive(Debug, Serialize)]
-struct Report {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Report {
+    /// The contract's version.
     version: u32,
+    /// Whether it arrived.
     outcome: Outcome,
+    /// Each notifier that was tried.
     notifiers: Vec<Line>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Outcome {
+    /// Everywhere.
     Arrived,
+    /// Not everywhere.
     Partial,
+    /// Nowhere.
     Failed,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Line {
+    /// Its name in the configuration.
     name: String,
+    /// What it is.
     kind: NotifierKind,
+    /// Whether the notice arrived.
     arrived: bool,
+    /// How long that took, in milliseconds.
     ms: u64,
+    /// Why it did not arrive.
     error: Option<String>,
 }
 

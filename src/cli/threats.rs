@@ -1,6 +1,6 @@
 //! `cnamed threats`: failed logons before and after the gateway went up.
 
-mod json;
+pub(super) mod json;
 mod text;
 
 use futures::future::join_all;
@@ -15,6 +15,7 @@ use crate::config::{Config, Environment};
 use crate::model::threats::{Outcome, Platform, Report, Spans};
 use crate::provider::LogonProvider;
 use crate::provider::azure::{Arm, Origin};
+use json::Document;
 
 /// When the gateway went up, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Survey {
     pub(super) fn tell(&self, output: &Output) -> Exit {
         let Self { workspace, up, report } = self;
         if output.is_json() {
-            let _ = output.bytes(json::render(workspace, up, report).as_bytes());
+            let _ = output.json(&Document::of(workspace, up, report));
         } else {
             output.text(&text::render(up, report, output.is_seen()));
         }

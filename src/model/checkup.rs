@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One question and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What was asked about.
     pub topic: Topic,
@@ -15,12 +16,12 @@ pub struct Check {
     pub health: Health,
     /// What was seen, in one line.
     pub detail: String,
-    /// What the operator does next; `None` where nothing is to be done.
+    /// What the operator does next, where something is to be done.
     pub next_step: Option<String>,
 }
 
 /// What is asked about, in the order in which it is told: what stands first is the cause of much that follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topic {
     /// A credential: whether there is one, whose it is, until when.
@@ -46,7 +47,7 @@ pub enum Topic {
 }
 
 /// How something stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Health {
     /// As it should be.
@@ -60,7 +61,7 @@ pub enum Health {
 }
 
 /// What all checks come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conclusion {
     /// Everything was asked, and nothing failed.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gateway::Gateway;
@@ -11,7 +12,7 @@ use super::name::{DnsLabel, Fqdn};
 use super::record::{Owner, Version};
 
 /// A short name of the operator's own for an endpoint or an account: `[A-Za-z0-9][A-Za-z0-9._-]{0,62}`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Handle(String);
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A fully qualified domain name, canonical: lower case, Punycode (RFC 5891), no trailing dot in memory.
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// At least two labels; each 1 to 63 octets of letters, digits, hyphen or underscore, not beginning or ending
 /// with a hyphen; at most 253 octets in all (RFC 1035, 2.3.4). The root and wildcards are refused: neither can
 /// be a friendly name or the target of one.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fqdn(String);
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::Fqdn;
@@ -25,9 +26,9 @@ pub struct Sight {
 }
 
 /// Something that happened to an endpoint's address or label.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Happening {
-    /// What.
+    /// What happened.
     pub kind: HappeningKind,
     /// What stood there.
     pub before: Option<String>,
@@ -36,7 +37,7 @@ pub struct Happening {
 }
 
 /// See [`Happening`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HappeningKind {
     /// The public IP is gone.

@@ -6,11 +6,12 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 
 /// What kind of machine a logon was tried at, and with it the table that tells of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Platform {
     /// Security event 4625, "an account failed to log on".
@@ -34,13 +35,15 @@ impl Platform {
 }
 
 /// A stretch of time: its first moment, and the first that is no longer in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Span {
     /// The first moment.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub from: OffsetDateTime,
     /// The first moment after it.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub until: OffsetDateTime,
 }
 
@@ -53,7 +56,7 @@ impl Span {
 }
 
 /// The spans that are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Spans {
     /// Before the gateway went up; before now, where that is unknown.
     pub before: Span,
@@ -92,7 +95,7 @@ impl Spans {
 }
 
 /// What was seen in one span.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Records of any kind; with none, the number of failed logons says nothing.
     pub records: u64,
@@ -101,7 +104,7 @@ pub struct Count {
 }
 
 /// An account or an address, with the failed logons that are its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Share {
     /// The account or the address, as whoever tried to log on wrote it: not to be shown as it is.
     pub name: String,
@@ -120,7 +123,7 @@ impl Share {
 }
 
 /// What one table says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Before.
     pub before: Count,
@@ -169,7 +172,7 @@ impl Reading {
 }
 
 /// How asking ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Every table answered, be it that it is not there.

@@ -7,6 +7,7 @@ mod words;
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use link::{Chain, Link, LinkState, WayIn};
@@ -24,9 +25,9 @@ use crate::model::verify::{Finding, Verdict};
 pub const VERSION: u32 = 1;
 
 /// A finished round, a preview of one, or a look at how things stand.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Round {
-    /// [`VERSION`].
+    /// The contract's version.
     pub version: u32,
     /// What came of it, in one word.
     pub outcome: Outcome,
@@ -62,7 +63,7 @@ pub struct Round {
 }
 
 /// The outcome of a round, worst first where several hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Nothing that is wanted could be seen to stand, or nothing of what was begun succeeded.
@@ -77,12 +78,12 @@ pub enum Outcome {
     Pending,
     /// Changed and, where asked for, verified.
     Changed,
-    /// Nothing to do, and every authoritative server says so, where they were asked: [`Round::authoritative`] tells.
+    /// Nothing to do, and every authoritative server says so, where they were asked: `authoritative` tells.
     InSync,
 }
 
 /// One endpoint.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EndpointReport {
     /// Its name in the configuration.
     pub name: Handle,
@@ -95,7 +96,7 @@ pub struct EndpointReport {
 }
 
 /// How an endpoint stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndpointStatus {
     /// It has an address.
@@ -109,7 +110,7 @@ pub enum EndpointStatus {
 }
 
 /// The kind of thing that a change concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SubjectKind {
     /// A public IP, named by its endpoint.
@@ -129,7 +130,7 @@ pub enum SubjectKind {
 }
 
 /// One change.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ChangeReport {
     /// What kind of thing.
     pub kind: SubjectKind,
@@ -155,7 +156,7 @@ pub struct ChangeReport {
 }
 
 /// What came of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeOutcome {
     /// Not begun: this is a preview.
@@ -171,7 +172,7 @@ pub enum ChangeOutcome {
 }
 
 /// One piece of work that waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BlockedReport {
     /// What kind of thing.
     pub kind: SubjectKind,
@@ -179,12 +180,12 @@ pub struct BlockedReport {
     pub name: String,
     /// The account, for a record.
     pub account: Option<Handle>,
-    /// For what.
+    /// What it waits for.
     pub waits_for: String,
 }
 
 /// One refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RefusalReport {
     /// What kind of thing.
     pub kind: SubjectKind,
@@ -192,7 +193,7 @@ pub struct RefusalReport {
     pub name: String,
     /// The account, for a record.
     pub account: Option<Handle>,
-    /// The rule.
+    /// The rule that it would break.
     pub rule: Rule,
     /// Why.
     pub reason: String,
@@ -201,7 +202,7 @@ pub struct RefusalReport {
 }
 
 /// What name servers say of one record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RecordReport {
     /// The name.
     pub name: Fqdn,
@@ -218,16 +219,16 @@ pub struct RecordReport {
 }
 
 /// Something that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct UnknownReport {
-    /// What.
+    /// What could not be read.
     pub what: String,
     /// Why, as a whole chain, ending in the next step.
     pub reason: String,
 }
 
 /// Something that differs and is left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NoteReport {
     /// What kind of thing.
     pub kind: SubjectKind,
@@ -235,7 +236,7 @@ pub struct NoteReport {
     pub name: String,
     /// The account, for a record.
     pub account: Option<Handle>,
-    /// How.
+    /// How it differs.
     pub text: String,
 }
 

@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpStream};
@@ -199,13 +200,17 @@ fn ready(snapshot: &Snapshot, now: OffsetDateTime) -> Result<(), String> {
 }
 
 /// `/status.json`.
-#[derive(Serialize)]
-struct Document<'s> {
-    /// Fields may be added under one version, never renamed.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Document<'s> {
+    /// The contract's version.
     version: u32,
+    /// When this was written.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     at: OffsetDateTime,
+    /// Whether the service moves.
     healthy: bool,
+    /// Whether it was in sync lately.
     ready: bool,
     /// Why it is not ready.
     reason: Option<String>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
@@ -13,7 +14,7 @@ use crate::model::plan::Verb;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, Round};
 
 /// The service as it stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Snapshot {
     /// The instance id in our marks.
     pub owner: String,
@@ -21,21 +22,27 @@ pub struct Snapshot {
     pub program: &'static str,
     /// When the service began.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: OffsetDateTime,
     /// The last round that was finished.
     #[serde(serialize_with = "finished")]
+    #[schemars(with = "Option<Finished>")]
     pub last: Option<Arc<Finished>>,
     /// When a round last ended in sync, or changed something and saw it hold.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub converged: Option<OffsetDateTime>,
-    /// Since when it has stood as it does: well, or not. None before the first round.
+    /// Since when it has stood as it does: well, or not. Not known before the first round.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
     /// For how long a service that has converged counts as ready.
     #[serde(rename = "patience_s", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub patience: Duration,
     /// When the next round begins at the latest.
     #[serde(with = "time::serde::rfc3339::option")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next: Option<OffsetDateTime>,
     /// Whether a round is under way.
     pub busy: bool,
@@ -54,23 +61,25 @@ pub struct Snapshot {
 }
 
 /// A finished round.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Finished {
     /// What it found and did.
     #[serde(flatten)]
     pub round: Round,
     /// When it ended.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: OffsetDateTime,
     /// How long it took.
     #[serde(rename = "took_s", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub took: Duration,
     /// Why it began.
     pub trigger: Trigger,
 }
 
 /// Why a round begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trigger {
     /// The service began.
@@ -88,12 +97,13 @@ pub enum Trigger {
 }
 
 /// An account that is left alone for a while.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Resting {
     /// Its name.
     pub account: String,
     /// Until when.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub until: OffsetDateTime,
     /// What went wrong.
     pub reason: String,

@@ -29,6 +29,7 @@ mod laws;
 mod least_privilege;
 mod lifecycle;
 mod links;
+mod manual;
 mod name_laws;
 mod names;
 mod notify;

@@ -56,7 +56,7 @@ fn every_command_has_a_page_and_no_page_is_left_over() {
     assert!(commands.len() > 12, "{commands:?}");
     let mut wanted: BTreeSet<String> =
         commands.iter().map(|words| format!("cnamed-{}.1", words.join("-"))).collect();
-    wanted.extend(["cnamed.1".to_owned(), "cnamed.toml.5".to_owned()]);
+    wanted.extend(["cnamed.1", "cnamed.toml.5", "cnamed-json.5"].map(str::to_owned));
     let written: BTreeSet<String> = std::fs::read_dir(&out)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -65,7 +65,9 @@ fn every_command_has_a_page_and_no_page_is_left_over() {
     let told: BTreeSet<String> =
         said["pages"].as_array().unwrap().iter().map(|page| page.as_str().unwrap().to_owned()).collect();
     assert_eq!(told, written);
-    for (name, section) in [("cnamed.1", "1"), ("cnamed-sync.1", "1"), ("cnamed.toml.5", "5")] {
+    for (name, section) in
+        [("cnamed.1", "1"), ("cnamed-sync.1", "1"), ("cnamed.toml.5", "5"), ("cnamed-json.5", "5")]
+    {
         let page = std::fs::read_to_string(out.join(name)).unwrap();
         let title = name.strip_suffix(&format!(".{section}")).unwrap();
         let version = env!("CARGO_PKG_VERSION");

@@ -3,7 +3,7 @@
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use serde_json::{Map, Value};
 
-use super::{reference, said, term, title};
+use super::{choices, reference, said, term, title};
 
 /// The page's file name.
 pub(super) const NAME: &str = "cnamed.toml.5";
@@ -116,24 +116,6 @@ fn kind(value: &Value) -> &'static str {
         None if value["anyOf"].is_array() => "list or table",
         _ => "text",
     }
-}
-
-/// The words that a key takes, where it does not take any.
-fn choices(page: &mut Roff, value: &Value) {
-    let Some(choices) = value["oneOf"].as_array() else {
-        if let Some(words) = value["enum"].as_array() {
-            let words: Vec<String> = words.iter().map(toml).collect();
-            page.control("br", []);
-            page.text([roman("One of "), bold(words.join(", ")), roman(".")]);
-        }
-        return;
-    };
-    page.control("RS", []);
-    for choice in choices {
-        let Some(word) = choice.get("const") else { continue };
-        term(page, [bold(toml(word))], choice["description"].as_str().unwrap_or_default());
-    }
-    page.control("RE", []);
 }
 
 /// The range of a number, where the text does not say it, and an example.

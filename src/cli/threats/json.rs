@@ -1,56 +1,135 @@
 //! The report for scripts: a contract with a `version`; fields may be added, never renamed.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{Up, outcome, rfc3339};
-use crate::cli::hidden::escaped;
-use crate::model::threats::{Count, Platform, Reading, Report};
+use crate::model::threats::{Count, Outcome, Platform, Reading, Report, Share, Spans};
 use crate::reconcile::round::VERSION;
 
-/// One JSON value. Characters that steer a terminal are escaped, since names in it are chosen by attackers and JSON
-/// is read at terminals too.
-pub(super) fn render(workspace: &str, up: &Up, report: &Report) -> String {
-    let later = "the load balancer was made then, and not by us: the gateway may have come later".to_owned();
-    let (at, resource, reason) = match up {
-        Up::Told(at) => (Some(rfc3339(*at)), None, None),
-        Up::Made(name, at) => (Some(rfc3339(*at)), Some(name), None),
-        Up::MadeForOthers(name, at) => (Some(rfc3339(*at)), Some(name), Some(&later)),
-        Up::NotYet(why) | Up::Unknown(why) => (None, None, Some(why)),
-    };
-    let tables: Vec<Value> =
-        report.readings.iter().map(|(platform, reading)| table(*platform, reading, report)).collect();
-    let value = json!({
-        "version": VERSION,
-        "outcome": outcome(up, report),
-        "workspace": workspace,
-        "gateway": {"up": at, "load_balancer": resource, "reason": reason},
-        "spans": report.spans,
-        "failed": {"before": report.before(), "after": report.after()},
-        "tables": tables,
-    });
-    escaped(&format!("{value:#}\n"))
+/// Failed logons, before and after the gateway.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Document<'r> {
+    /// The contract's version.
+    version: u32,
+    /// How asking ended.
+    outcome: Outcome,
+    /// The workspace that was asked.
+    workspace: &'r str,
+    /// When the gateway went up, as far as that is known.
+    gateway: Gateway<'r>,
+    /// The spans that are compared.
+    spans: Spans,
+    /// Failed logons in all tables together.
+    failed: Pair,
+    /// Each table that was asked.
+    tables: Vec<Table<'r>>,
 }
 
-fn table(platform: Platform, reading: &Reading, report: &Report) -> Value {
-    let mut value = json!({"platform": platform, "table": platform.table()});
-    match reading {
+#[derive(Debug, Serialize, JsonSchema)]
+struct Gateway<'r> {
+    /// When.
+    #[schemars(extend("format" = "date-time"))]
+    up: Option<String>,
+    /// The load balancer that tells it.
+    load_balancer: Option<&'r str>,
+    /// Why it is not known, or not certain.
+    reason: Option<&'r str>,
+}
+
+/// A count in each span.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Pair {
+    /// Before.
+    before: Option<u64>,
+    /// After.
+    after: Option<u64>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Table<'r> {
+    /// What kind of machine it tells of.
+    platform: Platform,
+    /// Its name.
+    table: &'static str,
+    #[serde(flatten)]
+    state: State<'r>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+enum State<'r> {
+    /// It was read.
+    Collected {
+        /// Failed logons. Null where nothing was recorded, since then nothing is known, and where a span is not asked for.
+        failed: Pair,
+        /// Records of any kind.
+        records: Pair,
+        /// The accounts with the most failed logons, most first.
+        accounts: &'r [Share],
+        /// The addresses with the most failed logons, most first.
+        addresses: &'r [Share],
+        /// What the service says that it left out.
+        partial: Option<&'r str>,
+    },
+    /// The workspace has no such table.
+    NotCollected,
+    /// It could not be read.
+    Unread {
+        /// Why.
+        reason: &'r str,
+    },
+}
+
+impl<'r> Document<'r> {
+    pub(super) fn of(workspace: &'r str, up: &'r Up, report: &'r Report) -> Self {
+        Self {
+            version: VERSION,
+            outcome: outcome(up, report),
+            workspace,
+            gateway: gateway(up),
+            spans: report.spans,
+            failed: Pair { before: report.before(), after: report.after() },
+            tables: report
+                .readings
+                .iter()
+                .map(|(platform, reading)| table(*platform, reading, report))
+                .collect(),
+        }
+    }
+}
+
+fn gateway(up: &Up) -> Gateway<'_> {
+    let (up, load_balancer, reason) = match up {
+        Up::Told(at) => (Some(rfc3339(*at)), None, None),
+        Up::Made(name, at) => (Some(rfc3339(*at)), Some(name.as_str()), None),
+        Up::MadeForOthers(name, at) => (Some(rfc3339(*at)), Some(name.as_str()), Some(LATER)),
+        Up::NotYet(why) | Up::Unknown(why) => (None, None, Some(why.as_str())),
+    };
+    Gateway { up, load_balancer, reason }
+}
+
+fn table<'r>(platform: Platform, reading: &'r Reading, report: &Report) -> Table<'r> {
+    let state = match reading {
         Reading::Collected(figures) => {
             // Where nothing was recorded, nothing is known: null, never 0.
             let failed = |count: Count| (count.records > 0).then_some(count.failed);
             let after = report.spans.after.map(|_| figures.after);
-            value["state"] = "collected".into();
-            value["failed"] = json!({"before": failed(figures.before), "after": after.and_then(failed)});
-            value["records"] =
-                json!({"before": figures.before.records, "after": after.map(|after| after.records)});
-            value["accounts"] = json!(figures.accounts);
-            value["addresses"] = json!(figures.addresses);
-            value["partial"] = json!(figures.partial);
+            State::Collected {
+                failed: Pair { before: failed(figures.before), after: after.and_then(failed) },
+                records: Pair {
+                    before: Some(figures.before.records),
+                    after: after.map(|after| after.records),
+                },
+                accounts: &figures.accounts,
+                addresses: &figures.addresses,
+                partial: figures.partial.as_deref(),
+            }
         }
-        Reading::NotCollected => value["state"] = "not-collected".into(),
-        Reading::Unread(reason) => {
-            value["state"] = "unread".into();
-            value["reason"] = reason.as_str().into();
-        }
-    }
-    value
+        Reading::NotCollected => State::NotCollected,
+        Reading::Unread(reason) => State::Unread { reason },
+    };
+    Table { platform, table: platform.table(), state }
 }
+
+const LATER: &str = "the load balancer was made then, and not by us: the gateway may have come later";

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::endpoint::Handle;
@@ -9,7 +10,7 @@ use crate::model::greeting::Service;
 use crate::model::name::Fqdn;
 
 /// The chain of one record, from the name to the port.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Chain {
     /// The name.
     pub name: Fqdn,
@@ -24,7 +25,7 @@ pub struct Chain {
 }
 
 /// One port that shall lead to a machine.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct WayIn {
     /// The endpoint.
     pub endpoint: Handle,
@@ -61,7 +62,7 @@ impl Chain {
 }
 
 /// One link of a chain.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Link {
     /// What it leads from.
     pub from: Cow<'static, str>,
@@ -87,7 +88,7 @@ impl Link {
 }
 
 /// Whether a link holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkState {
     /// It leads where it should.

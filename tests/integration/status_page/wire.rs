@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::scenes;
+use crate::manual::Manual;
 
 /// A server of its own.
 pub(super) struct Served {
@@ -178,6 +179,7 @@ async fn the_json_is_a_contract_and_holds_the_round_the_history_and_the_reasons(
     assert_eq!(json["history"][0]["agreed"][0]["after_ms"], 3_400);
     assert_eq!(json["history"][2]["kind"], "label-moved");
     assert!(json["troubles"][0].as_str().unwrap().contains("journal"));
+    Manual::read().has("THE SERVICE", &json);
 }
 
 #[tokio::test]

@@ -83,6 +83,23 @@ fn a_relabel() {
 }
 
 #[test]
+fn a_label_that_somebody_has_changed() {
+    let mut scene = Scene::held("moved");
+    scene.spec().label = DnsLabel::parse("jump").unwrap();
+    scene.state().label = Seen::Present(LabelHolder::Nobody);
+    scene.wants("jump.example.com", "azure", Mode::Cname);
+    scene.wants("jump.example.com", "cf", Mode::Cname);
+    scene.holds("jump.example.com", "azure", vec![mine(label_name("jump"))]);
+    scene.holds("jump.example.com", "cf", vec![mine(label_name("jump"))]);
+    keeps("moved", &scene);
+    // Also where the name would lead to a stranger until then, and whether it may be renamed or not.
+    scene.state().label = Seen::Present(LabelHolder::Stranger);
+    keeps("moved-and-taken", &scene);
+    scene.desired.consents.relabel = true;
+    keeps("moved-and-taken", &scene);
+}
+
+#[test]
 fn a_teardown() {
     let mut scene = Scene::held("jump");
     scene.wants("jump.example.com", "azure", Mode::Cname);

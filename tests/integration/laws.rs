@@ -2,10 +2,10 @@
 
 use cnamed::model::endpoint::{Endpoint, Intent, Provisioning};
 use cnamed::model::gateway::{NatRule, SecurityGroup};
-use cnamed::model::guard::{Cleared, check};
+use cnamed::model::guard::{Cleared, Refusal, Rule, check};
 use cnamed::model::name::Fqdn;
 use cnamed::model::plan::{Action, Part, Plan, RecordChange, Step, Subject, plan};
-use cnamed::model::record::{Data, Owner, Policy, RecordSet};
+use cnamed::model::record::{Data, Mode, Owner, Policy, RecordSet};
 use cnamed::model::state::{Desired, LabelHolder, NoZone, Observed, RecordKey, Seen};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -291,19 +291,63 @@ proptest! {
         prop_assert_eq!(step_by_step, after);
     }
 
+    /// Whoever renames a public IP leaves no name of ours at the label that it had: that is anybody's. Only another refusal,
+    /// a policy, or something that could not be read keeps one there.
+    #[test]
+    fn names_follow_the_label_that_is_held(World { desired, observed } in world()) {
+        let cleared = cleared(&desired, &observed);
+        let after = observed.after(cleared.plan());
+        for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent != Intent::Remove) {
+            let Some(fqdn) = observed.public_ip(&endpoint.name).and_then(|ip| ip.fqdn.as_ref()) else { continue };
+            let stops = |refusal: &Refusal| {
+                refusal.endpoint.as_ref() == Some(&endpoint.name)
+                    && !matches!(&refusal.subject, Subject::PublicIp(_) if matches!(refusal.rule, Rule::Relabel | Rule::Takeover))
+            };
+            let waits = cleared.plan().blocked.iter().any(|blocked| blocked.waits_for.contains("which was refused"));
+            if waits || cleared.refusals().iter().any(stops) {
+                continue;
+            }
+            for (key, wanted) in desired.records.iter().filter(|(_, wanted)| wanted.endpoint == endpoint.name) {
+                let may = wanted.policy == Policy::Sync && !wanted.withdraw && wanted.mode == Mode::Cname;
+                let is_read = matches!(observed.records.get(key), Some(Seen::Present(_) | Seen::Absent)) && observed.zone(key).is_ok();
+                let renamed = cleared.plan().steps.iter().any(|step| matches!(&step.action, Action::Network(n) if n.endpoint == endpoint.name));
+                if !may || !is_read || renamed {
+                    continue;
+                }
+                for set in after.sets(key).iter().filter(|set| belongs(set, &desired.owner)) {
+                    if let Data::Cname(target) = &set.content.data {
+                        prop_assert_eq!(target, fqdn, "{}\n{}", key, cleared);
+                    }
+                }
+            }
+        }
+    }
+
     /// Nothing of a refused endpoint is left, everything of the others is, and whatever is left can run.
     #[test]
     fn a_refusal_stops_its_endpoint_alone(World { desired, observed } in world()) {
         let before = plan(&desired, &observed);
         let cleared = check(&desired, &observed, before.clone());
         let after = cleared.plan();
+        // A label that a public IP shall have instead of its own is refused, and nothing else with it.
+        let of_label_alone = |refusal: &Refusal| {
+            let (Rule::Relabel | Rule::Takeover, Subject::PublicIp(endpoint)) = (refusal.rule, &refusal.subject) else {
+                return false;
+            };
+            let has_another = observed.public_ip(endpoint).is_some_and(|ip| {
+                ip.label.as_ref().is_some_and(|label| *label != desired.endpoints[endpoint].public_ip.label)
+            });
+            let renamed = |step: &Step| matches!(&step.action, Action::Network(change) if change.endpoint == *endpoint);
+            has_another && !before.steps.iter().any(renamed)
+        };
         for refusal in cleared.refusals() {
-            prop_assert!(!after.steps.iter().any(|step| step.endpoint == refusal.endpoint), "{cleared}");
+            let stops = !of_label_alone(refusal);
+            prop_assert!(!(stops && after.steps.iter().any(|step| step.endpoint == refusal.endpoint)), "{cleared}");
             prop_assert!(!after.blocked.iter().any(|blocked| blocked.subject == refusal.subject), "{cleared}");
             prop_assert!(refusal.reason.ends_with('.') && !refusal.allow.is_empty(), "{refusal:?}");
         }
-        let mut stopped: std::collections::BTreeSet<_> =
-            cleared.refusals().iter().map(|refusal| refusal.endpoint.clone()).collect();
+        let stopping = cleared.refusals().iter().filter(|refusal| !of_label_alone(refusal));
+        let mut stopped: std::collections::BTreeSet<_> = stopping.map(|refusal| refusal.endpoint.clone()).collect();
         loop {
             let waits = before.steps.iter().find(|step| {
                 !stopped.contains(&step.endpoint)

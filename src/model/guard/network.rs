@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::record::left_behind;
 use super::{Refusal, Rule};
-use crate::model::endpoint::{Allocation, Endpoint, Handle, Intent, PublicIp, same_region};
-use crate::model::name::Fqdn;
+use crate::model::endpoint::{
+    Allocation, Endpoint, Handle, Intent, Provisioning, PublicIp, PublicIpSpec, same_region,
+};
+use crate::model::name::{DnsLabel, Fqdn};
 use crate::model::plan::{Action, NetworkChange, Part, Plan, RecordChange, Subject, points_at_label};
 use crate::model::record::RecordSet;
 use crate::model::resource_id::ResourceId;
@@ -38,7 +40,7 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
         }
     }
     for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Hold) {
-        wanted_label(observed, endpoint, refusals);
+        wanted_label(desired, observed, endpoint, refusals);
     }
 }
 
@@ -82,13 +84,7 @@ fn changed(desired: &Desired, change: &NetworkChange, taken_off: bool, refusals:
         unchangeable(endpoint, held, change, &mut refuse);
         let renamed = held.label.as_ref().filter(|_| change.releases().is_some());
         if let (Some(label), false) = (renamed, desired.consents.relabel) {
-            let reason = format!(
-                "The label of {} would change from {label} to {}, which frees {label} for anybody and takes the endpoint's names away for as long as their TTL.",
-                spec.name, spec.label
-            );
-            let allow =
-                format!("run `cnamed sync --allow relabel`, or set label = \"{label}\" for {endpoint}");
-            refuse(Rule::Relabel, reason, allow);
+            refusals.insert(renaming(endpoint, spec, label));
         }
     }
 }
@@ -121,29 +117,56 @@ fn unchangeable(
     }
 }
 
-/// A label that is needed and not to be had.
-fn wanted_label(observed: &Observed, endpoint: &Endpoint, refusals: &mut BTreeSet<Refusal>) {
+/// A label that is wanted and cannot be had, or not unasked.
+fn wanted_label(
+    desired: &Desired,
+    observed: &Observed,
+    endpoint: &Endpoint,
+    refusals: &mut BTreeSet<Refusal>,
+) {
     let spec = &endpoint.public_ip;
     let Some(state) = observed.endpoints.get(&endpoint.name) else { return };
-    let held = state.public_ip.present().is_some_and(|ip| ip.label.as_ref() == Some(&spec.label));
-    if held || state.public_ip.unknown().is_some() {
+    let ip = state.public_ip.present();
+    let held = ip.and_then(|ip| ip.label.as_ref());
+    if held == Some(&spec.label) || state.public_ip.unknown().is_some() {
         return;
     }
-    let (reason, allow) = match &state.label {
-        Seen::Present(LabelHolder::Own(id)) => (
+    let (reason, allow) = match (&state.label, held) {
+        (Seen::Present(LabelHolder::Own(id)), _) => (
             format!("The label {} in {} is held by {id}.", spec.label, spec.location),
             format!("take the label off it, or name it as the public_ip of {}", endpoint.name),
         ),
-        Seen::Present(LabelHolder::Stranger) => (
+        (Seen::Present(LabelHolder::Stranger), _) => (
             format!(
                 "The label {} in {} is held by somebody else or by a resource that we cannot read, or kept back after a deletion.",
                 spec.label, spec.location
             ),
-            format!("choose another label for {}", endpoint.name),
+            match held {
+                Some(held) => {
+                    format!("set label = \"{held}\" for {}, which it has, or choose another", endpoint.name)
+                }
+                None => format!("choose another label for {}", endpoint.name),
+            },
         ),
-        Seen::Present(LabelHolder::Nobody) | Seen::Absent | Seen::Unknown(_) => return,
+        (Seen::Present(LabelHolder::Nobody), Some(held)) => {
+            if !desired.consents.relabel && ip.is_some_and(|ip| ip.provisioning != Provisioning::Busy) {
+                refusals.insert(renaming(&endpoint.name, spec, held));
+            }
+            return;
+        }
+        (Seen::Present(LabelHolder::Nobody) | Seen::Absent | Seen::Unknown(_), _) => return,
     };
     refusals.insert(of(&endpoint.name, Rule::Takeover, reason, allow));
+}
+
+/// A label that would be given up unasked.
+fn renaming(endpoint: &Handle, spec: &PublicIpSpec, held: &DnsLabel) -> Refusal {
+    let reason = format!(
+        "The label of {} would change from {held} to {}, which frees {held} for anybody and takes the endpoint's names away for as long as their TTL.",
+        spec.name, spec.label
+    );
+    let allow = format!("run `cnamed sync --allow relabel`, or set label = \"{held}\" for {endpoint}");
+    of(endpoint, Rule::Relabel, reason, allow)
 }
 
 /// Whether somebody unknown holds the endpoint's label.
@@ -152,12 +175,12 @@ fn strangers(observed: &Observed, endpoint: &Endpoint) -> bool {
     state.is_some_and(|state| matches!(state.label, Seen::Present(LabelHolder::Stranger)))
 }
 
-/// Whether `plan` points the name at another label, which Azure itself reports for the public IP that is watched: no
-/// guess, and the sooner the better.
+/// Whether `plan` points the name at another label, which Azure itself reports for the public IP: no guess, and the
+/// sooner the better.
 fn leads_away(plan: &Plan, endpoint: &Endpoint, key: &RecordKey) -> bool {
     plan.steps.iter().any(|step| match &step.action {
         Action::Record(RecordChange { key: changed, after: Some(after), .. }) if changed == key => {
-            endpoint.intent == Intent::Watch && !points_at_label(after, endpoint)
+            !points_at_label(after, endpoint)
         }
         _ => false,
     })

@@ -8,7 +8,8 @@ use crate::model::gateway::{NatRule, SecurityGroup, marked};
 use crate::model::plan::{Action, Blocked, Part, Piece, Plan, Step, Subject};
 use crate::model::state::{Desired, Observed};
 
-/// `plan` less every change of a refused endpoint, and of any endpoint that waits for one of those.
+/// `plan` less every change of a refused endpoint, and of any endpoint that waits for one of those. Of a label that is
+/// refused alone nothing is in it to begin with.
 ///
 /// A security group stands before several endpoints: it goes with whichever of them may go on, unless what is in it or
 /// behind it does not go.
@@ -24,7 +25,10 @@ pub(super) fn without(
     let mut stopped = Stopped {
         desired,
         observed,
-        endpoints: refusals.iter().map(|refusal| refusal.endpoint.clone()).collect(),
+        endpoints: (refusals.iter())
+            .filter(|refusal| !is_of_label_alone(observed, &plan, refusal))
+            .map(|refusal| refusal.endpoint.clone())
+            .collect(),
         groups: HashSet::new(),
     };
     let mut held_back: Vec<Blocked> = stopped
@@ -76,6 +80,18 @@ pub(super) fn without(
         .filter(|note| !foreign(&note.subject) && !unopened.contains(&note.subject))
         .collect();
     Plan { owner: plan.owner, steps, blocked, notes }
+}
+
+/// Whether nothing is refused but the label that a public IP shall have instead of its own: names follow the one that it
+/// has, and stopping them would leave them at one that is anybody's.
+fn is_of_label_alone(observed: &Observed, plan: &Plan, refusal: &Refusal) -> bool {
+    let (Rule::Relabel | Rule::Takeover, Subject::PublicIp(endpoint)) = (refusal.rule, &refusal.subject)
+    else {
+        return false;
+    };
+    let changes =
+        |step: &Step| matches!(&step.action, Action::Network(change) if change.endpoint == *endpoint);
+    observed.public_ip(endpoint).is_some_and(|ip| ip.label.is_some()) && !plan.steps.iter().any(changes)
 }
 
 /// What does not go on: whole endpoints, and security groups by their steps.

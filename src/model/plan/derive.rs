@@ -181,9 +181,12 @@ impl<'p> Planner<'p> {
                 self.block(subject(), &unknown, false);
             } else if ip.label.is_some() {
                 self.behind = self.gateway(endpoint, None);
-                self.relabel(endpoint, ip);
-                self.behind = Some(Vec::new());
-                return;
+                // Until it may be renamed, names follow it as it is: the label that they point at is anybody's.
+                if self.desired.consents.relabel && state.label == Seen::Present(LabelHolder::Nobody) {
+                    self.relabel(endpoint, ip);
+                    self.behind = Some(Vec::new());
+                    return;
+                }
             } else {
                 let reason = format!("it has no label, and {} is wanted", spec.label);
                 coming = Some(self.keep(endpoint, ip, reason));

@@ -67,6 +67,29 @@ async fn a_name_follows_a_watched_public_ip_away_from_the_label_that_a_stranger_
 }
 
 #[tokio::test]
+async fn names_follow_a_public_ip_of_ours_whose_label_somebody_changed_and_it_keeps_that_until_told() {
+    for taken in [false, true] {
+        let cloud = brief().await;
+        cloud.run(&["sync"]).await.exits(0);
+        let control = cloud.sandbox.control();
+        control.relabel("pip-jump", Some("contoso-leap")).unwrap();
+        if taken {
+            control.stranger_takes_label("contoso-jump").unwrap();
+        }
+        cloud.sandbox.forget_requests();
+        let rule = if taken { "takeover" } else { "relabel" };
+        let run = cloud.run(&["sync"]).await.exits(4).says(&format!("refused ({rule}): public IP of jump"));
+        run.says("contoso-leap.westeurope.cloudapp.azure.com").says("set label = \"contoso-leap\"");
+        assert_eq!(written(&cloud), ["PUT jumpstation"], "{rule}");
+        cloud.sandbox.forget_requests();
+        cloud.run(&["sync"]).await.exits(4);
+        nothing_written(&cloud);
+        cloud.replace("contoso-jump", "contoso-leap");
+        settled(&cloud).await;
+    }
+}
+
+#[tokio::test]
 async fn a_label_on_another_public_ip_of_ours_is_told_with_its_id() {
     let cloud = Cloud::start().await;
     let other = LegacyPublicIp { name: "pip-old".into(), ..LegacyPublicIp::default() };

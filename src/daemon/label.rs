@@ -30,7 +30,7 @@ pub(super) struct Glimpse {
 /// What to ask for the label of an endpoint, where it has one.
 pub(super) fn question(sight: &Sight) -> Option<Question> {
     let name = sight.fqdn.clone()?;
-    let six = sight.address.is_some_and(|address| address.is_ipv6());
+    let six = sight.told().is_some_and(|address| address.is_ipv6());
     Some(Question { name, rtype: if six { RecordType::Aaaa } else { RecordType::A } })
 }
 
@@ -47,9 +47,10 @@ impl Outside {
     /// Takes in what the servers say now, beside what was last read of the endpoint.
     ///
     /// A difference between the two, and its end, each call for one round. Where all servers have changed their mind
-    /// together, that is an event at once: nobody has to wait for the round.
+    /// together and give another address, that is an event at once: nobody has to wait for the round. Where they give
+    /// none any more, only the round can tell whether the address was released, the label moved, or the public IP deleted.
     pub(super) fn take(&mut self, now: Picture, sight: &Sight) -> Glimpse {
-        let expected: Picture = [sight.address.into_iter().collect()].into();
+        let expected: Picture = [sight.told().into_iter().collect()].into();
         let earlier = self.picture.replace(now.clone());
         if earlier.as_ref() == Some(&now) {
             return Glimpse::default();
@@ -59,7 +60,7 @@ impl Outside {
         let unanimous = earlier.is_some() && now.len() == 1;
         // That somebody made the public IP anew is for a round to find out.
         let happening =
-            if differs && unanimous && sight.exists { happened(sight.address, &now) } else { None };
+            if differs && unanimous && sight.exists { happened(sight.told(), &now) } else { None };
         Glimpse { round: differs || differed, happening }
     }
 }
@@ -67,15 +68,9 @@ impl Outside {
 fn happened(known: Option<IpAddr>, now: &Picture) -> Option<Happening> {
     let addresses = now.iter().next()?;
     // Two addresses are not what a label gives.
-    let one = if addresses.len() <= 1 { addresses.first() } else { return None };
-    let kind = match (known, one) {
-        (Some(_), None) => HappeningKind::Released,
-        (None, Some(_)) => HappeningKind::Assigned,
-        (Some(_), Some(_)) => HappeningKind::Changed,
-        (None, None) => return None,
-    };
-    let text = |address: &IpAddr| address.to_string();
-    Some(Happening { kind, before: known.as_ref().map(text), after: one.map(text) })
+    let one = addresses.first().filter(|_| addresses.len() == 1)?;
+    let kind = if known.is_some() { HappeningKind::Changed } else { HappeningKind::Assigned };
+    Some(Happening { kind, before: known.map(|known| known.to_string()), after: Some(one.to_string()) })
 }
 
 fn picture(answers: &[Answer]) -> Picture {
@@ -208,11 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn a_release_and_an_assignment_show() {
+    fn an_assignment_shows_and_a_label_that_gives_nothing_is_for_a_round_to_explain() {
         let mut outside = Outside::default();
         outside.take(says(&[&["192.0.2.1"]]), &sight(Some("192.0.2.1")));
-        let gone = outside.take(says(&[&[]]), &sight(Some("192.0.2.1")));
-        assert_eq!(gone.happening.unwrap().kind, HappeningKind::Released);
+        assert_eq!(outside.take(says(&[&[]]), &sight(Some("192.0.2.1"))), ROUND);
         let back = outside.take(says(&[&["192.0.2.3"]]), &sight(None));
         assert_eq!(back.happening.unwrap().kind, HappeningKind::Assigned);
     }

@@ -13,7 +13,7 @@ use super::watcher::{Done, Watcher};
 use super::{Calm, Moment, Names, Running, Service, Source, chance};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
-use crate::model::sight::{Happening, Sight};
+use crate::model::sight::{Happening, HappeningKind, Sight};
 use crate::notify::Pulse;
 use crate::notify::words::{notice_of_happening, notices_of, notices_of_changes};
 use crate::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, Round};
@@ -122,10 +122,12 @@ impl<S: Source> Service<S> {
         });
         let wanted = glimpse.as_ref().is_some_and(|(glimpse, _)| glimpse.round);
         if let Some((Glimpse { happening: Some(happening), .. }, sight)) = glimpse {
-            let address = happening.after.as_deref().and_then(|text| text.parse().ok());
-            self.remember(endpoint, Sight { address, ..sight });
+            let shown = happening.after.as_deref().and_then(|text| text.parse().ok());
+            self.remember(endpoint, Sight { shown, ..sight });
             self.happened(endpoint, happening, Noticed::Label, now);
             self.fresh = false;
+            // What is still being asked was asked of what stood there before.
+            self.names = None;
             // The round that follows finds nothing new in it, and it may not be the last of it.
             self.calm = Calm::NONE;
         }
@@ -155,13 +157,24 @@ impl<S: Source> Service<S> {
             if &sight == earlier {
                 continue;
             }
-            for happening in sight.since(earlier) {
+            let taken = self.wanted_name(endpoint, earlier);
+            for mut happening in sight.since(earlier) {
                 any = true;
+                if happening.kind == HappeningKind::LabelTaken {
+                    happening.before = taken.clone().or(happening.before);
+                }
                 self.happened(endpoint, happening, noticed, began);
             }
             self.remember(endpoint, sight);
         }
         any
+    }
+
+    /// The name of the label that `endpoint` shall have, which need not be the one that it has.
+    fn wanted_name(&self, endpoint: &Handle, sight: &Sight) -> Option<String> {
+        let label = &self.active.desired.endpoints.get(endpoint)?.public_ip.label;
+        let rest: Vec<&str> = sight.fqdn.iter().flat_map(|fqdn| fqdn.labels().skip(1)).collect();
+        Some(std::iter::once(label.as_str()).chain(rest).collect::<Vec<_>>().join("."))
     }
 
     /// Writes down what happened to an endpoint, tells it, and waits for everybody to say so.

@@ -21,6 +21,9 @@ pub struct Sight {
     pub fqdn: Option<Fqdn>,
     /// Its address; none while released.
     pub address: Option<IpAddr>,
+    /// Another address, which its label has given since and which was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<IpAddr>,
     /// Whether somebody else held the wanted label; `None` while that was never known.
     pub stranger: Option<bool>,
 }
@@ -71,11 +74,18 @@ impl Sight {
                 guid: ip.guid.clone(),
                 fqdn: ip.fqdn.clone(),
                 address: ip.address,
+                shown: None,
                 stranger,
             }),
             Seen::Absent => Some(Self { stranger, ..Self::default() }),
             Seen::Unknown(_) => None,
         }
+    }
+
+    /// The address that was told last.
+    #[must_use]
+    pub fn told(&self) -> Option<IpAddr> {
+        self.shown.or(self.address)
     }
 
     /// This look, remembering what `earlier` knew and this one cannot tell.
@@ -118,14 +128,14 @@ impl Sight {
             tell(HappeningKind::LabelMoved, name(earlier), name(self));
         }
         if earlier.exists && !another {
-            let kind = match (earlier.address, self.address) {
+            let kind = match (earlier.told(), self.address) {
                 (Some(_), None) => Some(HappeningKind::Released),
                 (None, Some(_)) => Some(HappeningKind::Assigned),
                 (Some(was), Some(is)) if was != is => Some(HappeningKind::Changed),
                 _ => None,
             };
             if let Some(kind) = kind {
-                tell(kind, text(&earlier.address), text(&self.address));
+                tell(kind, text(&earlier.told()), text(&self.address));
             }
         }
         happenings
@@ -161,7 +171,9 @@ impl fmt::Display for Happening {
                 write!(f, "the public IP was created anew: address {before} → {after}")
             }
             HappeningKind::LabelMoved => write!(f, "the label moved: {before} → {after}"),
-            HappeningKind::LabelTaken => write!(f, "somebody else holds the label; it was {before}"),
+            HappeningKind::LabelTaken => {
+                write!(f, "the label {before} is held by somebody else, or kept back after a deletion")
+            }
             HappeningKind::Released => write!(f, "the address {before} was released"),
             HappeningKind::Assigned => write!(f, "the address {after} was assigned"),
             HappeningKind::Changed => write!(f, "the address changed: {before} → {after}"),
@@ -180,6 +192,7 @@ mod tests {
             fqdn: Some(Fqdn::parse("jump.westeurope.cloudapp.azure.com").unwrap()),
             address: address.map(|text| text.parse().unwrap()),
             stranger: Some(false),
+            shown: None,
         }
     }
 
@@ -196,6 +209,20 @@ mod tests {
         assert_eq!(kinds(&down, &up), [HappeningKind::Assigned]);
         assert_eq!(kinds(&up, &other), [HappeningKind::Changed]);
         assert_eq!(other.since(&up)[0].to_string(), "the address changed: 192.0.2.1 → 192.0.2.2");
+    }
+
+    #[test]
+    fn what_a_label_has_shown_is_not_told_again_and_is_no_address_that_was_there_before() {
+        let was = Sight { shown: Some("192.0.2.2".parse().unwrap()), ..sight("a", Some("192.0.2.1")) };
+        assert_eq!(kinds(&was, &sight("a", Some("192.0.2.2"))), []);
+        let back = sight("a", Some("192.0.2.1")).since(&was);
+        assert_eq!(back[0].to_string(), "the address changed: 192.0.2.2 → 192.0.2.1");
+        let again = sight("a", None).since(&was);
+        assert_eq!(again[0].to_string(), "the address 192.0.2.2 was released");
+        let another = sight("b", Some("192.0.2.2")).since(&was);
+        assert_eq!(another[0].to_string(), "the public IP was created anew: address 192.0.2.1 → 192.0.2.2");
+        let gone = Sight::default().after(&was).since(&was);
+        assert_eq!(gone[0].to_string(), "the public IP is gone; its address was 192.0.2.1");
     }
 
     #[test]

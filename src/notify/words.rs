@@ -60,7 +60,7 @@ pub fn notice_of_happening(
     };
     let next_step = match happening.kind {
         HappeningKind::LabelTaken => {
-            Some("take another label for it, and see which names still lead there with: cnamed status")
+            Some("choose another label for it, and see which names still lead there with: cnamed status")
         }
         HappeningKind::Deleted => {
             Some("find out who deleted it, and what is done about it with: cnamed plan")

@@ -144,7 +144,7 @@ fn event(kind: HappeningKind) -> &'static str {
         HappeningKind::Deleted => "its public IP is gone",
         HappeningKind::Recreated => "its public IP was created anew",
         HappeningKind::LabelMoved => "its label moved",
-        HappeningKind::LabelTaken => "its label is held by somebody else",
+        HappeningKind::LabelTaken => "its label is held by somebody else, or kept back",
         HappeningKind::Released => "its address was released",
         HappeningKind::Assigned => "an address was assigned",
         HappeningKind::Changed => "its address changed",

@@ -24,7 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const SILENT_LABELS: Mood =
     Mood { delay: Duration::ZERO, slow: None, old_until: None, labels_are_silent: true };
 
-fn happenings(life: &Heard) -> Vec<(HappeningKind, Noticed)> {
+pub(super) fn happenings(life: &Heard) -> Vec<(HappeningKind, Noticed)> {
     let kind = |what| match what {
         What::Happening { happening, noticed, .. } => Some((happening.kind, noticed)),
         What::Change(_) => None,

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use cnamed::daemon::Order;
-use cnamed::journal::{Journal, What};
+use cnamed::journal::{Journal, Noticed, What};
 use cnamed::model::endpoint::{Endpoint, Intent, PublicIp};
-use cnamed::model::record::Mode;
+use cnamed::model::name::Fqdn;
+use cnamed::model::record::{Data, Mode};
 use cnamed::model::sight::HappeningKind;
 use cnamed::model::state::Desired;
 use cnamed::telemetry::snapshot::Trigger;
 use tokio::time::{Instant, sleep};
 
+use super::decisions::happenings;
 use super::heard::{Heard, Mood};
-use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Sim};
+use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Sim, Weather};
 use super::told;
 use crate::laws::world::{self, LABELS, handle};
 
@@ -105,6 +107,81 @@ async fn a_public_ip_that_others_make_anew_is_seen_by_its_label() {
             What::Change(_) => None,
         });
         assert_eq!(kinds.collect::<Vec<_>>(), [HappeningKind::Recreated]);
+    })
+    .await;
+}
+
+/// What is still being asked when a label moves was asked of what stood there before.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_after_an_event_is_no_agreement_to_it_before_its_round() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        let old = Mood { old_until: Some(Instant::now() + SECOND * 3600), ..Mood::default() };
+        life.servers.are(old);
+        life.sim.address(Some("203.0.113.2"));
+        life.until("an event", |shown| shown.counts.happenings.contains_key("changed")).await;
+        sleep(SECOND * 3).await;
+        // They come to agree to the first; whoever asks hears of it a while later,
+        life.servers.are(Mood { delay: SECOND, slow: Some(NAME), ..Mood::default() });
+        sleep(SECOND * 3 / 2).await;
+        // and no round ends before that.
+        for account in ["azure", "cf", "network"] {
+            life.sim.weather(account, Weather::Slow(SECOND * 4));
+        }
+        life.sim.address(Some("203.0.113.3"));
+        life.until("another event", |shown| shown.counts.happenings["changed"] == 2).await;
+        let before = life.finished();
+        sleep(SECOND * 6).await;
+        assert_eq!(life.finished(), before, "its round is under way");
+        let agreed = life.agreed(|what| {
+            matches!(what, What::Happening { happening, .. } if happening.after.as_deref() == Some("203.0.113.3"))
+        });
+        assert_eq!(agreed, [[""; 0]], "nothing was written for it yet");
+    })
+    .await;
+}
+
+/// A label that gives nothing any more may have moved, and its address be where it was.
+#[tokio::test(start_paused = true)]
+async fn a_label_that_moves_is_told_as_that_alone_and_names_follow_it() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let moved = Fqdn::parse("moved.westeurope.cloudapp.azure.com").unwrap();
+        let label = Some("moved".parse().unwrap());
+        life.sim.edit(|ip| PublicIp { fqdn: Some(moved.clone()), label, ..ip });
+        sleep(LABEL_INTERVAL + INTERVAL).await;
+        assert_eq!(happenings(&life), [(HappeningKind::LabelMoved, Noticed::Label)]);
+        for account in ["azure", "cf"] {
+            assert_eq!(life.sim.data(account, NAME), Some(Data::Cname(moved.clone())), "{account}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_there_before_is_what_azure_said_last_and_not_what_a_look_has_seen_since() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let was = life.sim.public_ip().unwrap().address.unwrap().to_string();
+        let guid = Some("another".to_owned());
+        life.sim.edit(|ip| PublicIp { guid, address: Some("203.0.113.9".parse().unwrap()), ..ip });
+        sleep(LABEL_INTERVAL + INTERVAL).await;
+        let told: Vec<_> = (life.entries().into_iter())
+            .filter_map(|entry| match entry.what {
+                What::Happening { happening, .. } => Some(happening.to_string()),
+                What::Change(_) => None,
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                format!("the address changed: {was} → 203.0.113.9"),
+                format!("the public IP was created anew: address {was} → 203.0.113.9"),
+            ]
+        );
     })
     .await;
 }

@@ -35,8 +35,8 @@ use crate::model::sight::Sight;
 use crate::model::state::{Desired, Observed, Seen};
 use crate::notify::Topic;
 use crate::notify::desk::{Desk, Subscriber};
-use crate::reconcile::Reconciler;
-use crate::reconcile::round::{Chain, RecordReport, Round};
+use crate::reconcile::round::Round;
+use crate::reconcile::{Glance, Reconciler};
 use crate::telemetry::beat::Beat;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::snapshot::{Counts, Finished, Snapshot, Trigger};
@@ -96,7 +96,8 @@ pub struct Service<S> {
     /// Whose labels are being asked for, each for itself: one that nobody answers for holds no other.
     asked: BTreeSet<Handle>,
     labels: FuturesUnordered<LocalBoxFuture<'static, (Handle, Picture)>>,
-    names: Option<LocalBoxFuture<'static, Names>>,
+    /// What name servers say of what the last round has left.
+    names: Option<LocalBoxFuture<'static, Glance>>,
     next_round: Instant,
     next_look: Instant,
     next_names: Instant,
@@ -149,12 +150,6 @@ struct Running {
 struct Moment {
     at: OffsetDateTime,
     instant: Instant,
-}
-
-/// What name servers say of what the last round has left.
-struct Names {
-    records: Vec<RecordReport>,
-    chains: Vec<Chain>,
 }
 
 /// What does not work about the service itself.
@@ -253,7 +248,8 @@ impl<S: Source> Service<S> {
                 () = away.back() => self.want(Trigger::Back),
                 () = sleep_until(self.next_round), if self.round.is_none() => self.begin(Trigger::Timer),
                 () = at(self.renewal), if self.round.is_none() => self.renew(),
-                () = sleep_until(self.next_look) => self.glance(),
+                () = sleep_until(self.next_look) => self.look(),
+                () = sleep_until(self.next_names), if self.is_asking() => self.glance(),
                 () = sleep_until(announce_by), if !self.announced => self.announce(),
             }
             self.unseen = true;
@@ -338,14 +334,10 @@ impl<S: Source> Service<S> {
         self.supervisor.ready(&self.status_line());
     }
 
-    /// Looks at the labels, and at who has come to agree, without a provider's API. What is still being asked for is
-    /// not asked for again.
-    fn glance(&mut self) {
+    /// Looks at the labels, without a provider's API. What is still being asked for is not asked for again.
+    fn look(&mut self) {
         self.counts.label_lookups += 1;
-        let last = self.last.clone().filter(|_| self.fresh && self.agreement.is_awaited());
-        let (now, interval) = (Instant::now(), self.active.pace.label_interval);
-        let pause = if last.is_some() { self.agreement.pause(now) } else { interval };
-        self.next_look = now + interval.min(pause);
+        self.next_look = Instant::now() + self.active.pace.label_interval;
         for (endpoint, sight) in &self.sights {
             let Some(question) = label::question(sight).filter(|_| !self.asked.contains(endpoint)) else {
                 continue;
@@ -358,15 +350,21 @@ impl<S: Source> Service<S> {
             };
             self.labels.push(look.boxed_local());
         }
-        if let (Some(last), None) = (last.filter(|_| self.next_names <= now), &self.names) {
-            self.next_names = now + pause;
-            let active = Arc::clone(&self.active);
-            let names = async move {
-                let (records, chains) = active.reconciler.glance(&active.desired, &last.round).await;
-                Names { records, chains }
-            };
-            self.names = Some(names.boxed_local());
-        }
+    }
+
+    /// Whether to ask, from time to time, who has come to agree.
+    fn is_asking(&self) -> bool {
+        self.fresh && self.names.is_none() && self.last.is_some() && self.agreement.is_awaited()
+    }
+
+    /// Looks at who has come to agree, without a provider's API.
+    fn glance(&mut self) {
+        let Some(last) = self.last.clone() else { return };
+        let now = Instant::now();
+        self.next_names = now + self.agreement.pause(now);
+        let (active, leaving) = (Arc::clone(&self.active), self.agreement.leaving());
+        let names = async move { active.reconciler.glance(&active.desired, &last.round, leaving).await };
+        self.names = Some(names.boxed_local());
     }
 
     /// Gives up every look that is under way.
@@ -441,7 +439,7 @@ async fn ended(round: &mut Option<Running>) -> Round {
     }
 }
 
-async fn found(names: &mut Option<LocalBoxFuture<'static, Names>>) -> Names {
+async fn found(names: &mut Option<LocalBoxFuture<'static, Glance>>) -> Glance {
     match names {
         Some(names) => names.await,
         None => std::future::pending().await,

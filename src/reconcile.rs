@@ -21,11 +21,13 @@ use tokio::time::{Instant, sleep};
 use crate::model::endpoint::{Endpoint, Handle};
 use crate::model::gateway::NatRule;
 use crate::model::guard::{self, Cleared, Differs, Reviewed};
+use crate::model::name::Fqdn;
 use crate::model::plan::{self, Action, Plan, Subject};
 use crate::model::state::{Desired, Observed, RecordKey};
+use crate::model::verify::Answer;
 use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
-use crate::resolver::Resolver;
+use crate::resolver::{Question, Resolver};
 use apply::ASK_AGAIN;
 use round::{Chain, ChangeReport, LinkState, RecordReport, Round, WayIn};
 
@@ -60,6 +62,19 @@ pub struct Verification {
     pub agreement: Duration,
     /// Whether a round ends by walking every chain to its port.
     pub way_in: bool,
+}
+
+/// What name servers say between two rounds: see [`Reconciler::glance`].
+#[derive(Clone, Debug)]
+pub struct Glance {
+    /// What every authoritative server says of every record that stands as wanted.
+    pub records: Vec<RecordReport>,
+    /// Whether every one of them says that there is nothing at a name that is left, where nothing shall stand.
+    pub left: Vec<RecordReport>,
+    /// The chain of every wanted record, without its ports.
+    pub chains: Vec<Chain>,
+    /// What each configured resolver gives for a name that is left, once an account says what is right there.
+    pub given: Vec<(Question, Vec<Answer>)>,
 }
 
 /// What happens during a round, for whoever watches.
@@ -128,10 +143,18 @@ impl Reconciler {
     }
 
     /// What name servers say now of what `round` saw: no provider is asked, and nothing is waited for.
-    pub async fn glance(&self, desired: &Desired, round: &Round) -> (Vec<RecordReport>, Vec<Chain>) {
-        let records = self.verify(desired, &round.observed, &BTreeSet::new(), &()).await;
-        let chains = self.chains(desired, &round.observed, &records).await;
-        (records, chains)
+    ///
+    /// `leaving` are the names that shall no longer lead where they did, and what shows whether they do.
+    pub async fn glance(&self, desired: &Desired, round: &Round, leaving: Vec<Question>) -> Glance {
+        let observed = &round.observed;
+        let records = self.verify(desired, observed, &BTreeSet::new(), &()).await;
+        let names: BTreeSet<&Fqdn> = leaving.iter().map(|question| &question.name).collect();
+        let left = self.verify_left(desired, observed, &names).await;
+        let chains = self.chains(desired, observed, &records).await;
+        let verified = records.iter().chain(&left).filter(|report| report.verdict.is_verified());
+        let served: BTreeSet<&Fqdn> = verified.map(|report| &report.name).collect();
+        let given = self.given(leaving, &served).await;
+        Glance { records, left, chains, given }
     }
 
     /// Every chain from name to port, and every port; one that leads nowhere yet is tried again until `deadline`.

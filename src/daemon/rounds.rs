@@ -6,16 +6,18 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::time::Instant;
 
+use super::agreement::{Awaited, Word};
 use super::label::{Glimpse, Picture};
 use super::pace::rest;
 use super::standing::line;
 use super::watcher::{Done, Watcher};
-use super::{Calm, Moment, Names, Running, Service, Source, chance};
+use super::{Calm, Moment, Running, Service, Source, chance};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, HappeningKind, Sight};
 use crate::notify::Pulse;
 use crate::notify::words::{notice_of_happening, notices_of, notices_of_changes};
+use crate::reconcile::Glance;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, Round};
 use crate::telemetry::snapshot::{Finished, Trigger};
 
@@ -66,7 +68,7 @@ impl<S: Source> Service<S> {
         self.spared = Duration::ZERO;
         let done = self.changed(&watcher, began);
         let happened = self.seen(&round, trigger, began);
-        self.agree(&round.records, &round.chains, now);
+        self.agree(Word::of(&round), now);
         self.active.doubt_zones(&round.observed);
         let well = is_well(round.outcome);
         let was_well = self.last.as_ref().map(|last| is_well(last.round.outcome));
@@ -92,10 +94,7 @@ impl<S: Source> Service<S> {
         self.fresh = true;
         // A look that takes long is about what this round may have changed.
         self.names = None;
-        if self.agreement.is_awaited() {
-            self.next_names = now + self.agreement.pause(now);
-            self.next_look = self.next_look.min(self.next_names);
-        }
+        self.next_names = now + self.agreement.pause(now);
         if !self.announced {
             self.announce();
         }
@@ -106,9 +105,9 @@ impl<S: Source> Service<S> {
     }
 
     /// Takes in what name servers say of what the last round has left.
-    pub(super) fn heard(&mut self, names: &Names) {
+    pub(super) fn heard(&mut self, names: &Glance) {
         self.names = None;
-        self.agree(&names.records, &names.chains, Instant::now());
+        self.agree(Word::from(names), Instant::now());
     }
 
     /// Takes in what the servers of a label say.
@@ -183,11 +182,11 @@ impl<S: Source> Service<S> {
         let at = self.clock.now();
         *self.counts.happenings.entry(happening.kind.as_str()).or_default() += 1;
         self.desk.tell(&notice_of_happening(endpoint, &happening, noticed, &self.active.desired, at));
-        let leads = happening.after.is_some();
+        let awaited = Awaited::of(endpoint, &happening, self.sights.get(endpoint));
         let what = What::Happening { endpoint: endpoint.clone(), happening, noticed };
         let entry = self.write(|journal| journal.record(at, &what));
-        if let Some(entry) = entry.filter(|_| leads) {
-            self.agreement.expect_endpoint(entry, endpoint, &self.active.desired, since);
+        if let (Some(entry), Some(awaited)) = (entry, awaited) {
+            self.agreement.expect_endpoint(entry, endpoint, awaited, &self.active.desired, since);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use time::{Duration as Span, OffsetDateTime};
 use tokio::time::Instant;
 
+use super::agreement::Word;
 use super::patience::Absence;
 use super::{Moment, Service, Source};
 use crate::journal::{Entry, Filter, Journal, JournalError};
@@ -12,7 +13,7 @@ use crate::model::endpoint::Handle;
 use crate::model::sight::Sight;
 use crate::notify::words::notice_of_service;
 use crate::notify::{Notice, Topic};
-use crate::reconcile::round::{Chain, RecordReport, Round};
+use crate::reconcile::round::Round;
 use crate::telemetry::beat::Beat;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::snapshot::{Counts, Resting, Snapshot};
@@ -36,12 +37,13 @@ impl<S: Source> Service<S> {
 
     pub(super) fn remember(&mut self, endpoint: &Handle, sight: Sight) {
         self.write(|journal| journal.remember(endpoint, &sight));
+        self.agreement.stays(endpoint, &sight);
         self.sights.insert(endpoint.clone(), sight);
     }
 
     /// Who has come to agree, written down and counted.
-    pub(super) fn agree(&mut self, records: &[RecordReport], chains: &[Chain], now: Instant) {
-        let mut agreed = self.agreement.take(records, chains, now);
+    pub(super) fn agree(&mut self, word: Word<'_>, now: Instant) {
+        let mut agreed = self.agreement.take(word, now);
         for (_, agreed) in &mut agreed {
             agreed.after = self.clock.span(agreed.after);
         }

@@ -59,6 +59,24 @@ impl Reconciler {
         desired.records.iter().filter(|(_, wanted)| !wanted.withdraw).map(chain).collect()
     }
 
+    /// What somebody elsewhere gets for those of `questions` whose names are `served` as they shall be: as above, no
+    /// resolver is asked before.
+    pub(super) async fn given(
+        &self,
+        questions: Vec<Question>,
+        served: &BTreeSet<&Fqdn>,
+    ) -> Vec<(Question, Vec<Answer>)> {
+        let asked = questions.into_iter().filter(|question| served.contains(&question.name));
+        stream::iter(asked)
+            .map(|question| async move {
+                let answers = self.resolver.lookup(&question, &Via::Recursive).await;
+                (question, answers)
+            })
+            .buffered(NAMES_AT_ONCE)
+            .collect()
+            .await
+    }
+
     /// What its own servers give for the name, or why that is not known.
     fn name(
         &self,

@@ -57,6 +57,38 @@ impl Reconciler {
             .iter()
             .filter_map(|(key, wanted)| promise(desired, observed, changed, key, wanted))
             .chain(changed.iter().filter_map(|key| pruned(desired, observed, key)));
+        self.hold_all(desired, promises.collect(), watch).await
+    }
+
+    /// Whether every authoritative server says that there is nothing at those of `names` where nothing is promised.
+    /// Nothing is waited for.
+    pub(super) async fn verify_left(
+        &self,
+        desired: &Desired,
+        observed: &Observed,
+        names: &BTreeSet<&Fqdn>,
+    ) -> Vec<RecordReport> {
+        if !self.verification.authoritative {
+            return Vec::new();
+        }
+        let unchanged = BTreeSet::new();
+        let promises = desired
+            .records
+            .iter()
+            .filter(|(key, wanted)| {
+                names.contains(&key.name) && promise(desired, observed, &unchanged, key, wanted).is_none()
+            })
+            .filter_map(|(key, _)| gone(desired, observed, key, observed.zone(key).ok()?))
+            .map(|promise| Promise { changed: false, ..promise });
+        self.hold_all(desired, promises.collect(), &()).await
+    }
+
+    async fn hold_all(
+        &self,
+        desired: &Desired,
+        promises: Vec<Promise<'_>>,
+        watch: &dyn Watch,
+    ) -> Vec<RecordReport> {
         let mut reports: Vec<RecordReport> = stream::iter(promises)
             .map(|promise| async move {
                 watch.event(Event::Verifying(promise.key));

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use cnamed::daemon::Order;
 use cnamed::journal::What;
-use cnamed::model::record::{Data, Mode};
+use cnamed::model::endpoint::Intent;
+use cnamed::model::record::{Data, Mode, RecordType};
 use cnamed::model::sight::HappeningKind;
 use cnamed::reconcile::round::ChangeOutcome;
+use cnamed::resolver::{Question, Resolver, Via};
 use tokio::time::{Instant, sleep};
 
 use super::heard::{Heard, Mood};
-use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Weather};
+use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Sim, Weather};
 use super::told;
-use crate::laws::world::handle;
+use crate::laws::world::{self, fqdn, handle};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
@@ -66,7 +68,7 @@ async fn name_servers_that_do_not_come_to_agree_are_asked_less_and_less_often() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_is_there_is_agreed_to_and_one_that_is_not_there_is_waited_for_by_nobody() {
+async fn an_address_is_agreed_to_by_those_who_give_it_and_that_it_is_gone_by_those_who_give_it_no_more() {
     told(async {
         let life = Heard::begin(Mode::Cname);
         life.calm().await;
@@ -77,8 +79,228 @@ async fn an_address_that_is_there_is_agreed_to_and_one_that_is_not_there_is_wait
         let of = |kind: HappeningKind| {
             life.agreed(|what| matches!(what, What::Happening { happening, .. } if happening.kind == kind))
         };
-        assert_eq!(of(HappeningKind::Released), [[""; 0]]);
+        assert_eq!(of(HappeningKind::Released), [["azure", "cf", "resolvers"]]);
         assert_eq!(of(HappeningKind::Assigned), [["azure", "cf", "resolvers"]]);
+    })
+    .await;
+}
+
+/// Who agreed to what happened of that kind, and after how long.
+fn after(life: &Heard, kind: HappeningKind) -> Vec<(String, Duration)> {
+    let of_kind = |what: &What| matches!(what, What::Happening { happening, .. } if happening.kind == kind);
+    let entries = life.entries().into_iter().filter(|entry| of_kind(&entry.what));
+    entries.flat_map(|entry| entry.agreed.into_iter().map(|agreed| (agreed.who, agreed.after))).collect()
+}
+
+fn whom(agreed: &[(String, Duration)]) -> Vec<&str> {
+    agreed.iter().map(|(who, _)| who.as_str()).collect()
+}
+
+/// Everybody has agreed: the accounts that long after it was noticed and the resolvers that long, and no later than
+/// the next time that they are asked.
+fn assert_after(life: &Heard, kind: HappeningKind, accounts: Duration, resolvers: Duration) {
+    let agreed = after(life, kind);
+    assert_eq!(whom(&agreed), ["azure", "cf", "resolvers"], "{kind:?}");
+    for ((who, after), least) in agreed.iter().zip([accounts, accounts, resolvers]) {
+        let most = least + SECOND * 3 + least / 20;
+        assert!((least..=most).contains(after), "{kind:?}: {who} after {after:?}, not {least:?} to {most:?}");
+    }
+}
+
+/// Only looks at its public IP, which somebody else makes and removes.
+async fn watching(life: &Heard) {
+    let mut desired = Sim::desired(Mode::Cname);
+    desired.endpoints.values_mut().for_each(|endpoint| endpoint.intent = Intent::Watch);
+    life.configuration.exchange(Ok(desired));
+    life.order(Order::Reload).await;
+    life.calm().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_address_is_gone_once_no_resolver_gives_it_and_the_record_that_stays_is_right_at_once() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.sim.address(Some("203.0.113.5"));
+        sleep(INTERVAL * 5).await;
+        let until = Instant::now() + SECOND * 200;
+        life.servers.are(Mood { cached_until: Some(until), ..Mood::default() });
+        life.sim.address(None);
+        life.until("an event", |shown| shown.counts.happenings.contains_key("released")).await;
+        let left = until - Instant::now();
+        sleep(left - SECOND).await;
+        let agreed = after(&life, HappeningKind::Released);
+        assert_eq!(whom(&agreed), ["azure", "cf"], "{agreed:?}");
+        sleep(INTERVAL).await;
+        assert_after(&life, HappeningKind::Released, Duration::ZERO, left);
+        let counted = &life.shown().counts.convergence["resolvers"];
+        assert!(counted.sum >= left.as_secs_f64(), "{counted:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_something_is_waited_for_the_labels_are_asked_no_oftener() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.servers.are(Mood { cached_until: Some(Instant::now() + HOUR), ..Mood::default() });
+        for (address, kind) in [(None, "released"), (Some("203.0.113.5"), "assigned")] {
+            life.sim.address(address);
+            life.until("an event", |shown| shown.counts.happenings.contains_key(kind)).await;
+            let (looks, asked) = (life.shown().counts.label_lookups, life.servers.asked());
+            sleep(LABEL_INTERVAL * 3).await;
+            let looks = life.shown().counts.label_lookups - looks;
+            assert!((2..=4).contains(&looks), "{kind}: {looks} looks");
+            assert!(life.servers.asked() - asked >= 40, "{kind}: two accounts, each second");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_resolvers_have_not_forgotten_an_address() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.servers.are(Mood { resolvers_are_silent: true, ..Mood::default() });
+        life.sim.address(None);
+        sleep(INTERVAL * 5).await;
+        assert_eq!(whom(&after(&life, HappeningKind::Released)), ["azure", "cf"]);
+        life.servers.are(Mood::default());
+        sleep(INTERVAL).await;
+        assert_eq!(whom(&after(&life, HappeningKind::Released)), ["azure", "cf", "resolvers"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_keeps_a_released_address_is_not_waited_for_to_leave_it() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        life.sim.address(None);
+        life.until("an event", |shown| shown.counts.happenings.contains_key("released")).await;
+        life.until("a round's end", |shown| !shown.busy).await;
+        let asked = life.servers.asked();
+        sleep(INTERVAL / 4).await;
+        assert_eq!(life.servers.asked(), asked, "nobody could say anything new");
+        sleep(INTERVAL * 5).await;
+        assert_eq!(after(&life, HappeningKind::Released), []);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_deleted_public_ip_accounts_agree_once_the_names_are_gone_and_resolvers_once_its_address_is() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        watching(&life).await;
+        // They are not asked for addresses before something is withdrawn.
+        for account in ["azure", "cf"] {
+            let servers = Via::Servers([1, 2].map(|number| format!("ns{number}.{account}.test")).into());
+            for rtype in [RecordType::A, RecordType::Aaaa] {
+                life.servers.lookup(&Question { name: fqdn(NAME), rtype }, &servers).await;
+            }
+        }
+        life.servers.are(Mood {
+            old_until: Some(Instant::now() + INTERVAL * 2),
+            cached_until: Some(Instant::now() + INTERVAL * 4),
+            ..Mood::default()
+        });
+        life.sim.network.remove("rg", "pip-0");
+        life.order(Order::Round).await;
+        life.until("an event", |shown| shown.counts.happenings.contains_key("deleted")).await;
+        assert_eq!((life.sim.data("cf", NAME), life.sim.data("azure", NAME)), (None, None));
+        assert_eq!(after(&life, HappeningKind::Deleted), []);
+        let asked = life.servers.resolvers_asked();
+        sleep(INTERVAL).await;
+        assert_eq!(life.servers.resolvers_asked(), asked, "they would remember a name that is served still");
+        sleep(INTERVAL * 2).await;
+        assert_eq!(whom(&after(&life, HappeningKind::Deleted)), ["azure", "cf"]);
+        sleep(INTERVAL * 2).await;
+        assert_after(&life, HappeningKind::Deleted, INTERVAL * 2, INTERVAL * 4);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_label_that_was_taken_everybody_agrees_once_no_name_leads_to_it() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        watching(&life).await;
+        // The names have left it before a stranger came.
+        life.sim.network.remove("rg", "pip-0");
+        life.order(Order::Round).await;
+        sleep(INTERVAL * 2).await;
+        life.sim.network.take(world::spec(0).label, "westeurope");
+        sleep(INTERVAL * 2).await;
+        assert_after(&life, HappeningKind::LabelTaken, Duration::ZERO, Duration::ZERO);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_lead_to_a_stranger_are_agreed_to_by_nobody_until_they_leave() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        watching(&life).await;
+        life.sim.network.remove("rg", "pip-0");
+        life.sim.network.take(world::spec(0).label, "westeurope");
+        life.order(Order::Round).await;
+        sleep(INTERVAL * 5).await;
+        for kind in [HappeningKind::LabelTaken, HappeningKind::Deleted] {
+            assert_eq!(after(&life, kind), [], "{kind:?}: the names stay, and lead to a stranger");
+        }
+        let mut desired = Sim::desired(Mode::Cname);
+        desired.endpoints.values_mut().for_each(|endpoint| endpoint.public_ip.label = world::spec(1).label);
+        life.configuration.exchange(Ok(desired));
+        life.servers.are(Mood { cached_until: Some(Instant::now() + INTERVAL), ..Mood::default() });
+        life.order(Order::Reload).await;
+        life.until("names that leave", |shown| shown.counts.happenings.contains_key("recreated")).await;
+        sleep(INTERVAL / 2).await;
+        assert_eq!(whom(&after(&life, HappeningKind::LabelTaken)), ["azure", "cf"]);
+        sleep(INTERVAL).await;
+        for kind in [HappeningKind::LabelTaken, HappeningKind::Deleted, HappeningKind::Recreated] {
+            assert_eq!(whom(&after(&life, kind)), ["azure", "cf", "resolvers"], "{kind:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_address_that_is_overtaken_is_gone_once_it_is_and_never_where_it_comes_back() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        for (address, agreed) in
+            [("203.0.113.6", &["azure", "cf", "resolvers"][..]), ("203.0.113.5", &["azure", "cf"])]
+        {
+            life.sim.address(Some("203.0.113.5"));
+            sleep(INTERVAL * 5).await;
+            life.servers.are(Mood { cached_until: Some(Instant::now() + INTERVAL * 2), ..Mood::default() });
+            life.sim.address(None);
+            sleep(SECOND * 20).await;
+            life.sim.address(Some(address));
+            sleep(INTERVAL).await;
+            let of = |kind: HappeningKind| {
+                let last = life.agreed(
+                    |what| matches!(what, What::Happening { happening, .. } if happening.kind == kind),
+                );
+                last.last().unwrap().clone()
+            };
+            assert_eq!(of(HappeningKind::Released), ["azure", "cf"], "resolvers give the one before");
+            sleep(INTERVAL * 5).await;
+            assert_eq!(of(HappeningKind::Released), agreed, "{address}");
+            assert_eq!(of(HappeningKind::Assigned), ["azure", "cf", "resolvers"], "{address}");
+            let asked = life.servers.asked();
+            let rounds = life.finished();
+            sleep(INTERVAL / 4).await;
+            assert!(life.finished() > rounds || life.servers.asked() == asked, "it is waited for still");
+        }
     })
     .await;
 }

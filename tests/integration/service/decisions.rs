@@ -21,8 +21,14 @@ use crate::laws::world::{self, fqdn, handle, owner};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
-const SILENT_LABELS: Mood =
-    Mood { delay: Duration::ZERO, slow: None, old_until: None, labels_are_silent: true };
+const SILENT_LABELS: Mood = Mood {
+    delay: Duration::ZERO,
+    slow: None,
+    old_until: None,
+    cached_until: None,
+    labels_are_silent: true,
+    resolvers_are_silent: false,
+};
 
 pub(super) fn happenings(life: &Heard) -> Vec<(HappeningKind, Noticed)> {
     let kind = |what| match what {

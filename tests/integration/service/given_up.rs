@@ -18,8 +18,14 @@ use super::told;
 use crate::laws::world::handle;
 
 /// Name servers that keep a round waiting.
-const SLOW: Mood =
-    Mood { delay: Duration::from_secs(20), slow: None, old_until: None, labels_are_silent: false };
+const SLOW: Mood = Mood {
+    delay: Duration::from_secs(20),
+    slow: None,
+    old_until: None,
+    cached_until: None,
+    labels_are_silent: false,
+    resolvers_are_silent: false,
+};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]

@@ -50,6 +50,7 @@ impl Heard {
             mood: Mutex::new(mood),
             said: Mutex::default(),
             asked: AtomicU32::new(0),
+            resolvers_asked: AtomicU32::new(0),
         });
         let renewals = Arc::default();
         let source = Told {
@@ -138,8 +139,12 @@ pub(super) struct Mood {
     pub(super) slow: Option<&'static str>,
     /// Until when the accounts' own servers say what they said before.
     pub(super) old_until: Option<Instant>,
+    /// Until when the resolvers do.
+    pub(super) cached_until: Option<Instant>,
     /// Whether the labels' servers say nothing.
     pub(super) labels_are_silent: bool,
+    /// Whether the resolvers do.
+    pub(super) resolvers_are_silent: bool,
 }
 
 /// The name servers of a [`Sim`], in a mood.
@@ -149,6 +154,7 @@ pub(super) struct Servers {
     mood: Mutex<Mood>,
     said: Mutex<BTreeMap<String, Vec<Answer>>>,
     asked: AtomicU32,
+    resolvers_asked: AtomicU32,
 }
 
 impl Servers {
@@ -161,13 +167,18 @@ impl Servers {
         self.asked.load(Ordering::Relaxed)
     }
 
+    /// How often resolvers were.
+    pub(super) fn resolvers_asked(&self) -> u32 {
+        self.resolvers_asked.load(Ordering::Relaxed)
+    }
+
     /// Whether anybody was ever asked for `name`.
     pub(super) fn were_asked_for(&self, name: &str) -> bool {
         self.said.lock().unwrap().keys().any(|asked| asked.contains(name))
     }
 
-    fn say(&self, mood: Mood, asked: String, of_account: bool, said: Vec<Answer>) -> Vec<Answer> {
-        let old = of_account && mood.old_until.is_some_and(|until| Instant::now() < until);
+    fn say(&self, asked: String, until: Option<Instant>, said: Vec<Answer>) -> Vec<Answer> {
+        let old = until.is_some_and(|until| Instant::now() < until);
         let mut all = self.said.lock().unwrap();
         match all.get(&asked) {
             Some(said) if old => said.clone(),
@@ -183,13 +194,24 @@ impl Servers {
 impl Resolver for Servers {
     async fn lookup(&self, question: &Question, via: &Via) -> Vec<Answer> {
         let mood = *self.mood.lock().unwrap();
-        if mood.labels_are_silent && *via == Via::Authority {
-            return vec![Answer { server: "ns.label.test".into(), said: Said::Failed("no answer".into()) }];
+        let silent = match via {
+            Via::Authority => mood.labels_are_silent,
+            Via::Recursive => mood.resolvers_are_silent,
+            Via::Servers(_) => false,
+        };
+        if silent {
+            return vec![Answer { server: "ns.silent.test".into(), said: Said::Failed("no answer".into()) }];
         }
         let of_account = matches!(via, Via::Servers(_));
         self.asked.fetch_add(of_account.into(), Ordering::Relaxed);
+        self.resolvers_asked.fetch_add((*via == Via::Recursive).into(), Ordering::Relaxed);
         let said = self.sim.lookup(question, via).await;
-        let said = self.say(mood, format!("{question:?} {via:?}"), of_account, said);
+        let until = match via {
+            Via::Servers(_) => mood.old_until,
+            Via::Recursive => mood.cached_until,
+            Via::Authority => None,
+        };
+        let said = self.say(format!("{question:?} {via:?}"), until, said);
         // What is slow to arrive was true when it was said.
         if !mood.delay.is_zero() && mood.slow.is_none_or(|slow| question.name.as_str().contains(slow)) {
             sleep(mood.delay).await;

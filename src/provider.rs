@@ -11,7 +11,8 @@
 //!   for reasons that the plan does not stand on, what it stands on is read again and compared, and the write depends
 //!   on the version of that reading.
 //! - What others put on a resource survives: metadata, comments, tags, settings.
-//! - A write whose answer was lost is settled by reading; when even that fails it is [`Kind::Unconfirmed`].
+//! - A write whose answer was lost is settled by reading: once what it was for stands there, it was made. Otherwise it
+//!   is [`Kind::Unconfirmed`], also where all stands as before: whoever was still at it may make it a moment later.
 
 pub mod azure;
 pub mod cloudflare;
@@ -205,7 +206,7 @@ pub enum Kind {
     Unreachable,
     /// Understood and refused: trying the same again is useless.
     Rejected,
-    /// A write may have happened, and reading could not settle it.
+    /// A write may have happened, or may yet, and reading could not settle it.
     Unconfirmed,
 }
 
@@ -257,6 +258,12 @@ impl Error {
         self
     }
 
+    /// With what became of a write whose answer was lost for that reason, where all stands as before: nothing so far.
+    #[must_use]
+    pub(crate) fn so_far_nothing(self, lost: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.because(NothingSoFar(lost.into()))
+    }
+
     /// With the operator's next step, a sentence without a full stop.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
@@ -304,6 +311,11 @@ impl Error {
         text
     }
 }
+
+/// What was seen of a write that nobody answered.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing has come of it so far")]
+struct NothingSoFar(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

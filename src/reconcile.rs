@@ -28,8 +28,8 @@ use crate::model::verify::Answer;
 use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::{Question, Resolver};
-use apply::ASK_AGAIN;
-use round::{Chain, ChangeReport, LinkState, RecordReport, Round, WayIn};
+use apply::{ASK_AGAIN, Touch};
+use round::{Chain, ChangeOutcome, ChangeReport, LinkState, RecordReport, Round, WayIn};
 
 /// Everything that a round reaches the world through.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl Reconciler {
         let observed = self.observe(desired).await;
         let (_, mut round) = foreseen(desired, &observed);
         round.authoritative = self.verification.authoritative;
-        round.records = self.verify(desired, &observed, &BTreeSet::new(), watch).await;
+        round.records = self.verify(desired, &observed, &BTreeMap::new(), watch).await;
         (round.chains, round.ways_in) =
             self.walk(desired, &observed, &round.records, Instant::now(), watch).await;
         round.concluded()
@@ -147,7 +147,7 @@ impl Reconciler {
     /// `leaving` are the names that shall no longer lead where they did, and what shows whether they do.
     pub async fn glance(&self, desired: &Desired, round: &Round, leaving: Vec<Question>) -> Glance {
         let observed = &round.observed;
-        let records = self.verify(desired, observed, &BTreeSet::new(), &()).await;
+        let records = self.verify(desired, observed, &BTreeMap::new(), &()).await;
         let names: BTreeSet<&Fqdn> = leaving.iter().map(|question| &question.name).collect();
         let left = self.verify_left(desired, observed, &names).await;
         let chains = self.chains(desired, observed, &records).await;
@@ -200,7 +200,7 @@ impl Reconciler {
     ) -> Result<Round, Differs> {
         let mut changes: Vec<ChangeReport> = Vec::new();
         let mut lost: Vec<ChangeReport> = Vec::new();
-        let mut touched: BTreeSet<RecordKey> = BTreeSet::new();
+        let mut touched: BTreeMap<RecordKey, Touch> = BTreeMap::new();
         let mut announced: BTreeSet<Subject> = BTreeSet::new();
         let mut pass = 1;
         let mut left = false;
@@ -235,7 +235,7 @@ impl Reconciler {
             // What failed in an earlier pass and was tried again is told once, as it ended. What was done stays told.
             changes.retain(|earlier| {
                 let again = done.changes.iter().any(|later| later.concerns_what(earlier));
-                earlier.outcome == round::ChangeOutcome::Applied || !again
+                earlier.outcome == ChangeOutcome::Applied || !again
             });
             let built = !done.public_ips.is_empty() || done.changes.iter().any(ChangeReport::opens);
             changes.extend(done.changes);
@@ -263,8 +263,12 @@ impl Reconciler {
         let mut round = Round::of(desired, &observed);
         round.changes = changes;
         if left {
-            // Seen, and not this round's to do: whoever asked is told, and is not told that all is done.
-            round.changes.extend(planned(cleared.plan()));
+            // Seen, and not this round's to do: whoever asked is told, and is not told that all is done. What was tried
+            // and did not come about was told already.
+            let mut rest = planned(cleared.plan());
+            let undone = |report: &&ChangeReport| report.outcome != ChangeOutcome::Applied;
+            rest.retain(|step| !round.changes.iter().filter(undone).any(|report| report.concerns_what(step)));
+            round.changes.extend(rest);
         }
         round.take(cleared.plan(), cleared.refusals());
         round.authoritative = self.verification.authoritative;
@@ -272,8 +276,9 @@ impl Reconciler {
         if self.verification.way_in {
             // What was just written is looked at as it is now.
             let observed = if round.changes.is_empty() { observed } else { self.observe(desired).await };
-            // Azure answers before its network has followed.
-            let fresh = round.changes.iter().any(ChangeReport::opens);
+            // Azure answers before its network has followed. What may not have been made is waited for in vain.
+            let made = |report: &ChangeReport| report.outcome == ChangeOutcome::Applied && report.opens();
+            let fresh = round.changes.iter().any(made);
             let patience = if fresh { self.verification.agreement } else { Duration::ZERO };
             let deadline = Instant::now() + patience;
             (round.chains, round.ways_in) =
@@ -295,8 +300,7 @@ fn foreseen(desired: &Desired, observed: &Observed) -> (Cleared, Round) {
 }
 
 fn planned(plan: &Plan) -> Vec<ChangeReport> {
-    let report =
-        |step: &plan::Step| ChangeReport::of(&step.action, &step.reason, round::ChangeOutcome::Planned);
+    let report = |step: &plan::Step| ChangeReport::of(&step.action, &step.reason, ChangeOutcome::Planned);
     plan.steps.iter().filter_map(report).collect()
 }
 

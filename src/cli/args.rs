@@ -12,7 +12,8 @@ use time::{OffsetDateTime, UtcOffset};
 /// Cloudflare.
 ///
 /// Exit codes: 0 in sync, or made so and verified; 1 failed; 2 usage or configuration; 3 changes pending;
-/// 4 refused by a guard; 5 applied, not verified in time; 6 partly failed.
+/// 4 refused by a guard; 5 applied, not verified in time; 6 partly failed, or
+/// not confirmed.
 #[derive(Debug, Parser)]
 #[command(name = "cnamed", version, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Cli {

@@ -19,7 +19,7 @@ pub enum Exit {
     Refused,
     /// 5: applied, and not verified in time.
     Unverified,
-    /// 6: some of it failed.
+    /// 6: some of it failed, or could not be confirmed.
     Partial,
 }
 

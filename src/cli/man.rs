@@ -159,7 +159,7 @@ const EXITS: [(Exit, &str); 7] = [
     (Exit::Pending, "Changes are pending."),
     (Exit::Refused, "A guard refused."),
     (Exit::Unverified, "Applied, and not verified in time."),
-    (Exit::Partial, "Some of it failed."),
+    (Exit::Partial, "Some of it failed, or could not be confirmed."),
 ];
 
 const FILES: [(&str, &str); 4] = [

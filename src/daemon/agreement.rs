@@ -248,7 +248,7 @@ impl Was {
     /// Whether that is what the endpoint is by `sight`.
     fn is_in(&self, sight: &Sight) -> bool {
         match self {
-            Self::Address(address) => sight.address == Some(*address),
+            Self::Address(address) => sight.told() == Some(*address),
             Self::Label(label) => sight.exists && sight.fqdn.as_ref() == Some(label),
         }
     }

@@ -39,7 +39,7 @@ pub enum Operation {
 pub enum Fault {
     /// Nothing is done, and the error is of this kind.
     Refused(Kind),
-    /// Nothing is done, and the answer is lost: reading settles that nothing was done.
+    /// Nothing is done, and the answer is lost: reading shows that nothing was done so far.
     RequestLost,
     /// It is done, and the answer is lost: reading settles that it was done.
     AnswerLost,
@@ -293,7 +293,7 @@ fn struck<T>(
     match fault {
         None | Some(Fault::AnswerLost) => write(),
         Some(Fault::Refused(kind)) => Err(Error::new(kind, operation, resource)),
-        Some(Fault::RequestLost) => Err(Error::new(Kind::Unreachable, operation, resource)),
+        Some(Fault::RequestLost) => Err(Error::new(Kind::Unconfirmed, operation, resource)),
         Some(Fault::Silent) => write().and(Err(Error::new(Kind::Unconfirmed, operation, resource))),
     }
 }

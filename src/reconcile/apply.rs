@@ -38,6 +38,15 @@ enum Held {
     Otherwise,
 }
 
+/// What came of the write to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touch {
+    /// It was made: name servers are waited for.
+    Made,
+    /// It may have been made, or may yet be: they are asked once, for whoever waits may wait in vain.
+    Unsure,
+}
+
 /// What came of a plan.
 pub(super) struct Applied {
     /// Each change, in the plan's order.
@@ -45,8 +54,8 @@ pub(super) struct Applied {
     /// Those that met another state than they were planned for, and what was not begun then: whether anything of
     /// them is left to do, only another look tells.
     pub(super) lost: Vec<ChangeReport>,
-    /// The names whose records were written, or may have been.
-    pub(super) touched: BTreeSet<RecordKey>,
+    /// The names whose records were written, or may have been, by what came of the last write to each.
+    pub(super) touched: BTreeMap<RecordKey, Touch>,
     /// The public IPs that were written, as they were read afterwards.
     pub(super) public_ips: BTreeMap<Handle, Seen<PublicIp>>,
     /// The endpoints that must be looked at: something behind the public IP was changed, or a change failed.
@@ -304,16 +313,16 @@ impl Progress {
     }
 
     fn concluded(self, plan: &Plan) -> Applied {
-        let wrote = |index: &usize| match self.ended.get(index) {
-            Some(Ok(())) => true,
-            Some(Err(error)) => error.kind() == Kind::Unconfirmed,
-            None => false,
-        };
-        let touched =
-            (0..plan.steps.len()).filter(wrote).filter_map(|index| match &plan.steps[index].action {
-                Action::Record(change) => Some(change.key.clone()),
-                Action::Network(_) | Action::Gateway(_) | Action::Settle(_) => None,
-            });
+        let touched = self.ended.iter().filter_map(|(index, result)| {
+            let Action::Record(change) = &plan.steps[*index].action else { return None };
+            let touch = match result {
+                Ok(()) => Touch::Made,
+                Err(error) if error.kind() == Kind::Unconfirmed => Touch::Unsure,
+                Err(_) => return None,
+            };
+            Some((change.key.clone(), touch))
+        });
+        let touched = touched.collect();
         let unseen = |(index, result): (&usize, &Result<(), Error>)| match &plan.steps[*index].action {
             Action::Network(change) if result.is_err() => Some(change.endpoint.clone()),
             Action::Gateway(change) => Some(change.endpoint.clone()),
@@ -325,7 +334,7 @@ impl Progress {
         let stale = self.ended.values().any(lost);
         let open = |index: &usize| stale && self.ended.get(index).is_none_or(lost);
         let lost = (0..plan.steps.len()).filter(open).filter_map(|index| self.report(plan, index)).collect();
-        let (changes, touched) = (self.reports(plan), touched.collect());
+        let changes = self.reports(plan);
         Applied { changes, lost, touched, public_ips: self.public_ips, uncertain, stale }
     }
 

@@ -68,7 +68,7 @@ pub struct Round {
 pub enum Outcome {
     /// Nothing that is wanted could be seen to stand, or nothing of what was begun succeeded.
     Failed,
-    /// Some of it failed.
+    /// Some of it failed, or could not be confirmed.
     Partial,
     /// A guard refused something.
     Refused,
@@ -167,7 +167,7 @@ pub enum ChangeOutcome {
     Failed,
     /// Not begun, since something before it failed.
     Skipped,
-    /// It may have happened.
+    /// It may have happened, or may yet.
     Unconfirmed,
 }
 
@@ -297,8 +297,9 @@ impl Round {
         let undone = any(&[Failed, Skipped, Unconfirmed]);
         let failures = undone || !self.unknown.is_empty();
         let verified = |verdict| matches!(verdict, Verdict::Agreed | Verdict::Masked);
-        // One account that is down is not all: what was read of the others counts, whoever asks name servers.
-        let successes = any(&[Applied, Planned])
+        // One account that is down is not all: what was read of the others counts, whoever asks name servers. And what
+        // may have happened has not failed.
+        let successes = any(&[Applied, Planned, Unconfirmed])
             || self.records.iter().any(|r| verified(r.verdict))
             || if undone { self.stands() } else { self.standing.anything };
         self.outcome = if failures && successes {

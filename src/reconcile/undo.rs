@@ -39,9 +39,10 @@ impl Reconciler {
         round.changes = done.changes;
         round.take(cleared.plan(), cleared.refusals());
         round.authoritative = self.verification.authoritative;
-        if done.touched.contains(&undo.change.key) {
+        if let Some(touch) = done.touched.get(&undo.change.key) {
             let standing: Vec<&Content> = undo.contents().collect();
-            let report = self.verify_standing(desired, &observed, &undo.change.key, &standing, watch).await;
+            let stands = (standing.as_slice(), *touch);
+            let report = self.verify_standing(desired, &observed, &undo.change.key, stands, watch).await;
             round.records.extend(report);
         }
         let round = round.concluded();

@@ -1,13 +1,13 @@
 //! Ask name servers whether what was promised is what they serve.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use tokio::time::{Instant, sleep};
 
-use super::apply::{ASK_AGAIN, instead};
+use super::apply::{ASK_AGAIN, Touch, instead};
 use super::round::RecordReport;
 use super::{Agreement, Event, Reconciler, Watch};
 use crate::model::endpoint::Handle;
@@ -28,7 +28,8 @@ struct Promise<'p> {
     zone: &'p Zone,
     asked: Vec<Asked>,
     ttl: Option<Ttl>,
-    changed: bool,
+    /// Whether it was just written, so that servers are waited for.
+    awaited: bool,
 }
 
 /// What to ask, and what shall be said.
@@ -41,12 +42,12 @@ struct Asked {
 impl Reconciler {
     /// What every authoritative server says of every record that stands as wanted or was just withdrawn.
     ///
-    /// Only what `changed` in this round is waited for; the rest is looked at once.
+    /// Only what was surely `touched` in this round is waited for; the rest is looked at once.
     pub(super) async fn verify(
         &self,
         desired: &Desired,
         observed: &Observed,
-        changed: &BTreeSet<RecordKey>,
+        touched: &BTreeMap<RecordKey, Touch>,
         watch: &dyn Watch,
     ) -> Vec<RecordReport> {
         if !self.verification.authoritative {
@@ -55,8 +56,8 @@ impl Reconciler {
         let promises = desired
             .records
             .iter()
-            .filter_map(|(key, wanted)| promise(desired, observed, changed, key, wanted))
-            .chain(changed.iter().filter_map(|key| pruned(desired, observed, key)));
+            .filter_map(|(key, wanted)| promise(desired, observed, touched, key, wanted))
+            .chain(touched.iter().filter_map(|(key, touch)| pruned(desired, observed, key, *touch)));
         self.hold_all(desired, promises.collect(), watch).await
     }
 
@@ -71,15 +72,14 @@ impl Reconciler {
         if !self.verification.authoritative {
             return Vec::new();
         }
-        let unchanged = BTreeSet::new();
+        let untouched = BTreeMap::new();
         let promises = desired
             .records
             .iter()
             .filter(|(key, wanted)| {
-                names.contains(&key.name) && promise(desired, observed, &unchanged, key, wanted).is_none()
+                names.contains(&key.name) && promise(desired, observed, &untouched, key, wanted).is_none()
             })
-            .filter_map(|(key, _)| gone(desired, observed, key, observed.zone(key).ok()?))
-            .map(|promise| Promise { changed: false, ..promise });
+            .filter_map(|(key, _)| gone(desired, observed, key, observed.zone(key).ok()?, Touch::Unsure));
         self.hold_all(desired, promises.collect(), &()).await
     }
 
@@ -102,19 +102,20 @@ impl Reconciler {
         reports
     }
 
-    /// What every authoritative server says of `key`, where `standing` was just put in place of what `observed` has.
+    /// What every authoritative server says of `key`, where `standing` was just put in place of what `observed` has, by a
+    /// write that ended as `touch` says.
     pub(super) async fn verify_standing(
         &self,
         desired: &Desired,
         observed: &Observed,
         key: &RecordKey,
-        standing: &[&Content],
+        (standing, touch): (&[&Content], Touch),
         watch: &dyn Watch,
     ) -> Option<RecordReport> {
         if !self.verification.authoritative {
             return None;
         }
-        let promise = written(desired, observed, key, standing)?;
+        let promise = written(desired, observed, key, standing, touch)?;
         watch.event(Event::Verifying(key));
         let endpoint = desired.records.get(key).map(|wanted| &wanted.endpoint);
         Some(self.hold(&promise, endpoint, watch).await)
@@ -131,13 +132,13 @@ impl Reconciler {
         let (asked, finding) = loop {
             let (asked, finding) = self.ask(promise, &servers).await;
             let settled = finding.verdict.is_verified();
-            if settled || !promise.changed || Instant::now() + ASK_AGAIN > deadline {
+            if settled || !promise.awaited || Instant::now() + ASK_AGAIN > deadline {
                 break (asked, finding);
             }
             sleep(ASK_AGAIN).await;
         };
         let agreed = |finding: &Finding, who| {
-            if promise.changed && finding.verdict.is_verified() {
+            if promise.awaited && finding.verdict.is_verified() {
                 watch.event(Event::Agreed(promise.key, who));
             }
         };
@@ -223,25 +224,26 @@ fn worst(findings: Vec<Finding>) -> Finding {
 fn promise<'p>(
     desired: &Desired,
     observed: &'p Observed,
-    changed: &BTreeSet<RecordKey>,
+    touched: &BTreeMap<RecordKey, Touch>,
     key: &'p RecordKey,
     wanted: &Wanted,
 ) -> Option<Promise<'p>> {
     let zone = observed.zone(key).ok()?;
-    let changed = changed.contains(key);
+    let touch = touched.get(key).copied();
+    let gone = || gone(desired, observed, key, zone, touch?);
     let sets = observed.sets(key);
     let ours = sets.iter().any(|set| set.is_ours(&desired.owner));
     if wanted.withdraw {
-        return if changed { gone(desired, observed, key, zone) } else { None };
+        return gone();
     }
-    if !ours && !changed {
+    if !ours && touch.is_none() {
         return None;
     }
     let Some(ip) = observed.public_ip(&wanted.endpoint) else {
         // Withdrawn, since what it pointed at is gone.
-        return if changed { gone(desired, observed, key, zone) } else { None };
+        return gone();
     };
-    let held = sets.iter().find(|set| set.is_ours(&desired.owner) && !changed);
+    let held = sets.iter().find(|set| set.is_ours(&desired.owner) && touch.is_none());
     let Content { data, ttl, proxied } = match held {
         // Its policy lets it stay as it is, so as it is it shall be served.
         Some(held) if wanted.policy == Policy::CreateOnly => held.content.clone(),
@@ -273,7 +275,8 @@ fn promise<'p>(
         Data::Opaque { .. } => return None,
     };
     let ttl = served_ttl(&data, &expected, ttl, zone);
-    Some(Promise { key, zone, asked: vec![Asked { rtype, expected }], ttl, changed })
+    let asked = vec![Asked { rtype, expected }];
+    Some(Promise { key, zone, asked, ttl, awaited: touch == Some(Touch::Made) })
 }
 
 /// What shall be served at `key` once `standing` is all of ours there; `None` where the answer would not tell.
@@ -282,10 +285,11 @@ fn written<'p>(
     observed: &'p Observed,
     key: &'p RecordKey,
     standing: &[&Content],
+    touch: Touch,
 ) -> Option<Promise<'p>> {
     let zone = observed.zone(key).ok()?;
     if standing.is_empty() {
-        return gone(desired, observed, key, zone);
+        return gone(desired, observed, key, zone, touch);
     }
     let apex = zone.name.apex() == &key.name;
     let asked: Vec<Asked> = (standing.iter())
@@ -307,7 +311,8 @@ fn written<'p>(
         ([content], [asked]) => served_ttl(&content.data, &asked.expected, content.ttl, zone),
         _ => None,
     };
-    (!asked.is_empty()).then_some(Promise { key, zone, asked, ttl, changed: true })
+    let awaited = touch == Touch::Made;
+    (!asked.is_empty()).then_some(Promise { key, zone, asked, ttl, awaited })
 }
 
 /// The TTL that servers give with `expected`, which `data` was written for: as it was written, or `None` where the
@@ -328,9 +333,14 @@ fn leads_to(observed: &Observed, target: &Fqdn) -> Option<IpAddr> {
 }
 
 /// What shall be served where a record was withdrawn that the configuration does not name: nothing.
-fn pruned<'p>(desired: &Desired, observed: &'p Observed, key: &'p RecordKey) -> Option<Promise<'p>> {
+fn pruned<'p>(
+    desired: &Desired,
+    observed: &'p Observed,
+    key: &'p RecordKey,
+    touch: Touch,
+) -> Option<Promise<'p>> {
     let named = desired.records.contains_key(key);
-    if named { None } else { gone(desired, observed, key, observed.zone(key).ok()?) }
+    if named { None } else { gone(desired, observed, key, observed.zone(key).ok()?, touch) }
 }
 
 /// Nothing of the types that it showed as, unless others have something at the name that shows so too.
@@ -339,6 +349,7 @@ fn gone<'p>(
     observed: &Observed,
     key: &'p RecordKey,
     zone: &'p Zone,
+    touch: Touch,
 ) -> Option<Promise<'p>> {
     let (ours, others): (Vec<&RecordSet>, Vec<_>) =
         observed.sets(key).iter().partition(|set| set.is_ours(&desired.owner));
@@ -358,5 +369,5 @@ fn gone<'p>(
         return None;
     }
     let asked = types.into_iter().map(|rtype| Asked { rtype, expected: Expected::Gone }).collect();
-    Some(Promise { key, zone, asked, ttl: None, changed: true })
+    Some(Promise { key, zone, asked, ttl: None, awaited: touch == Touch::Made })
 }

@@ -94,8 +94,7 @@ impl<'s> Scribe<'s> {
             Action::Record(change) => Some(change.key.clone()),
             Action::Network(_) | Action::Gateway(_) | Action::Settle(_) => None,
         };
-        let happened = matches!(report.outcome, ChangeOutcome::Applied | ChangeOutcome::Unconfirmed);
-        if let (Some(key), true) = (&key, happened) {
+        if let (Some(key), ChangeOutcome::Applied) = (&key, report.outcome) {
             state.changed.insert(key.clone(), (Instant::now(), id));
         }
         state.written.entries.push((id, key));

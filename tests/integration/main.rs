@@ -29,6 +29,7 @@ mod laws;
 mod least_privilege;
 mod lifecycle;
 mod links;
+mod lost_writes;
 mod manual;
 mod name_laws;
 mod names;

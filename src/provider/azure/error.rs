@@ -115,6 +115,13 @@ impl Refusal {
         ABSENT.iter().any(|code| self.is(code))
     }
 
+    /// Whether a write that was answered so may yet be made: whoever answers has only lost sight of it, or has waited
+    /// for it long enough. That it is over Azure says itself, with an error of its own.
+    pub(super) fn leaves_open(&self) -> bool {
+        let over = self.status == Some(500) && !self.fault.is_ours() && !self.is("ServerTimeout");
+        self.meaning() == Meaning::Broken && !over
+    }
+
     /// As the ports know it.
     pub(super) fn into_error(self, operation: &'static str, resource: &str) -> Error {
         let kind = match self.meaning() {
@@ -202,7 +209,12 @@ impl Fault {
             (false, Some(kind)) => format!("{kind} where JSON was promised"),
             (false, None) => "JSON that tells no error".to_owned(),
         };
-        Self { code: format!("HTTP {}", response.status.as_u16()), message, within: Vec::new() }
+        Self { code: format!("{UNTOLD}{}", response.status.as_u16()), message, within: Vec::new() }
+    }
+
+    /// Whether the words are ours, since the answer had none of Azure's.
+    fn is_ours(&self) -> bool {
+        self.code.starts_with(UNTOLD)
     }
 
     fn is_empty(&self) -> bool {
@@ -253,6 +265,8 @@ const fn rule(code: &'static str, meaning: Meaning, remedy: &'static str) -> Rul
     Rule { code, meaning, remedy }
 }
 
+/// How the code begins that stands in for Azure's own, before the status.
+const UNTOLD: &str = "HTTP ";
 /// What says that a resource does not exist.
 const ABSENT: [&str; 4] = ["ResourceNotFound", "NotFound", "ResourceGroupNotFound", "ParentResourceNotFound"];
 /// The wait before planning again, where Azure names none.

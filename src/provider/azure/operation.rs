@@ -190,6 +190,10 @@ impl Arm {
     /// Finds out by reading what has become of `write`, waiting while an operation is under way on the resource.
     async fn settle(&self, write: &Write<'_>, deadline: Instant, lost: Lost) -> Result<Option<Value>, Error> {
         let told = |kind, lost: Lost| Error::new(kind, write.operation, write.name).because(lost);
+        let not_so_far = |lost: Lost| match lost.open {
+            true => Error::new(Kind::Unconfirmed, write.operation, write.name).so_far_nothing(lost),
+            false => told(Kind::Unreachable, lost),
+        };
         let mut tries = 0;
         let seen = loop {
             tries += 1;
@@ -207,7 +211,7 @@ impl Arm {
         };
         match (seen, write.condition) {
             (None, _) if write.method == Method::DELETE => Ok(None),
-            (None, Condition::Absent) => Err(told(Kind::Unreachable, lost)),
+            (None, Condition::Absent) => Err(not_so_far(lost)),
             (None, Condition::Unchanged(_)) => Err(told(Kind::Missing, lost)),
             (Some(resource), _) if is_under_way(&resource) => {
                 Err(told(Kind::Unconfirmed, lost).remedy(LATER))
@@ -221,12 +225,8 @@ impl Arm {
                 }
                 Ok(Some(resource))
             }
-            // A deletion that was accepted may yet be made, whatever stands there at this moment.
-            (Some(resource), Condition::Unchanged(etag))
-                if text_at(&resource, &["etag"]) == Some(etag)
-                    && !(lost.accepted && write.method == Method::DELETE) =>
-            {
-                Err(told(Kind::Unreachable, lost))
+            (Some(resource), Condition::Unchanged(etag)) if text_at(&resource, &["etag"]) == Some(etag) => {
+                Err(not_so_far(lost))
             }
             // Changed, and not into what was asked for: somebody else wrote, before us or after.
             (Some(_), _) => Err(told(Kind::Unconfirmed, lost).remedy(LATER)),
@@ -263,14 +263,14 @@ impl Poll {
 #[error("{text}")]
 struct Lost {
     text: String,
-    /// Whether Azure said that it takes the write.
-    accepted: bool,
+    /// Whether it may yet be made, though all stands as before at this moment: nobody said that it is over.
+    open: bool,
 }
 
 impl Lost {
     /// Azure took the write, and does not tell what came of it.
     fn untold() -> Self {
-        Self { text: UNTOLD.to_owned(), accepted: true }
+        Self { text: UNTOLD.to_owned(), open: true }
     }
 }
 
@@ -283,13 +283,13 @@ impl From<Failure> for Lost {
             text.push_str(&link.to_string());
             cause = link.source();
         }
-        Self { text, accepted: false }
+        Self { text, open: true }
     }
 }
 
 impl From<Refusal> for Lost {
     fn from(refusal: Refusal) -> Self {
-        Self { text: refusal.to_string(), accepted: false }
+        Self { text: refusal.to_string(), open: refusal.leaves_open() }
     }
 }
 

@@ -141,6 +141,19 @@ impl CallError {
         }
     }
 
+    /// Whether such a write may yet take effect though nothing has come of it: nobody said that it is over, as only the
+    /// API itself can, with an error of its own.
+    pub(super) fn may_yet_come(&self) -> bool {
+        let over = match self {
+            // The other statuses are those of whoever waited for the API in vain, such as Cloudflare's own edge.
+            Self::Refused(refusal) => {
+                matches!(refusal.status.as_u16(), 500 | 503) && !refusal.errors.is_empty()
+            }
+            _ => false,
+        };
+        self.is_ambiguous() && !over
+    }
+
     /// What the loop does about it, for a read and for a write that surely did not happen.
     pub(super) fn kind(&self) -> Kind {
         match self {

@@ -170,8 +170,11 @@ impl<'a> Apply<'a> {
             let outcome = match readings.remove(task.name()) {
                 Some(Ok(held)) => match task.satisfied(&held) {
                     Some(sets) => Ok(sets),
-                    // It did not happen: what the plan was made against stands.
+                    // It has not happened: what the plan was made against stands.
                     None if task.is_fresh(&held) && contradicted => Err(error(cause.kind())),
+                    None if task.is_fresh(&held) && cause.may_yet_come() => {
+                        Err(error(Kind::Unconfirmed).so_far_nothing(Arc::clone(&cause)))
+                    }
                     None if task.is_fresh(&held) => Err(error(Kind::Unreachable)),
                     None if contradicted => Err(error(Kind::Stale)),
                     None => Err(error(Kind::Unconfirmed)),

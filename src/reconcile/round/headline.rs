@@ -15,6 +15,7 @@ impl Round {
         let count = |outcome| round.changes.iter().filter(|change| change.outcome == outcome).count();
         let applied = count(ChangeOutcome::Applied);
         let planned = count(ChangeOutcome::Planned);
+        let unsure = count(ChangeOutcome::Unconfirmed);
         match round.outcome {
             // In sync is what name servers bear out.
             Outcome::InSync if !round.authoritative || total == 0 => {
@@ -66,6 +67,19 @@ impl Round {
                     _ => format!("{} made; what is refused is told below", counted(applied, "change")),
                 },
             ),
+            // Not "failed", which would claim more than is known.
+            Outcome::Partial if round.only_unsure() => (
+                "Not confirmed",
+                match applied {
+                    0 => {
+                        format!("{} may have been made, or not; it is told below", counted(unsure, "change"))
+                    }
+                    _ => format!(
+                        "{} made, and {unsure} may have been; it is told below",
+                        counted(applied, "change")
+                    ),
+                },
+            ),
             Outcome::Partial => (
                 "Partly failed",
                 match applied {
@@ -79,6 +93,13 @@ impl Round {
 }
 
 impl Round {
+    /// Whether nothing failed, and all that is amiss is a change that could not be confirmed.
+    #[must_use]
+    pub fn only_unsure(&self) -> bool {
+        let any = |outcome| self.changes.iter().any(|change| change.outcome == outcome);
+        any(ChangeOutcome::Unconfirmed) && !any(ChangeOutcome::Failed) && self.unknown.is_empty()
+    }
+
     /// Why the outcome is no better: the first of all that was not read, not done, refused or not borne out by name
     /// servers, and how many more there are.
     #[must_use]

@@ -145,6 +145,12 @@ fn outcome(round: &Round, rows: &[Row<'_>]) -> (LinkState, &'static str, String)
             let sentence = format!("{refused} refused; nothing of the endpoints concerned was touched");
             (LinkState::Broken, "Refused", sentence)
         }
+        Outcome::Partial if round.only_unsure() => {
+            let unsure = round.changes.iter().filter(|it| it.outcome == ChangeOutcome::Unconfirmed).count();
+            let unsure = counted(unsure, "change");
+            let sentence = format!("{unsure} may have been made, or not; the next round looks first");
+            (LinkState::Broken, "Not confirmed", sentence)
+        }
         Outcome::Partial => {
             let sentence = "Some of it could not be read or done; the rest stands as told below".to_owned();
             (LinkState::Broken, "Partly failed", sentence)

@@ -28,8 +28,26 @@ async fn a_lost_answer_is_settled_by_reading() {
     let create = || [change(JUMP, vec![], Some(cname("a.example.net", 30)))];
 
     control.fault(on("PUT", Action::Reset));
-    let error = dns.apply(&zone, &owner(), &create()).await.remove(0).expect_err("it was not made");
-    assert_eq!(error.kind(), Kind::Unreachable, "{}", error.chain());
+    let error = dns.apply(&zone, &owner(), &create()).await.remove(0).expect_err("not so far");
+    assert_eq!(error.kind(), Kind::Unconfirmed, "{}", error.chain());
+    assert!(
+        error.chain().contains("nothing has come of it so far: the connection broke"),
+        "{}",
+        error.chain()
+    );
+    assert!(error.chain().ends_with("run again: it looks at what stands there first"), "{}", error.chain());
+    let own = |status| top_level(status, "InternalServerError", "Something went wrong.");
+    let html = Action::Html { status: 500, headers: vec![] };
+    for (answer, kind) in [
+        (own(500), Kind::Unreachable),
+        (own(504), Kind::Unconfirmed),
+        (top_level(500, "ServerTimeout", "Too slow."), Kind::Unconfirmed),
+        (html, Kind::Unconfirmed),
+    ] {
+        control.fault(on("PUT", answer));
+        let error = dns.apply(&zone, &owner(), &create()).await.remove(0).expect_err("not so far");
+        assert_eq!(error.kind(), kind, "{}", error.chain());
+    }
     control.fault(on("PUT", Action::LostAnswer));
     let made = dns.apply(&zone, &owner(), &create()).await.remove(0).expect("it was made");
     assert_eq!(made, seen(&dns, &zone, JUMP).await);
@@ -56,8 +74,8 @@ async fn an_early_view_is_not_believed() {
                        "metadata": {"managed-by": "cnamed", "owner": "demo"}}});
     rehearsal.sandbox.control().fault(on("PUT", Action::Status { status: 201, headers: vec![], body }));
     let error = dns.apply(&zone, &owner(), &[change(JUMP, vec![], Some(wanted))]).await.remove(0);
-    let error = error.expect_err("nothing came of it");
-    assert_eq!(error.kind(), Kind::Unreachable, "{}", error.chain());
+    let error = error.expect_err("nothing came of it so far");
+    assert_eq!(error.kind(), Kind::Unconfirmed, "{}", error.chain());
 }
 
 #[tokio::test]
@@ -104,6 +122,44 @@ async fn a_refused_new_type_puts_the_old_one_back() {
         dns.apply(&zone, &owner(), &[change(JUMP, sets, Some(cname("a.example.net", 60)))]).await.remove(0);
     let chain = error.expect_err("refused").chain();
     assert!(chain.contains("could not be put back") && chain.contains("192.0.2.7"), "{chain}");
+}
+
+#[tokio::test]
+async fn a_change_of_type_stops_at_a_deletion_of_which_nothing_has_come() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    control.set_record_azure(&RecordAtAzure::new(JUMP, "A", "192.0.2.7")).expect("set");
+    let sets = seen(&dns, &zone, JUMP).await;
+    let exchange = || [change(JUMP, sets.clone(), Some(cname("a.example.net", 60)))];
+    control.fault(on("DELETE", Action::Reset));
+    rehearsal.asked();
+    let error = dns.apply(&zone, &owner(), &exchange()).await.remove(0).expect_err("not so far");
+    assert_eq!(error.kind(), Kind::Unconfirmed, "it may yet be gone: {}", error.chain());
+    assert!(error.to_string().starts_with("could not confirm: delete"), "{error}");
+    assert!(!rehearsal.methods().contains(&"PUT".to_owned()), "the new one would only be refused");
+
+    control.fault(on("DELETE", Action::LostAnswer));
+    dns.apply(&zone, &owner(), &exchange()).await.remove(0).expect("gone, and the new one made");
+}
+
+#[tokio::test]
+async fn a_new_type_that_has_not_come_has_the_old_one_put_back_and_has_not_failed() {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    control.set_record_azure(&RecordAtAzure::new(JUMP, "A", "192.0.2.7")).expect("set");
+    let sets = seen(&dns, &zone, JUMP).await;
+    control.fault(on("PUT", Action::Reset));
+    let error =
+        dns.apply(&zone, &owner(), &[change(JUMP, sets, Some(cname("a.example.net", 60)))]).await.remove(0);
+    let error = error.expect_err("not so far");
+    assert_eq!(error.kind(), Kind::Unconfirmed, "{}", error.chain());
+    assert!(error.chain().contains("what stood there was put back"), "{}", error.chain());
+    let sets = seen(&dns, &zone, JUMP).await;
+    assert_eq!(sets[0].content.data, Data::A(["192.0.2.7".parse().expect("an address")].into()));
 }
 
 #[tokio::test]

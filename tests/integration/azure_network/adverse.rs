@@ -65,7 +65,7 @@ async fn an_operation_that_only_names_a_location_is_followed_there() {
     let quota = json!({"error": {"code": "PublicIPCountLimitReached", "message": "Cannot create more."}});
     for (end, kind) in [
         // Done, it says, and nothing is there.
-        (answer(200, Value::Null), Kind::Unreachable),
+        (answer(200, Value::Null), Kind::Unconfirmed),
         (answer(400, quota), Kind::Rejected),
     ] {
         control.clear_faults();
@@ -126,7 +126,7 @@ async fn a_lost_answer_is_settled_by_reading() {
 
     control.fault(puts(Action::Reset));
     let error = network.apply(&owner(), &change(&endpoint("contoso-new"), Some(made.clone()))).await;
-    assert_eq!(error.expect_err("it was not").kind(), Kind::Unreachable);
+    assert_eq!(error.expect_err("not so far").kind(), Kind::Unconfirmed);
 
     control.fault(Fault::on(Service::Arm, Action::LostAnswer).method("DELETE"));
     network.apply(&owner(), &deletion(&wanted, made)).await.expect("it is gone");
@@ -225,8 +225,8 @@ async fn a_repair_whose_answer_was_lost_is_done_once_the_address_is_sound() {
     let Seen::Present(held) = network.observe(&wanted).await.public_ip else { panic!("there") };
     assert_eq!(held.provisioning, Provisioning::Failed);
     control.fault(puts(Action::Reset));
-    let error = network.apply(&owner(), &change(&wanted, Some(held.clone()))).await.expect_err("it was not");
-    assert_eq!(error.kind(), Kind::Unreachable, "{}", error.chain());
+    let error = network.apply(&owner(), &change(&wanted, Some(held.clone()))).await.expect_err("not so far");
+    assert_eq!(error.kind(), Kind::Unconfirmed, "{}", error.chain());
     control.fault(puts(Action::LostAnswer));
     let made = network.apply(&owner(), &change(&wanted, Some(held))).await.expect("repaired").expect("there");
     assert_eq!(made.provisioning, Provisioning::Succeeded);

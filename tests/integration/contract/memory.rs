@@ -63,7 +63,7 @@ async fn a_scripted_fault_strikes_once_and_as_it_says() {
     script(Fault::Refused(Kind::Denied));
     assert_eq!(super::apply_one(&memory, creation()).await.unwrap_err().kind(), Kind::Denied);
     script(Fault::RequestLost);
-    assert_eq!(super::apply_one(&memory, creation()).await.unwrap_err().kind(), Kind::Unreachable);
+    assert_eq!(super::apply_one(&memory, creation()).await.unwrap_err().kind(), Kind::Unconfirmed);
     assert_eq!(memory.provider.writes(), 0);
     script(Fault::Silent);
     assert_eq!(super::apply_one(&memory, creation()).await.unwrap_err().kind(), Kind::Unconfirmed);

@@ -159,7 +159,7 @@ pub(crate) mod clauses {
         subject.lose(&endpoint(), Lost::Request).await;
         match apply(subject, change(spec(0), Some(ip), true)).await {
             Ok(after) => assert_eq!(after, None),
-            Err(error) => assert_eq!(error.kind(), Kind::Unreachable, "{}", error.chain()),
+            Err(error) => assert_eq!(error.kind(), Kind::Unconfirmed, "{}", error.chain()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cnamed::sandbox::{AZURE_IDENTITY, Action, CLOUDFLARE_TOKENS, Fault, HoldPoint, Service};
 use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::drift::point_elsewhere;
 use super::stage::{
@@ -51,6 +51,36 @@ const PARTS: [(&str, &str); 4] = [
     ("securityRules/", "security rule cnamed_demo_"),
     ("networkInterfaces/vm-jump-nic", "network interface vm-jump-nic"),
 ];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_nobody_answered_is_not_told_as_failed_and_is_made_by_the_next_round() {
+    let cases = stream::iter(PARTS).map(|(path, what)| async move {
+        let cloud = built().await;
+        torn_out(&cloud);
+        let before = foreign(&cloud);
+        cloud.sandbox.control().fault(Fault::on(Service::Arm, Action::Reset).method("PUT").path(path));
+        let run = cloud.run(&["sync"]).await.exits(6).says("Not confirmed");
+        let run = run.says(&format!("could not confirm: {what}")).says("nothing has come of it so far");
+        assert!(!run.out.contains("failed"), "{path}: {}", run.out);
+        cloud.run(&["sync", "--verify"]).await.exits(0);
+        unchanged(&before, &foreign(&cloud), path);
+        settled(&cloud).await;
+    });
+    cases.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+#[tokio::test]
+async fn nobody_knocks_for_long_at_a_door_that_may_not_have_been_opened() {
+    let cloud = built().await;
+    cloud.replace("timeout = \"2s\"", "timeout = \"60s\"");
+    let control = cloud.sandbox.control();
+    control.delete_resource(&format!("{GROUP}/securityRules/cnamed_demo_rdp")).unwrap();
+    control.fault(Fault::on(Service::Arm, Action::Reset).method("PUT").path("securityRules/"));
+    let began = Instant::now();
+    cloud.run(&["sync", "--verify"]).await.exits(6).says("Not confirmed");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    cloud.run(&["sync", "--verify"]).await.exits(0);
+}
 
 #[tokio::test]
 async fn another_operation_is_waited_out() {

@@ -71,19 +71,32 @@ impl AzureDns {
         for (set, document) in others.iter().copied().zip(&documents) {
             match self.delete(site.zone, set).await {
                 Ok(()) => gone.push((set, document)),
-                // It may be gone: then the new set must come, and the attempt settles it.
-                Err(error) if error.kind() == Kind::Unconfirmed => gone.push((set, document)),
+                // It may be gone: then the new set must come, and the attempt settles it. What stands has kept its
+                // place so far, and the new one would only be refused.
+                Err(error)
+                    if error.kind() == Kind::Unconfirmed
+                        && !matches!(self.stands(site, &set.content.data.rtype()).await, Ok(true)) =>
+                {
+                    gone.push((set, document));
+                }
                 Err(error) => return Err(self.put_back(site, &gone, error).await),
             }
         }
+        let rtype = site.after.data.rtype();
         let made = match same {
             Some(set) => self.update(site, set).await,
             None => self.create(site, documents.first()).await,
         };
         match made {
             Ok(set) => Ok(set),
-            // It may stand there: what was deleted has no place beside it.
-            Err(error) if error.kind() == Kind::Unconfirmed => Err(error),
+            // It may stand there: what was deleted has no place beside it. Where it surely does not, what is put back
+            // keeps out what may yet come of it.
+            Err(error)
+                if error.kind() == Kind::Unconfirmed
+                    && !matches!(self.stands(site, &rtype).await, Ok(false)) =>
+            {
+                Err(error)
+            }
             Err(error) => Err(self.put_back(site, &gone, error).await),
         }
     }
@@ -144,6 +157,11 @@ impl AzureDns {
         };
         record_set::edit(&mut document, site.owner, site.after).map_err(|error| unwritable(site, error))?;
         self.make(site, "update", &document, Condition::Unchanged(&set.version.0)).await
+    }
+
+    /// Whether there is a set of that type at this moment.
+    async fn stands(&self, site: &Site<'_>, rtype: &RecordType) -> Result<bool, Error> {
+        Ok(self.read(site.zone, rtype, site.name).await?.is_some())
     }
 
     async fn make(

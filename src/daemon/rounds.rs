@@ -87,7 +87,11 @@ impl<S: Source> Service<S> {
             self.renewal = Some(now + rest(self.denied, None, chance()));
         }
         let took = self.clock.span(now.saturating_duration_since(began));
-        let changed = happened || done.iter().any(|done| done.report.outcome == ChangeOutcome::Applied);
+        let any = |outcome| done.iter().any(|done| done.report.outcome == outcome);
+        // What may have been made is looked at soon; while nobody confirms anything, less and less often.
+        let unsure =
+            any(ChangeOutcome::Unconfirmed) && !self.last.as_ref().is_some_and(|last| is_unsure(&last.round));
+        let changed = happened || any(ChangeOutcome::Applied) || unsure;
         self.calm = self.calm.after(changed);
         self.next_round = now + self.active.pace.wait(self.calm, chance());
         self.last = Some(Arc::new(Finished { round, at, took, trigger }));
@@ -207,6 +211,10 @@ impl<S: Source> Service<S> {
         }
         done
     }
+}
+
+fn is_unsure(round: &Round) -> bool {
+    round.changes.iter().any(|change| change.outcome == ChangeOutcome::Unconfirmed)
 }
 
 /// Whether everything is as it should be, and was seen to be.

@@ -138,24 +138,29 @@ impl Teller<'_> {
         by_whom.into_iter().map(tell).collect()
     }
 
-    /// What was tried and failed, or could not be confirmed, by account.
+    /// What was tried and failed, and what could not be confirmed, by account.
     fn failed(&self, round: &Round) -> Vec<Notice> {
-        let mut by_account: BTreeMap<&str, Vec<&ChangeReport>> = BTreeMap::new();
+        let mut by_account: BTreeMap<(&str, bool), Vec<&ChangeReport>> = BTreeMap::new();
         for change in &round.changes {
             if matches!(change.outcome, ChangeOutcome::Failed | ChangeOutcome::Unconfirmed) {
-                by_account.entry(account(change)).or_default().push(change);
+                let unsure = change.outcome == ChangeOutcome::Unconfirmed;
+                by_account.entry((account(change), unsure)).or_default().push(change);
             }
         }
-        let tell = |(account, changes): (&str, Vec<&ChangeReport>)| {
+        let tell = |((account, unsure), changes): ((&str, bool), Vec<&ChangeReport>)| {
             let error =
                 |change: &ChangeReport| change.error.clone().unwrap_or_else(|| change.outcome.to_string());
             let first = changes.first().map(|change| error(change)).unwrap_or_default();
             let line =
                 |change: &&ChangeReport| format!("{}: {}", attempt(change), without_step(&error(change)));
+            let title = match unsure {
+                true => format!("could not confirm changes in {account}"),
+                false => format!("changes in {account} failed"),
+            };
             Notice {
                 details: few(changes.iter().map(line)),
                 next_step: next_step(&first),
-                ..self.notice(Topic::Failure, account, format!("changes in {account} failed"))
+                ..self.notice(Topic::Failure, account, title)
             }
         };
         let mut notices: Vec<Notice> = by_account.into_iter().map(tell).collect();

@@ -8,6 +8,7 @@ mod given_up;
 mod heard;
 mod looks;
 pub(crate) mod sim;
+mod unsure;
 mod unwritten;
 mod weathered;
 

@@ -82,6 +82,21 @@ fn a_relabel() {
     keeps("relabel-with-a-stray", &scene);
 }
 
+/// Of two names that shall lead to the address one does already and one is missing: who was killed may just have taken
+/// them off the label.
+#[test]
+fn a_relabel_of_what_names_have_left() {
+    let mut scene = Scene::held("old");
+    scene.spec().label = DnsLabel::parse("jump").unwrap();
+    scene.state().label = Seen::Present(LabelHolder::Nobody);
+    scene.desired.consents.relabel = true;
+    scene.wants("jump.example.com", "azure", Mode::Address);
+    scene.wants("jump.example.com", "cf", Mode::Address);
+    let address = scene.ip().address.unwrap();
+    scene.holds("jump.example.com", "azure", vec![mine(Data::address(address))]);
+    keeps("relabel-of-what-names-have-left", &scene);
+}
+
 #[test]
 fn a_label_that_somebody_has_changed() {
     let mut scene = Scene::held("moved");

@@ -166,7 +166,7 @@ impl<'p> Planner<'p> {
                 }
             };
             let mut leaving: Vec<&'p RecordKey> = (self.followers_of(&endpoint.name).into_iter())
-                .filter(|follower| delete || follower.1.withdraw || self.by_label(*follower))
+                .filter(|(key, wanted)| delete || wanted.withdraw || self.zones.of(key).is_ok())
                 .map(|(key, _)| key)
                 .collect();
             if let Some(label) = &ip.fqdn {
@@ -232,7 +232,8 @@ impl<'p> Planner<'p> {
 
     /// Plans the wait after `key` has left; `None` when it is somebody else's, whom nobody need wait for.
     ///
-    /// A name that is already gone is waited for as well: nothing says when it went, and a cache may still give it.
+    /// A name that is already gone is waited for as well, and so is one that says something else by now: nothing says
+    /// since when, and a cache may still give what it said before.
     fn settle(&mut self, endpoint: &Endpoint, key: &'p RecordKey) -> Option<usize> {
         let wanted = self.desired.records.get(key);
         let zone = self.zones.of(key).ok();
@@ -240,8 +241,10 @@ impl<'p> Planner<'p> {
         let written = self.written.get(key).copied();
         let instead = match written.and_then(|step| self.plan.steps.get(step)).map(|step| &step.action) {
             Some(Action::Record(change)) => change.after.clone(),
-            _ if self.observed.sets(key).iter().any(|set| answers(&set.content.data)) => return None,
-            _ => None,
+            _ => match self.observed.sets(key).iter().find(|set| answers(&set.content.data)) {
+                Some(set) if !set.is_ours(&self.desired.owner) => return None,
+                stands => stands.map(|set| set.content.clone()),
+            },
         };
         let held = self.ours(key).map(|set| set.content.ttl);
         let ttl = held.chain(wanted.map(|wanted| wanted.ttl)).map(served).max().unwrap_or(Ttl::DEFAULT);

@@ -23,7 +23,6 @@ use std::time::Duration;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use rand::Rng;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -43,7 +42,7 @@ use crate::telemetry::snapshot::{Counts, Finished, Snapshot, Trigger};
 use agreement::Agreement;
 use label::{Outside, Picture};
 pub use orders::{Order, Orders, Supervisor};
-pub use pace::{Calm, Pace};
+pub use pace::{Calm, Chance, Pace};
 use patient::{Patiences, PatientDns, PatientNetwork};
 use watcher::Watcher;
 
@@ -56,6 +55,8 @@ pub struct Setup {
     pub reconciler: Reconciler,
     /// How often to look.
     pub pace: Pace,
+    /// What spreads the waits.
+    pub chance: Chance,
     /// Who is told.
     pub subscribers: Vec<Subscriber>,
 }
@@ -134,6 +135,7 @@ struct Active {
     desired: Desired,
     reconciler: Reconciler,
     pace: Pace,
+    chance: Chance,
     patiences: Patiences,
 }
 
@@ -401,7 +403,8 @@ impl Running {
 
 impl Active {
     fn of(setup: Setup, mut patiences: Patiences) -> Self {
-        let Setup { desired, mut reconciler, pace, .. } = setup;
+        let Setup { desired, mut reconciler, pace, chance, .. } = setup;
+        patiences.chance = chance.clone();
         let network = PatientNetwork::new(Arc::clone(&reconciler.network), &mut patiences);
         reconciler.network = Arc::new(network);
         for provider in reconciler.accounts.values_mut() {
@@ -410,7 +413,7 @@ impl Active {
         // The next rounds see whether name servers have come to agree; none waits for it.
         reconciler.verification.agreement = reconciler.verification.agreement.min(CLOSE);
         reconciler.verification.way_in = true;
-        Self { desired, reconciler, pace, patiences }
+        Self { desired, reconciler, pace, chance, patiences }
     }
 
     /// Has an account's zones read anew before the next round, where they left open which of them a wanted name is in:
@@ -452,10 +455,6 @@ async fn at(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-fn chance() -> f64 {
-    rand::rng().random()
 }
 
 impl<S> fmt::Debug for Service<S> {

@@ -9,7 +9,7 @@ use super::args::Global;
 use super::compose::{Composition, Unreadable, subscribers, told};
 use super::exit::Exit;
 use crate::config::{Config, Environment, HttpConfig, StateConfig};
-use crate::daemon::{Order, Pace, Service, Setup, Source};
+use crate::daemon::{Chance, Order, Pace, Service, Setup, Source};
 use crate::journal::{Journal, Lock};
 use crate::model::state::Consents;
 use crate::provider::http::{Ended, Http};
@@ -90,7 +90,7 @@ impl File {
         let pace = Pace { interval: config.watch.interval, label_interval: config.watch.label_interval };
         let desired = config.desired(Consents::default());
         self.last = Some((config, http));
-        Ok(Setup { desired, reconciler, pace, subscribers })
+        Ok(Setup { desired, reconciler, pace, chance: Chance::default(), subscribers })
     }
 }
 

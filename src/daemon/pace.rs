@@ -1,6 +1,10 @@
 //! When the next round begins, as a function of what the last one found.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 
 use crate::telemetry::beat::Beat;
 
@@ -27,6 +31,29 @@ impl Calm {
     #[must_use]
     pub fn after(self, changed: bool) -> Self {
         if changed { Self::NONE } else { Self(self.0.saturating_add(1)) }
+    }
+}
+
+/// What spreads waits: chance, which whoever simulates gives a seed, to live through the same once more.
+#[derive(Clone, Debug)]
+pub struct Chance(Arc<Mutex<SmallRng>>);
+
+impl Chance {
+    /// The same for the same `seed`.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))))
+    }
+
+    /// From 0 up to 1.
+    pub(super) fn draw(&self) -> f64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+}
+
+impl Default for Chance {
+    fn default() -> Self {
+        Self::seeded(rand::rng().random())
     }
 }
 

@@ -14,8 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::chance;
-use super::pace::rest;
+use super::pace::{Chance, rest};
 use crate::provider::Haste;
 
 /// What is left alone at present, and a bell for its return.
@@ -113,6 +112,7 @@ pub(super) struct Outage {
 pub(super) struct Patience {
     account: String,
     away: Arc<Away>,
+    chance: Chance,
     places: Mutex<BTreeMap<String, Place>>,
 }
 
@@ -139,10 +139,10 @@ struct Rest {
 }
 
 impl Patience {
-    /// Patience with `account`, which is told of to `away`.
+    /// Patience with `account`, which is told of to `away`; `chance` spreads its waits.
     #[must_use]
-    pub(super) fn with(account: impl Into<String>, away: Arc<Away>) -> Arc<Self> {
-        Arc::new(Self { account: account.into(), away, places: Mutex::default() })
+    pub(super) fn with(account: impl Into<String>, away: Arc<Away>, chance: Chance) -> Arc<Self> {
+        Arc::new(Self { account: account.into(), away, chance, places: Mutex::default() })
     }
 
     /// Runs the errand, unless its place is left alone. Where it fails, it is run again in the background until there
@@ -214,7 +214,7 @@ impl Patience {
         let mut places = locked(&self.places);
         let known = places.entry(place.to_owned()).or_default();
         known.failures = known.failures.saturating_add(1);
-        let pause = rest(known.failures, asked, chance());
+        let pause = rest(known.failures, asked, self.chance.draw());
         let until = Instant::now() + pause;
         known.rest = Some(Rest { reason, until, denied });
         let absence =
@@ -353,7 +353,7 @@ mod tests {
 
     fn patience() -> (Arc<Patience>, Arc<Away>, Arc<Provider>) {
         let away = Arc::new(Away::default());
-        (Patience::with("account", Arc::clone(&away)), away, Arc::default())
+        (Patience::with("account", Arc::clone(&away), Chance::default()), away, Arc::default())
     }
 
     fn failed(text: &str) -> Result<(), String> {

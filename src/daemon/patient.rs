@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::pace::Chance;
 use super::patience::{Away, Errand, Outage, Patience, locked};
 use crate::model::endpoint::{Endpoint, Handle, PublicIp};
 use crate::model::plan::{GatewayChange, NetworkChange, RecordChange};
@@ -20,6 +21,8 @@ use crate::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkPro
 pub(super) struct Patiences {
     /// What is left alone at present.
     pub(super) away: Arc<Away>,
+    /// What spreads the waits of whoever is met for the first time.
+    pub(super) chance: Chance,
     of: BTreeMap<String, Arc<Patience>>,
 }
 
@@ -32,7 +35,7 @@ impl Patiences {
     }
 
     fn with(&mut self, account: &str) -> Arc<Patience> {
-        let new = || Patience::with(account, Arc::clone(&self.away));
+        let new = || Patience::with(account, Arc::clone(&self.away), self.chance.clone());
         Arc::clone(self.of.entry(account.to_owned()).or_insert_with(new))
     }
 }

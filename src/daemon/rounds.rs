@@ -11,7 +11,7 @@ use super::label::{Glimpse, Picture};
 use super::pace::rest;
 use super::standing::line;
 use super::watcher::{Done, Watcher};
-use super::{Calm, Moment, Running, Service, Source, chance};
+use super::{Calm, Moment, Running, Service, Source};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, HappeningKind, Sight};
@@ -84,7 +84,7 @@ impl<S: Source> Service<S> {
             (self.denied, self.renewal) = (0, None);
         } else if self.renewal.is_none() {
             self.denied = self.denied.saturating_add(1);
-            self.renewal = Some(now + rest(self.denied, None, chance()));
+            self.renewal = Some(now + rest(self.denied, None, self.active.chance.draw()));
         }
         let took = self.clock.span(now.saturating_duration_since(began));
         let any = |outcome| done.iter().any(|done| done.report.outcome == outcome);
@@ -93,7 +93,7 @@ impl<S: Source> Service<S> {
             any(ChangeOutcome::Unconfirmed) && !self.last.as_ref().is_some_and(|last| is_unsure(&last.round));
         let changed = happened || any(ChangeOutcome::Applied) || unsure;
         self.calm = self.calm.after(changed);
-        self.next_round = now + self.active.pace.wait(self.calm, chance());
+        self.next_round = now + self.active.pace.wait(self.calm, self.active.chance.draw());
         self.last = Some(Arc::new(Finished { round, at, took, trigger }));
         self.fresh = true;
         // A look that takes long is about what this round may have changed.

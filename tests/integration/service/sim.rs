@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use cnamed::daemon::{Pace, Setup, Source};
+use cnamed::daemon::{Chance, Pace, Setup, Source};
 use cnamed::model::endpoint::{Endpoint, Handle, Intent, PublicIp};
 use cnamed::model::greeting::Service;
 use cnamed::model::name::Fqdn;
@@ -196,6 +196,7 @@ impl Sim {
                 },
             },
             pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
+            chance: Chance::default(),
             subscribers: (self.ear.is_named())
                 .then(|| Subscriber { notifier: Arc::clone(&self.ear) as Arc<dyn Notifier>, repeat: REPEAT })
                 .into_iter()

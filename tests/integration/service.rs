@@ -2,15 +2,18 @@
 
 mod agreement;
 mod bad_days;
+mod deaths;
 mod decisions;
 mod ear;
 mod given_up;
 mod heard;
 mod looks;
 pub(crate) mod sim;
+mod transit;
 mod unsure;
 mod unwritten;
 mod weathered;
+mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;

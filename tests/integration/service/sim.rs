@@ -29,6 +29,8 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::ear::Ear;
+use super::transit::Transit;
+use super::witness::Witness;
 use crate::laws::world::{self, AZURE, CLOUDFLARE, fqdn, handle, key, owner, ttl};
 
 /// How a provider does today.
@@ -56,6 +58,10 @@ pub(crate) struct Sim {
     lies: Arc<Mutex<BTreeMap<&'static str, Option<Data>>>>,
     /// The operator, who wants to hear of everything.
     pub(super) ear: Arc<Ear>,
+    pub(super) transit: Arc<Transit>,
+    pub(super) witness: Arc<Witness>,
+    /// What spreads the waits of a service.
+    chance: Chance,
     /// The time of day, as far as nobody sets it.
     began: (OffsetDateTime, Instant),
     set: Arc<Mutex<time::Duration>>,
@@ -82,9 +88,19 @@ impl Sim {
             calls: Arc::default(),
             lies: Arc::default(),
             ear: Arc::new(Ear::new()),
+            transit: Arc::default(),
+            witness: Arc::new(Witness::new()),
+            chance: Chance::default(),
             began: (OffsetDateTime::now_utc(), Instant::now()),
             set: Arc::default(),
         }
+    }
+
+    /// The same for the same `seed`, in which everything takes its time.
+    pub(super) fn of(seed: u64) -> Self {
+        let sim = Self { chance: Chance::seeded(seed), ..Self::new() };
+        sim.transit.takes_time(seed);
+        sim
     }
 
     /// The time of day, which goes with Tokio's clock.
@@ -171,8 +187,9 @@ impl Sim {
     }
 
     pub(crate) fn setup(&self, desired: Desired) -> Setup {
+        let wants = Arc::new(desired.clone());
         let dns = |name: &'static str, inner: &Arc<MemoryDns>| -> Arc<dyn DnsProvider> {
-            Arc::new(Under { sim: self.clone(), name, inner: Arc::clone(inner) })
+            Arc::new(Under { sim: self.clone(), name, desired: Arc::clone(&wants), inner: Arc::clone(inner) })
         };
         let accounts = [(handle("azure"), dns("azure", &self.azure)), (handle("cf"), dns("cf", &self.cf))];
         Setup {
@@ -182,6 +199,7 @@ impl Sim {
                 network: Arc::new(Under {
                     sim: self.clone(),
                     name: "network",
+                    desired: Arc::clone(&wants),
                     inner: Arc::clone(&self.network),
                 }),
                 resolver: Arc::new(self.clone()),
@@ -196,7 +214,7 @@ impl Sim {
                 },
             },
             pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
-            chance: Chance::default(),
+            chance: self.chance.clone(),
             subscribers: (self.ear.is_named())
                 .then(|| Subscriber { notifier: Arc::clone(&self.ear) as Arc<dyn Notifier>, repeat: REPEAT })
                 .into_iter()
@@ -234,6 +252,34 @@ impl Sim {
             tokio::time::sleep(delay).await;
         }
         self.pass(account).await
+    }
+
+    /// Has `write` made in `account`, and its answer brought back.
+    async fn carried<P, T: Send + 'static>(
+        &self,
+        Under { name: account, desired, .. }: &Under<P>,
+        write: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let account = *account;
+        let (sim, known, desired) = (self.clone(), self.witness.begins(account), desired.clone());
+        let made = |asker| async move {
+            sim.write(account).await?;
+            let before = sim.witness.before(&sim);
+            let answer = write.await;
+            sim.witness.wrote(&sim, account, known, &before, &desired, &asker);
+            answer
+        };
+        self.transit.carry(made).await
+    }
+
+    /// A read of `account` on its way there, and what is answered on its way back.
+    async fn read<T>(&self, account: &'static str, read: impl Future<Output = T>) -> Result<T, Error> {
+        self.transit.leg().await;
+        self.pass(account).await?;
+        let answer = read.await;
+        self.witness.looked(account);
+        self.transit.leg().await;
+        Ok(answer)
     }
 
     fn addresses(&self, label: &Fqdn, rtype: &RecordType) -> Option<Vec<IpAddr>> {
@@ -301,6 +347,8 @@ impl Prober for Sim {
 struct Under<P> {
     sim: Sim,
     name: &'static str,
+    /// What the service wants that has it.
+    desired: Arc<Desired>,
     inner: Arc<P>,
 }
 
@@ -311,6 +359,7 @@ impl DnsProvider for Under<MemoryDns> {
     }
 
     async fn zones(&self) -> Result<Vec<Zone>, Error> {
+        self.sim.transit.leg().await;
         self.sim.pass(self.name).await?;
         self.inner.zones().await
     }
@@ -324,8 +373,7 @@ impl DnsProvider for Under<MemoryDns> {
     }
 
     async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
-        self.sim.pass(self.name).await?;
-        self.inner.observe(zone, look).await
+        self.sim.read(self.name, self.inner.observe(zone, look)).await?
     }
 
     async fn apply(
@@ -336,11 +384,12 @@ impl DnsProvider for Under<MemoryDns> {
     ) -> Vec<Result<Vec<RecordSet>, Error>> {
         let mut answers = Vec::new();
         for change in changes {
-            match self.sim.write(self.name).await {
-                Ok(()) => answers.extend(self.inner.apply(zone, owner, std::slice::from_ref(change)).await),
-                Err(error) => answers.push(Err(error)),
-            }
+            let (inner, zone, owner) = (Arc::clone(&self.inner), zone.clone(), owner.clone());
+            let change = [change.clone()];
+            let write = async move { inner.apply(&zone, &owner, &change).await.remove(0) };
+            answers.push(self.sim.carried(self, write).await);
         }
+        self.sim.witness.answered(answers.iter().filter(|answer| answer.is_ok()).count());
         answers
     }
 }
@@ -348,8 +397,8 @@ impl DnsProvider for Under<MemoryDns> {
 #[async_trait]
 impl NetworkProvider for Under<MemoryNetwork> {
     async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
-        match self.sim.pass(self.name).await {
-            Ok(()) => self.inner.look(endpoint).await,
+        match self.sim.read(self.name, self.inner.look(endpoint)).await {
+            Ok(seen) => seen,
             Err(error) => {
                 let unknown = EndpointState {
                     public_ip: Seen::Unknown(error.chain()),
@@ -362,13 +411,15 @@ impl NetworkProvider for Under<MemoryNetwork> {
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
-        self.sim.write(self.name).await?;
-        self.inner.apply(owner, change).await
+        let (inner, owner, change) = (Arc::clone(&self.inner), owner.clone(), change.clone());
+        let answer = self.sim.carried(self, async move { inner.apply(&owner, &change).await }).await;
+        self.sim.witness.answered(answer.iter().len());
+        answer
     }
 
     async fn build(&self, owner: &Owner, change: &GatewayChange) -> Result<(), Error> {
-        self.sim.write(self.name).await?;
-        self.inner.build(owner, change).await
+        let (inner, owner, change) = (Arc::clone(&self.inner), owner.clone(), change.clone());
+        self.sim.carried(self, async move { inner.build(&owner, &change).await }).await
     }
 
     async fn mapping(
@@ -391,6 +442,10 @@ pub(crate) struct Configuration {
 impl Configuration {
     pub(crate) fn new(sim: &Sim, desired: Desired) -> Self {
         Self { sim: sim.clone(), desired: Arc::new(Mutex::new(Ok(desired))) }
+    }
+
+    pub(super) fn current(&self) -> Desired {
+        self.desired.lock().unwrap().clone().unwrap()
     }
 
     pub(crate) fn exchange(&self, desired: Result<Desired, String>) {

@@ -4,7 +4,7 @@
 mod adopted;
 mod adverse;
 mod built;
-mod drift;
+pub(crate) mod drift;
 pub(crate) mod machines;
 mod refused;
 pub(crate) mod stage;

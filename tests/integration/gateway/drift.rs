@@ -55,7 +55,7 @@ fn security_rule(name: &str) -> String {
 }
 
 /// The interface leaves every pool that begins so.
-fn leave(control: &Control, prefix: &str) {
+pub(crate) fn leave(control: &Control, prefix: &str) {
     let mut body = control.show_resource(NIC).unwrap();
     for configuration in body["properties"]["ipConfigurations"].as_array_mut().unwrap() {
         if let Some(pools) = configuration["properties"]["loadBalancerBackendAddressPools"].as_array_mut() {

@@ -1,4 +1,4 @@
-//! The gateway: killed while it is built, healed and taken down.
+//! The gateway: killed while it is built, healed, narrowed and taken down.
 
 use cnamed::sandbox::HoldPoint;
 use serde_json::json;
@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{
     BOTH, Stage, Story, after_every_cache_forgot, briefly_in_azure, label, on_the_label, ours, standing,
 };
+use crate::gateway::drift::leave;
 use crate::gateway::machines::{SECOND, SECOND_GROUP, put_second, ssh_to_the_second};
 use crate::gateway::stage::{BALANCER, GROUP, NIC};
 use crate::support::Cloud;
@@ -45,7 +46,51 @@ async fn built(stage: Stage, point: HoldPoint) {
             assert!(leads(cloud), "{at}");
         },
         idle: &["sync", "--verify"],
-        least: if point == HoldPoint::Before { 40 } else { 9 },
+        least: if stage == Stage::Bare && point == HoldPoint::Before { 40 } else { 9 },
+    };
+    story.killed_at_each(point).await;
+}
+
+fn ssh_rule() -> String {
+    format!("{BALANCER}/inboundNatRules/cnamed_demo_ssh")
+}
+
+fn rdp_door() -> String {
+    format!("{GROUP}/securityRules/cnamed_demo_rdp")
+}
+
+/// Somebody has led one port elsewhere, closed the door to the other and taken the machine out of its pools.
+async fn healed(stage: Stage, point: HoldPoint) {
+    let story = Story {
+        stage,
+        prepare: async |cloud: &Cloud| {
+            cloud.run(&["sync"]).await.exits(0);
+            let control = cloud.sandbox.control();
+            control.edit_resource(&ssh_rule(), &json!({"properties": {"backendPort": 5985}})).unwrap();
+            control.edit_resource(&rdp_door(), &json!({"properties": {"access": "Deny"}})).unwrap();
+            leave(&control, "cnamed_demo_");
+        },
+        command: &["sync"],
+        moment: |cloud, at| {
+            // A name is not taken away for what is mended behind it.
+            on_the_label(cloud, &BOTH, at);
+        },
+        end: |cloud, _, at| {
+            on_the_label(cloud, &BOTH, at);
+            assert!(leads(cloud), "{at}");
+            let control = cloud.sandbox.control();
+            let properties =
+                |resource: String| control.show_resource(&resource).unwrap()["properties"].clone();
+            let (rule, door) = (properties(ssh_rule()), properties(rdp_door()));
+            assert_eq!(
+                (&rule["frontendPortRangeStart"], &rule["backendPort"]),
+                (&json!(63022), &json!(22)),
+                "{at}"
+            );
+            assert_eq!(door["access"], "Allow", "{at}");
+        },
+        idle: &["sync", "--verify"],
+        least: if stage == Stage::Bare && point == HoldPoint::Before { 15 } else { 3 },
     };
     story.killed_at_each(point).await;
 }
@@ -63,7 +108,7 @@ async fn taken_down(stage: Stage, point: HoldPoint) {
             after_every_cache_forgot(log, "DELETE", at);
         },
         idle: &["teardown", "--yes"],
-        least: if point == HoldPoint::Before { 30 } else { 5 },
+        least: if stage == Stage::Bare && point == HoldPoint::Before { 30 } else { 5 },
     };
     story.killed_at_each(point).await;
 }
@@ -118,6 +163,12 @@ killed! {
     a_gateway_may_be_killed_after_any_write_that_takes_it_down: taken_down(Bare, After);
     a_gateway_may_be_killed_at_any_request_that_narrows_it: narrowed(Bare, Before);
     a_gateway_may_be_killed_after_any_write_that_narrows_it: narrowed(Bare, After);
+    a_gateway_may_be_killed_at_any_request_that_heals_it: healed(Bare, Before);
+    a_gateway_may_be_killed_after_any_write_that_heals_it: healed(Bare, After);
+    a_gateway_among_others_may_be_killed_before_any_write_that_builds_it: built(Crowded, Before);
     a_gateway_among_others_may_be_killed_after_any_write_that_builds_it: built(Crowded, After);
+    a_gateway_among_others_may_be_killed_before_any_write_that_takes_it_down: taken_down(Crowded, Before);
     a_gateway_among_others_may_be_killed_after_any_write_that_takes_it_down: taken_down(Crowded, After);
+    a_gateway_among_others_may_be_killed_before_any_write_that_heals_it: healed(Crowded, Before);
+    a_gateway_among_others_may_be_killed_after_any_write_that_heals_it: healed(Crowded, After);
 }

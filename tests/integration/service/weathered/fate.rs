@@ -26,7 +26,7 @@ const LONG_ROUND: Duration = Duration::from_secs(240);
 pub(super) struct Meddling {
     /// Somebody deleted the public IP.
     deleted: bool,
-    /// Somebody renamed its label: to put that back is the operator's to allow.
+    /// Somebody renamed its label: names follow it, or leave it for it to be put back where the operator allows that.
     renamed: bool,
     /// The operator has changed the configuration: a round may wait for caches.
     reconfigured: bool,
@@ -70,9 +70,9 @@ impl Meddling {
         if looked && claims {
             return Err(format!("the name in {account} dangles, and all is said to be well"));
         }
-        let round = if self.reconfigured { LONG_ROUND } else { ROUND };
+        let round = if self.reconfigured || self.renamed { LONG_ROUND } else { ROUND };
         let bound = LABEL_INTERVAL * 2 + round + (INTERVAL * 2) * self.lost;
-        if !self.renamed && self.disturbed.0.elapsed() > bound {
+        if self.disturbed.0.elapsed() > bound {
             return Err(format!("the name in {account} dangles for longer than {bound:?}"));
         }
         Ok(())

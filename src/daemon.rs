@@ -59,6 +59,8 @@ pub struct Setup {
     pub chance: Chance,
     /// Who is told.
     pub subscribers: Vec<Subscriber>,
+    /// Which secrets could not be read anew, and why: what they were before serves on.
+    pub unread: Vec<String>,
 }
 
 /// Where a [`Setup`] comes from.
@@ -70,10 +72,11 @@ pub trait Source {
     fn load(&mut self) -> Result<Setup, String>;
 
     /// The same configuration as last loaded, its secrets read anew: one may have been rotated. Those who are told are
-    /// not taken from it.
+    /// not taken from it. One that cannot be read keeps no other from being taken, and its account goes on with what it
+    /// was before, if it was ever read.
     ///
     /// # Errors
-    /// When it cannot be put to work at all; one secret that cannot be read keeps no other from being taken.
+    /// When it cannot be put to work at all.
     fn renew(&mut self) -> Result<Setup, String>;
 
     /// Adds to what was counted what the transport knows: requests and quotas.
@@ -108,7 +111,8 @@ pub struct Service<S> {
     /// one came to its end, so that one always does.
     spared: Duration,
     calm: Calm,
-    /// How often in a row secrets were read anew since somebody was denied, and when they are next.
+    /// How often in a row secrets were read anew since somebody was denied or one could not be read, and when they are
+    /// next.
     denied: u32,
     renewal: Option<Instant>,
 
@@ -159,6 +163,7 @@ struct Moment {
 struct Troubles {
     journal: Option<String>,
     configuration: Option<String>,
+    secrets: Option<String>,
 }
 
 impl<S: Source> Service<S> {
@@ -309,7 +314,8 @@ impl<S: Source> Service<S> {
         self.renewal = None;
         match self.source.renew() {
             // All else about it is as it was, and so is what is known and who was told of it.
-            Ok(setup) => {
+            Ok(mut setup) => {
+                self.unread(std::mem::take(&mut setup.unread));
                 self.active = Arc::new(Active::of(setup, self.active.patiences.renewed()));
                 self.begin(Trigger::Timer);
             }
@@ -321,6 +327,7 @@ impl<S: Source> Service<S> {
     /// Puts a configuration that was read to work.
     fn take_over(&mut self, mut setup: Setup) {
         self.desk.replace(std::mem::take(&mut setup.subscribers));
+        self.unread(std::mem::take(&mut setup.unread));
         self.active = Arc::new(Active::of(setup, Patiences::default()));
         let known = &self.active.desired.endpoints;
         self.sights.retain(|endpoint, _| known.contains_key(endpoint));

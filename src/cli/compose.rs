@@ -5,7 +5,7 @@ mod telling;
 
 pub(crate) use examination::Examination;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +43,16 @@ pub(crate) struct Composition {
     pub(crate) config: Config,
     pub(crate) reconciler: Reconciler,
     pub(crate) http: Arc<Http>,
+    pub(crate) doors: Doors,
+    /// Why what was built before serves on, where it does.
+    pub(crate) unread: BTreeSet<String>,
+}
+
+/// What accounts are reached through, each built of secrets that could be read.
+#[derive(Debug, Default)]
+pub(crate) struct Doors {
+    accounts: BTreeMap<Handle, Arc<dyn DnsProvider>>,
+    network: Option<Arc<dyn NetworkProvider>>,
 }
 
 impl Composition {
@@ -64,7 +74,7 @@ impl Composition {
         before: Option<&Arc<Http>>,
         config: Config,
         environment: &Environment,
-        unreadable: Unreadable,
+        unreadable: Unreadable<'_>,
     ) -> Result<Self, String> {
         let http = match before {
             Some(before) => before.then(&settings(&config, DEADLINE)?).map_err(told)?,
@@ -77,28 +87,37 @@ impl Composition {
         http: Arc<Http>,
         config: Config,
         environment: &Environment,
-        unreadable: Unreadable,
+        unreadable: Unreadable<'_>,
     ) -> Result<Self, String> {
         let azure = &config.azure;
         let builder = Builder { environment, azure };
         let arm =
             builder.settings().and_then(|settings| Arm::new(&http, &settings).map_err(told)).map(Arc::new);
-        let shut = |reason: String| match unreadable {
-            Unreadable::IsAnError => Err(reason),
-            Unreadable::ShutsItsAccount => Ok(reason),
+        let (mut doors, mut unread) = (Doors::default(), BTreeSet::new());
+        doors.network = match &arm {
+            Ok(arm) => Some(Arc::new(AzureNetwork::new(Arc::clone(arm)))),
+            Err(reason) => unreadable.before(reason, &mut unread, |doors| doors.network.as_ref())?,
         };
-        let network: Arc<dyn NetworkProvider> = match &arm {
-            Ok(arm) => Arc::new(AzureNetwork::new(Arc::clone(arm))),
-            Err(reason) => Arc::new(ShutNetwork::new(shut(reason.clone())?)),
-        };
-        let mut accounts: BTreeMap<Handle, Arc<dyn DnsProvider>> = BTreeMap::new();
+        let shut = || Arc::new(ShutNetwork::new(arm.as_ref().err().cloned().unwrap_or_default()));
+        let network = doors.network.clone().unwrap_or_else(|| shut());
+        let mut accounts = BTreeMap::new();
         for account in &config.accounts {
-            let name = account.name.clone();
-            let provider = match builder.account(account, &arm, &http) {
-                Ok(provider) => provider,
-                Err(reason) => Arc::new(ShutDns::new(name.clone(), shut(reason)?)),
+            let name = &account.name;
+            let door = match builder.account(account, &arm, &http) {
+                Ok(provider) => Ok(provider),
+                Err(reason) => {
+                    let before = unreadable.before(&reason, &mut unread, |doors| doors.accounts.get(name))?;
+                    before.ok_or(reason)
+                }
             };
-            accounts.insert(name, provider);
+            let provider = match door {
+                Ok(provider) => {
+                    doors.accounts.insert(name.clone(), Arc::clone(&provider));
+                    provider
+                }
+                Err(reason) => Arc::new(ShutDns::new(name.clone(), reason)),
+            };
+            accounts.insert(name.clone(), provider);
         }
         let verify = &config.verify;
         let resolver = resolver(&config);
@@ -122,7 +141,7 @@ impl Composition {
                 way_in: false,
             },
         };
-        Ok(Self { config, reconciler, http })
+        Ok(Self { config, reconciler, http, doors, unread })
     }
 
     /// What the configuration wants, with what the operator agreed to beyond it.
@@ -133,11 +152,29 @@ impl Composition {
 
 /// What a secret that cannot be read is.
 #[derive(Clone, Copy)]
-pub(crate) enum Unreadable {
+pub(crate) enum Unreadable<'b> {
     /// A mistake, with which nothing begins.
     IsAnError,
-    /// No reason not to keep the names of others: the account is shut, and says why.
-    ShutsItsAccount,
+    /// No reason not to keep the names of others, nor to give up what works: what was built before serves on. Where
+    /// there is nothing from before, the account is shut, and says why.
+    LeavesWhatWas(&'b Doors),
+}
+
+impl Unreadable<'_> {
+    /// What serves in place of something that `reason` kept from being built, which is noted then.
+    fn before<T: Clone>(
+        self,
+        reason: &str,
+        unread: &mut BTreeSet<String>,
+        of: impl FnOnce(&Doors) -> Option<&T>,
+    ) -> Result<Option<T>, String> {
+        let Self::LeavesWhatWas(doors) = self else { return Err(reason.to_owned()) };
+        let before = of(doors).cloned();
+        if before.is_some() {
+            unread.insert(reason.to_owned());
+        }
+        Ok(before)
+    }
 }
 
 /// What `cnamed threats` runs on.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::args::Global;
-use super::compose::{Composition, Unreadable, subscribers, told};
+use super::compose::{Composition, Doors, Unreadable, subscribers, told};
 use super::exit::Exit;
 use crate::config::{Config, Environment, HttpConfig, StateConfig};
 use crate::daemon::{Chance, Order, Pace, Service, Setup, Source};
@@ -72,25 +72,32 @@ impl<S: Source> Station<S> {
 pub(crate) struct File {
     global: Global,
     last: Option<(Config, Arc<Http>)>,
+    /// What is at work, for where its secrets cannot be read anew.
+    doors: Doors,
     /// What the service has taken at its start, and holds to its end.
     held: Option<(HttpConfig, StateConfig)>,
 }
 
 impl File {
     pub(crate) fn of(global: &Global) -> Self {
-        Self { global: global.clone(), last: None, held: None }
+        Self { global: global.clone(), last: None, doors: Doors::default(), held: None }
     }
 
-    fn setup(&mut self, config: Config, unreadable: Unreadable) -> Result<Setup, String> {
+    /// Puts `config` to work, also where a secret cannot be read, if that is `spared`. See [`Unreadable`].
+    fn setup(&mut self, config: Config, spared: bool) -> Result<Setup, String> {
         let environment = Environment::process();
         let before = self.last.as_ref().map(|(_, http)| http);
+        let unreadable =
+            if spared { Unreadable::LeavesWhatWas(&self.doors) } else { Unreadable::IsAnError };
         let composition = Composition::for_service(before, config, &environment, unreadable);
-        let Composition { config, reconciler, http } = composition?;
+        let Composition { config, reconciler, http, doors, unread } = composition?;
         let subscribers = subscribers(&config, &environment, &http);
         let pace = Pace { interval: config.watch.interval, label_interval: config.watch.label_interval };
         let desired = config.desired(Consents::default());
         self.last = Some((config, http));
-        Ok(Setup { desired, reconciler, pace, chance: Chance::default(), subscribers })
+        self.doors = doors;
+        let unread = unread.into_iter().collect();
+        Ok(Setup { desired, reconciler, pace, chance: Chance::default(), subscribers, unread })
     }
 }
 
@@ -101,12 +108,9 @@ impl Source for File {
             tracing::warn!(%warning, "configuration");
         }
         // What is at work holds its secrets: a new one that cannot be read leaves it so. At first there is nothing to lose.
-        let unreadable = match self.last {
-            Some(_) => Unreadable::IsAnError,
-            None => Unreadable::ShutsItsAccount,
-        };
+        let spared = self.last.is_none();
         let asked = (config.http.clone(), config.state.clone());
-        let setup = self.setup(config, unreadable)?;
+        let setup = self.setup(config, spared)?;
         let (http, state) = self.held.get_or_insert_with(|| asked.clone());
         for (setting, differs) in [
             ("http.listen", http.listen != asked.0.listen),
@@ -122,7 +126,7 @@ impl Source for File {
 
     fn renew(&mut self) -> Result<Setup, String> {
         match self.last.as_ref().map(|(config, _)| config.clone()) {
-            Some(config) => self.setup(config, Unreadable::ShutsItsAccount),
+            Some(config) => self.setup(config, true),
             None => self.load(),
         }
     }

@@ -80,7 +80,7 @@ impl<S: Source> Service<S> {
         }
         self.desk.round(at, &notices_of(&round, &self.active.desired.owner, at));
         self.desk.pulse(&if well { Pulse::Well } else { Pulse::Ill(line(&round)) });
-        if !self.active.patiences.away.is_denied() {
+        if !self.active.patiences.away.is_denied() && self.troubles.secrets.is_none() {
             (self.denied, self.renewal) = (0, None);
         } else if self.renewal.is_none() {
             self.denied = self.denied.saturating_add(1);

@@ -95,6 +95,25 @@ impl<S: Source> Service<S> {
         self.troubles.journal = Some(error);
     }
 
+    /// These secrets could not be read anew, or none any more; they are read again soon.
+    pub(super) fn unread(&mut self, reasons: Vec<String>) {
+        if reasons.is_empty() {
+            if self.troubles.secrets.take().is_some() {
+                tracing::info!("every secret was read anew");
+                self.desk.over(self.clock.now(), Topic::Service, "", UNREAD);
+            }
+            return;
+        }
+        let told = reasons.join("; ");
+        if self.troubles.secrets.is_none() {
+            tracing::warn!(reason = told, "{UNREAD}");
+            // Somebody may be putting it there at this moment: however long others were denied, this begins anew.
+            self.denied = 0;
+        }
+        self.desk.trouble(&self.notice(UNREAD, reasons));
+        self.troubles.secrets = Some(told);
+    }
+
     pub(super) fn refresh_history(&mut self) {
         let latest = Filter { limit: Some(SHOWN), newest_first: true, ..Filter::default() };
         if let Ok(latest) = self.journal.entries(&latest) {
@@ -140,7 +159,9 @@ impl<S: Source> Service<S> {
         self.source.count(&mut self.counts);
         self.counts.notices = self.desk.counts();
         let journal = self.troubles.journal.iter().map(|error| format!("the journal: {error}"));
-        let troubles = journal.chain(self.troubles.configuration.clone()).chain(self.desk.troubles());
+        let secrets = self.troubles.secrets.iter().map(|reasons| format!("{UNREAD}: {reasons}"));
+        let troubles = journal.chain(self.troubles.configuration.clone()).chain(secrets);
+        let troubles = troubles.chain(self.desk.troubles());
         let snapshot = Snapshot {
             owner: self.active.desired.owner.to_string(),
             program: env!("CARGO_PKG_VERSION"),
@@ -203,6 +224,8 @@ pub(super) fn nothing(started: OffsetDateTime, beat: Beat) -> Snapshot {
 
 /// The trouble with the journal, as it is told and known again.
 const UNWRITTEN: &str = "the journal could not be written; the work goes on without it";
+/// The trouble with secrets, likewise.
+const UNREAD: &str = "a secret could not be read anew; the one from before is used";
 const MENDED: &str =
     "the journal was damaged; what it held is lost to `cnamed history`, and a new one is begun";
 /// How far two clocks may be apart for reasons of their own.

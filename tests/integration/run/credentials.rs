@@ -162,3 +162,31 @@ async fn a_client_secret_that_cannot_be_read_at_the_start_is_taken_while_another
     was_told_once(&ear, "jump").await;
     run.end().await;
 }
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_anew_works_on_as_it_was_and_is_read_again_by_itself() {
+    let (cloud, ear, run) = settled().await;
+    let control = cloud.sandbox.control();
+    let token = emptied(&cloud, DNS_TOKEN);
+    // Another's credential is denied, for which all of them are read anew.
+    let network = ["Microsoft.Network/publicIPAddresses/*", "Microsoft.Network/locations/*"];
+    control.grant(AZURE_IDENTITY.client_id, &network, "/").unwrap();
+    let unread = "could not be read anew; the one from before is used: the token of account cf";
+    let shown =
+        run.shows("that it is not read", |shown| shown["troubles"].to_string().contains(unread)).await;
+    let resting = shown["resting"].as_array().unwrap();
+    assert!(resting.iter().all(|resting| resting["account"] == "azure"), "{resting:#?}");
+    control.delete_record_cloudflare(NAME, "CNAME").unwrap();
+    run.shows("the healing", |_| at_cloudflare(&cloud, NAME).is_some()).await;
+
+    control.grant(AZURE_IDENTITY.client_id, &["*"], "/").unwrap();
+    run.in_sync().await;
+    let shown = run.shows("nobody at rest", |shown| shown["resting"] == json!([])).await;
+    assert!(shown["troubles"].to_string().contains(unread), "{:#}", shown["troubles"]);
+    put_back(&cloud, DNS_TOKEN, &token);
+    run.shows("that it is read", |shown| shown["troubles"] == json!([])).await;
+    ear.hears("service", "recovered after").await;
+    assert_eq!(ear.times("service", "could not be read anew"), 2, "{:#?}", ear.heard("service"));
+    assert_eq!(ear.times("failure", "cf cannot be read"), 0, "{:#?}", ear.heard("failure"));
+    run.end().await;
+}

@@ -215,6 +215,7 @@ impl Sim {
             },
             pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
             chance: self.chance.clone(),
+            unread: Vec::new(),
             subscribers: (self.ear.is_named())
                 .then(|| Subscriber { notifier: Arc::clone(&self.ear) as Arc<dyn Notifier>, repeat: REPEAT })
                 .into_iter()

@@ -223,7 +223,8 @@ impl<S: Source> Service<S> {
         Ok((service, receiver))
     }
 
-    /// Works until it is told to stop, or nobody is left to tell it.
+    /// Works until it is told to stop, or nobody is left to tell it. The last snapshot closes their channel; after that
+    /// notices are delivered for a while.
     ///
     /// Returns what was in flight then, in words.
     pub async fn run(mut self, orders: &mut mpsc::Receiver<Order>) -> Vec<String> {
@@ -390,6 +391,8 @@ impl<S: Source> Service<S> {
             self.abandon("the service ended while this was under way; the next round looks first");
         self.look_no_more();
         self.publish();
+        // Whoever shows it has seen the last of it, and takes leave beside those who are told.
+        drop(self.snapshots);
         let undelivered = self.desk.shutdown(Instant::now() + FAREWELL).await;
         if undelivered > 0 {
             tracing::warn!(undelivered, "notices that nobody was told of");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::args::Global;
 use super::compose::{Composition, Doors, Unreadable, subscribers, told};
@@ -56,13 +56,12 @@ impl<S: Source> Station<S> {
 
     /// Works and shows itself until it is told to stop; what was in flight then, in words.
     pub(crate) async fn run(self, orders: &mut mpsc::Receiver<Order>) -> Vec<String> {
-        let (ending, ended) = oneshot::channel::<()>();
+        let mut shown = self.snapshots.clone();
         let showing = tokio::spawn(self.server.serve(self.snapshots, self.clock, async move {
-            // The sender goes with the service, however that ends.
-            let _ = ended.await;
+            // Their sender goes with the service, however that ends.
+            while shown.changed().await.is_ok() {}
         }));
         let in_flight = self.service.run(orders).await;
-        drop(ending);
         let _ = showing.await;
         in_flight
     }
@@ -87,8 +86,7 @@ impl File {
     fn setup(&mut self, config: Config, spared: bool) -> Result<Setup, String> {
         let environment = Environment::process();
         let before = self.last.as_ref().map(|(_, http)| http);
-        let unreadable =
-            if spared { Unreadable::LeavesWhatWas(&self.doors) } else { Unreadable::IsAnError };
+        let unreadable = if spared { Unreadable::LeavesWhatWas(&self.doors) } else { Unreadable::IsAnError };
         let composition = Composition::for_service(before, config, &environment, unreadable);
         let Composition { config, reconciler, http, doors, unread } = composition?;
         let subscribers = subscribers(&config, &environment, &http);

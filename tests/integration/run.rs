@@ -275,6 +275,28 @@ async fn it_ends_within_two_seconds_also_in_the_middle_of_a_long_operation_and_s
 }
 
 #[tokio::test]
+async fn it_ends_within_two_seconds_also_while_nobody_takes_what_it_tells_and_shows() {
+    let cloud = Cloud::start().await;
+    let begun = cloud.folder.path().join("begun");
+    cloud.append(&format!(
+        "\n[[notify]]\nname = \"deaf\"\nkind = \"command\"\ntimeout = \"1m\"\nevents = [\"change\"]\n\
+         command = [\"/bin/sh\", \"-c\", \"echo > {}; exec sleep 60\"]\n",
+        begun.display()
+    ));
+    let run = Run::begin(&cloud).await;
+    run.shows("that somebody is told", |_| begun.exists()).await;
+    let port = run.port.borrow().expect("it listens");
+    let mut slow = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: loc").await.unwrap();
+    // Whoever comes later is answered once the first was taken.
+    run.readiness().await;
+    let (code, took, told) = run.end().await;
+    assert_eq!(code, 0, "{told:#?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(told.iter().any(|line| line["undelivered"].is_u64()), "{told:#?}");
+}
+
+#[tokio::test]
 async fn a_bad_configuration_is_not_taken_a_good_one_is_and_a_signal_begins_a_round() {
     let cloud = Cloud::start().await;
     let mut run = Run::every(&cloud, "1h").await;

@@ -327,7 +327,7 @@ impl<S: Source> Service<S> {
 
     /// Puts a configuration that was read to work.
     fn take_over(&mut self, mut setup: Setup) {
-        self.desk.replace(std::mem::take(&mut setup.subscribers));
+        self.desk.replace(setup.desired.owner.as_str(), std::mem::take(&mut setup.subscribers));
         self.unread(std::mem::take(&mut setup.unread));
         self.active = Arc::new(Active::of(setup, Patiences::default()));
         let known = &self.active.desired.endpoints;

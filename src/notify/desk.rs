@@ -35,7 +35,7 @@ pub struct Desk {
 
 #[derive(Debug)]
 struct Shared {
-    owner: String,
+    owner: Mutex<String>,
     began: Instant,
     /// How fast the time of those who are told goes.
     speed: u32,
@@ -81,16 +81,17 @@ impl Desk {
     /// hour ago.
     #[must_use]
     pub fn at_speed(speed: u32, owner: &str, subscribers: Vec<Subscriber>) -> Self {
-        let (owner, began) = (owner.to_owned(), Instant::now());
-        let shared = Shared { owner, began, speed, posts: Mutex::new(Vec::new()) };
+        let shared =
+            Shared { owner: Mutex::default(), began: Instant::now(), speed, posts: Mutex::new(Vec::new()) };
         let desk = Self { shared: Arc::new(shared), tasks: Mutex::new(Vec::new()) };
-        desk.replace(subscribers);
+        desk.replace(owner, subscribers);
         desk
     }
 
-    /// Takes other subscribers from now on. One of the same name keeps what it has been told and what it waits for;
-    /// what the others have in their queues they still deliver, each notice tried once more at most.
-    pub fn replace(&self, subscribers: Vec<Subscriber>) {
+    /// Takes other subscribers from now on, and another `owner` to sign with. One of the same name keeps what it has been
+    /// told and what it waits for; what the others have in their queues they still deliver, each notice tried once more at most.
+    pub fn replace(&self, owner: &str, subscribers: Vec<Subscriber>) {
+        owner.clone_into(&mut locked(&self.shared.owner));
         let mut posts = locked(&self.shared.posts);
         let mut earlier = std::mem::take(&mut *posts);
         let mut tasks = locked(&self.tasks);
@@ -361,7 +362,7 @@ impl Post {
             return later;
         }
         let Some(desk) = desk.upgrade() else { return later };
-        let notice = dead_notice(&desk.owner, name.as_str(), &undelivered.reason);
+        let notice = dead_notice(&locked(&desk.owner), name.as_str(), &undelivered.reason);
         inside.outage = Some((undelivered.reason.clone(), notice.clone()));
         drop(inside);
         tracing::warn!(notifier = %name, error = %undelivered, "cannot be told anything");

@@ -18,6 +18,8 @@ struct Fake {
     heartbeat: bool,
     answer: Mutex<Answer>,
     told: Mutex<Vec<String>>,
+    /// Who signed the last of it.
+    signed: Mutex<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,6 +41,7 @@ impl Fake {
             heartbeat,
             answer: Mutex::new(Answer::Arrived),
             told: Mutex::default(),
+            signed: Mutex::default(),
         })
     }
 
@@ -78,6 +81,7 @@ impl Notifier for Fake {
     }
 
     async fn tell(&self, notice: &Notice) -> Result<(), Undelivered> {
+        self.signed.lock().unwrap().clone_from(&notice.owner);
         self.hear(notice.title.clone()).await
     }
 
@@ -280,7 +284,10 @@ async fn other_subscribers_of_the_same_name_know_what_was_told() {
     let desk = desk(&[&before]);
     desk.round(at(), &[failure("cf cannot be read")]);
     settle().await;
-    desk.replace(vec![Subscriber { notifier: Arc::clone(&after) as Arc<dyn Notifier>, repeat: REPEAT }]);
+    desk.replace(
+        "ops",
+        vec![Subscriber { notifier: Arc::clone(&after) as Arc<dyn Notifier>, repeat: REPEAT }],
+    );
     desk.round(at(), &[failure("cf cannot be read")]);
     desk.round(at(), &[]);
     settle().await;
@@ -300,18 +307,32 @@ async fn what_waits_goes_to_other_subscribers_of_the_same_name_and_so_does_what_
     settle().await;
     let took =
         |fake: &Arc<Fake>| Subscriber { notifier: Arc::clone(fake) as Arc<dyn Notifier>, repeat: REPEAT };
-    desk.replace(vec![took(&after)]);
+    desk.replace("ops", vec![took(&after)]);
     settle().await;
     assert_eq!(after.told(), ["one", "two"]);
     assert_eq!(desk.counts()[&("ops".to_owned(), false)], 0);
 
     let slow = Fake::new("ops");
     slow.answers(Answer::FailsAfter(Duration::from_secs(8), Undelivered::later("no answer")));
-    desk.replace(vec![took(&slow)]);
+    desk.replace("ops", vec![took(&slow)]);
     desk.tell(&notice(Topic::Change, "x", "three"));
     settle().await;
-    desk.replace(vec![took(&after)]);
+    desk.replace("ops", vec![took(&after)]);
     desk.tell(&notice(Topic::Change, "x", "four"));
     sleep(Duration::from_secs(10)).await;
     assert_eq!(after.told(), ["one", "two", "four", "three"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_desk_itself_tells_is_signed_by_the_owner_of_the_present() {
+    let (dead, other) = (Fake::new("dead"), Fake::new("other"));
+    let desk = desk(&[&dead, &other]);
+    let took =
+        |fake: &Arc<Fake>| Subscriber { notifier: Arc::clone(fake) as Arc<dyn Notifier>, repeat: REPEAT };
+    desk.replace("later", vec![took(&dead), took(&other)]);
+    dead.answers(Answer::Fails(Undelivered::refused("410 Gone")));
+    desk.tell(&notice(Topic::Change, "x", "one"));
+    settle().await;
+    assert_eq!(other.told(), ["one", "the notifier dead cannot be told anything"]);
+    assert_eq!(*other.signed.lock().unwrap(), "later");
 }

@@ -59,12 +59,19 @@ pub fn main() -> Exit {
         }
     };
     let output = Output::new(&cli.global);
-    if let Err(error) = crate::telemetry::init(cli.log_filter().as_deref(), reader(&cli, &output)) {
-        return output.failure(&error.to_string(), Exit::Usage);
+    let reader = reader(&cli, &output);
+    let failed = |text: String, exit| match cli.command {
+        Command::Run => run::not_begun(&text, exit, &output),
+        _ => output.failure(&text, exit),
+    };
+    if let Err(error) = crate::telemetry::init(cli.log_filter().as_deref(), reader) {
+        // What is wrong with it is for the log to tell too, where that is all that is read.
+        let _ = crate::telemetry::init(None, reader);
+        return failed(error.to_string(), Exit::Usage);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return output.failure(&format!("could not start: {error}"), Exit::Failed),
+        Err(error) => return failed(format!("could not start: {error}"), Exit::Failed),
     };
     let exit = runtime.block_on(run(cli, &output));
     // A name that the system's resolver is still looking up is nobody's concern any more.

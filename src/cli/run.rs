@@ -16,14 +16,18 @@ use crate::telemetry::clock::Clock;
 pub(crate) async fn run(global: &Global, output: &Output) -> Exit {
     match work(global).await {
         Ok(()) => Exit::InSync,
-        // What the service has to tell is its log, also that there is no service.
-        Err((text, exit)) if output.is_json() => {
-            tracing::error!(error = text, "not begun");
-            output.refusal(&text, exit);
-            exit
-        }
-        Err((text, exit)) => output.failure(&text, exit),
+        Err((text, exit)) => not_begun(&text, exit, output),
     }
+}
+
+/// Why there is no service. What a service has to tell is its log, also that: whoever reads that as JSON reads no text.
+pub(crate) fn not_begun(text: &str, exit: Exit, output: &Output) -> Exit {
+    if !output.is_json() {
+        return output.failure(text, exit);
+    }
+    tracing::error!(error = text, "not begun");
+    output.refusal(text, exit);
+    exit
 }
 
 async fn work(global: &Global) -> Result<(), Unready> {

@@ -210,7 +210,7 @@ fn homeless(account: &Handle, name: &Fqdn, found: &[&Zone], zones: &[Zone]) -> C
     }
     let ids: Vec<&str> = found.iter().map(|zone| zone.id.as_str()).collect();
     Check::new(Topic::Zone, subject, Health::Failed, format!("several zones hold it: {}", ids.join(", ")))
-        .next("say which one is meant in the account's zones")
+        .next("say which one is meant in the account's `zones`, and which servers are its in `name_servers`")
 }
 
 /// Zones that are named; more is noise.

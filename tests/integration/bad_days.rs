@@ -185,7 +185,9 @@ async fn a_zone_that_an_account_holds_twice_is_refused_until_one_is_named() {
     let twin = cloud.sandbox.control().add_zone_cloudflare("example.com").unwrap();
     let run = cloud.run(&["sync"]).await.exits(4).says("refused (zone): jumpstation.example.com in cf");
     let run = run.says("cf holds 2 zones named example.com, with the ids ").says(&twin);
-    run.says("set `zones` of the account cf so that it names one of them");
+    run.says(
+        "set `zones` of the account cf so that it names one of them, and `name_servers` to those of that one",
+    );
     assert!(cloud.writes().is_empty());
 
     let named =

@@ -38,8 +38,11 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
                     ids.len(),
                     ids.join(" and ")
                 );
-                let allow =
-                    format!("set `zones` of the account {} so that it names one of them", key.account);
+                // Zones that are written down are not looked up, and so do not tell who answers for them.
+                let allow = format!(
+                    "set `zones` of the account {} so that it names one of them, and `name_servers` to those of that one",
+                    key.account
+                );
                 refusals.insert(refusal(key, wanted, Rule::Zone, reason, allow));
             }
         }

@@ -286,7 +286,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::model::endpoint::{Allocation, Intent, PublicIpSpec};
+    use crate::model::endpoint::{Intent, PublicIpSpec};
     use crate::model::gateway::Gateway;
     use crate::model::name::ZoneName;
     use crate::model::state::Seen;
@@ -300,15 +300,7 @@ mod tests {
             load_balancer: id("loadBalancers"),
             nat_rules: Vec::new(),
         });
-        let public_ip = PublicIpSpec {
-            resource_group: "rg".into(),
-            name: "pip".into(),
-            location: "westeurope".into(),
-            label: "contoso".parse().unwrap(),
-            label_scope: None,
-            allocation: Allocation::Static,
-            zones: Vec::new(),
-        };
+        let public_ip = PublicIpSpec::any();
         let endpoint =
             Endpoint { name: Handle::parse(name).unwrap(), public_ip, gateway, intent: Intent::Hold };
         AtEndpoint { of: Arc::new(MemoryNetwork::default()), endpoint }

@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::journal::Filter;
-    use crate::model::endpoint::{Allocation, PublicIpSpec};
+    use crate::model::endpoint::PublicIpSpec;
     use crate::model::name::Fqdn;
     use crate::model::plan::{NetworkChange, Settle};
 
@@ -171,17 +171,13 @@ mod tests {
     }
 
     fn public_ip() -> Action {
-        let spec = PublicIpSpec {
-            resource_group: "rg".into(),
-            name: "pip".into(),
-            location: "westeurope".into(),
-            label: "contoso".parse().unwrap(),
-            label_scope: None,
-            allocation: Allocation::Static,
-            zones: Vec::new(),
-        };
         let endpoint = Handle::parse("jump").unwrap();
-        Action::Network(Box::new(NetworkChange { endpoint, spec, held: None, delete: false }))
+        Action::Network(Box::new(NetworkChange {
+            endpoint,
+            spec: PublicIpSpec::any(),
+            held: None,
+            delete: false,
+        }))
     }
 
     fn wait() -> Action {

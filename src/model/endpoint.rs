@@ -123,6 +123,22 @@ pub struct PublicIpSpec {
     pub zones: Vec<String>,
 }
 
+#[cfg(test)]
+impl PublicIpSpec {
+    /// One of which nothing matters.
+    pub(crate) fn any() -> Self {
+        Self {
+            resource_group: "rg".into(),
+            name: "pip".into(),
+            location: "westeurope".into(),
+            label: DnsLabel::parse("contoso").unwrap(),
+            label_scope: None,
+            allocation: Allocation::Static,
+            zones: Vec::new(),
+        }
+    }
+}
+
 /// A public IP as Azure holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicIp {

@@ -26,6 +26,7 @@ const RULES: ZoneRules = ZoneRules {
     flattens_apex: true,
     proxying: true,
     exchanges: true,
+    comment: None,
 };
 
 /// `records` names, all of which point at `target` and follow an endpoint whose label is `label`.
@@ -97,6 +98,7 @@ fn world(records: usize, target: &str, label: &str) -> (Desired, Observed) {
             content,
             mark: Some(owner.clone()),
             version: Version(at.to_string()),
+            words: 0,
         };
         observed.records.insert(key.clone(), Seen::Present(vec![set]));
         desired.records.insert(key, wanted);

@@ -315,6 +315,7 @@ mod tests {
             flattens_apex: false,
             proxying: false,
             exchanges: false,
+            comment: None,
         };
         let name = ZoneName::parse("example.com").unwrap();
         Zone { name, id: id.to_owned(), name_servers: Vec::new(), rules }

@@ -63,6 +63,7 @@ impl Observed {
             content,
             mark: Some(owner.clone()),
             version: Version("imagined".into()),
+            words: change.before.iter().map(|set| set.words).max().unwrap_or_default(),
         }));
         let seen = if sets.is_empty() { Seen::Absent } else { Seen::Present(sets) };
         self.records.insert(change.key.clone(), seen);

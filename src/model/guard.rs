@@ -73,6 +73,8 @@ pub enum Rule {
     Differs,
     /// No endpoint holds what the name would lead to.
     Dangling,
+    /// What a person wrote at the record leaves no room for our mark.
+    Comment,
 }
 
 /// One change that will not be made, why, and what would allow it.
@@ -237,6 +239,7 @@ impl fmt::Display for Rule {
             Self::Missing => "missing",
             Self::Differs => "differs",
             Self::Dangling => "dangling",
+            Self::Comment => "comment",
         })
     }
 }

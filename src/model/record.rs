@@ -253,6 +253,12 @@ pub mod mark {
         (comment.chars().count() <= limit).then_some(comment)
     }
 
+    /// How many characters `limit` leaves for a person's words.
+    #[must_use]
+    pub fn room(owner: &Owner, limit: usize) -> usize {
+        limit.saturating_sub(text(owner).chars().count() + 1)
+    }
+
     /// The part of the text form that is the same for every owner.
     fn before_owner() -> String {
         format!("{MANAGED_BY}={CNAMED} {OWNER}=")
@@ -387,6 +393,15 @@ pub struct RecordSet {
     pub mark: Option<Owner>,
     /// What was read, for the write that follows.
     pub version: Version,
+    /// How many characters a person's words take where our mark has to stand beside them: the longest of those at its
+    /// records.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub words: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl fmt::Display for RecordSet {

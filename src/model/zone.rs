@@ -40,6 +40,9 @@ pub struct ZoneRules {
     /// Whether a record takes another type in one transaction (Cloudflare). Where it does not, nothing stands at the
     /// name for a moment.
     pub exchanges: bool,
+    /// How many characters a comment may have where the mark stands in one, beside a person's words (Cloudflare).
+    #[serde(default)]
+    pub comment: Option<usize>,
 }
 
 /// Why a name has no one zone in an account.

@@ -24,6 +24,7 @@ use secrecy::SecretString;
 use self::api::{CallError, Client, failed};
 use self::apply::Apply;
 use self::calls::{ListRecords, ListZones};
+use self::change::LONGEST_COMMENT;
 use self::record::{Held, Holding, Record, hold};
 use super::http::Http;
 use super::{DnsProvider, Error, Found, Kind, Look, Remembered};
@@ -122,6 +123,7 @@ impl Cloudflare {
             flattens_apex: true,
             proxying: true,
             exchanges: true,
+            comment: Some(LONGEST_COMMENT),
         };
         let name_servers = self.name_servers.clone().or(servers).unwrap_or_default();
         Zone { name, id, name_servers, rules }

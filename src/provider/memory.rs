@@ -270,8 +270,9 @@ fn stands(present: &[RecordSet], owner: &Owner, change: &RecordChange) -> bool {
 }
 
 fn set(name: &Fqdn, held: &Held, version: &Version) -> RecordSet {
-    let Held { content, mark, .. } = held.clone();
-    RecordSet { name: name.clone(), content, mark, version: version.clone() }
+    let Held { content, mark, note } = held.clone();
+    let words = note.chars().count();
+    RecordSet { name: name.clone(), content, mark, version: version.clone(), words }
 }
 
 /// A read that `fault` struck: whatever was lost, nothing is known.

@@ -111,6 +111,7 @@ fn scripted(script: &Script) -> (Cloudflare, Zone) {
         flattens_apex: true,
         proxying: true,
         exchanges: true,
+        comment: None,
     };
     (cf, Zone { name: zone_name(), id: "f".repeat(32), name_servers: Vec::new(), rules })
 }

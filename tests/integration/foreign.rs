@@ -97,6 +97,28 @@ async fn adoption_keeps_what_a_person_wrote_and_touches_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_comment_without_room_for_our_mark_is_refused_before_anything_is_written() {
+    let cloud = Cloud::start().await;
+    let control = cloud.sandbox.control();
+    let put = |length: usize| {
+        let by_hand = json!({"type": "CNAME", "name": NAME, "content": "other.example.net", "ttl": 300,
+            "comment": "x".repeat(length)});
+        control.set_record_cloudflare(&by_hand).unwrap();
+    };
+    put(72);
+    let run = cloud.run(&["adopt", NAME, "--yes"]).await.exits(4);
+    let run = run.says("refused (comment): jumpstation.example.com in cf").says("has 72 characters");
+    run.says("shorten the comment at jumpstation.example.com in cf to 71 characters");
+    nothing_written(&cloud);
+
+    put(71);
+    cloud.run(&["adopt", NAME, "--yes"]).await.exits(0).says("taken over");
+    let comment = at_cloudflare(&cloud, NAME).unwrap()["comment"].as_str().unwrap().to_owned();
+    assert_eq!(comment.len(), 100, "{comment}");
+    settled(&cloud).await;
+}
+
+#[tokio::test]
 async fn a_record_of_another_owner_is_taken_only_from_that_owner() {
     let cloud = Cloud::start().await;
     let control = cloud.sandbox.control();

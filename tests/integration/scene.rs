@@ -218,5 +218,5 @@ pub(crate) fn mine(data: Data) -> RecordSet {
 
 pub(crate) fn unmarked(data: Data) -> RecordSet {
     let content = Content { data, ttl: Ttl::DEFAULT, proxied: false };
-    RecordSet { name: fqdn("set.later"), content, mark: None, version: Version("v1".into()) }
+    RecordSet { name: fqdn("set.later"), content, mark: None, version: Version("v1".into()), words: 0 }
 }

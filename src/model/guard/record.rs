@@ -6,7 +6,7 @@ use super::{Refusal, Rule};
 use crate::model::endpoint::{Handle, Intent};
 use crate::model::name::Fqdn;
 use crate::model::plan::{Action, Plan, Subject, displaced, mode};
-use crate::model::record::{Data, Mode, Owner, Policy, RecordSet, RecordType};
+use crate::model::record::{Data, Mode, Owner, Policy, RecordSet, RecordType, mark};
 use crate::model::state::{Desired, NoZone, Observed, RecordKey, Wanted, Zone};
 use crate::model::zone::ZoneIndex;
 
@@ -14,11 +14,19 @@ use crate::model::zone::ZoneIndex;
 /// that could not follow it.
 pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
     let zones = ZoneIndex::new(observed);
+    let written: HashSet<&RecordKey> = (plan.steps.iter())
+        .filter_map(|step| match &step.action {
+            Action::Record(change) if change.after.is_some() => Some(&change.key),
+            _ => None,
+        })
+        .collect();
     for (key, wanted) in &desired.records {
         let leader = desired.endpoints.get(&wanted.endpoint);
         let goes = wanted.withdraw || leader.is_some_and(|leader| leader.intent == Intent::Remove);
         match zones.of(key) {
-            Ok(zone) if !goes => held_to_rules(desired, observed, key, wanted, zone, refusals),
+            Ok(zone) if !goes => {
+                held_to_rules(desired, observed, (key, wanted), zone, written.contains(key), refusals)
+            }
             Ok(_) if wanted.withdraw && leader.is_some_and(|leader| leader.intent == Intent::Watch) => {
                 not_ours_to_remove(desired, observed, key, wanted, refusals);
             }
@@ -54,9 +62,9 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
 fn held_to_rules(
     desired: &Desired,
     observed: &Observed,
-    key: &RecordKey,
-    wanted: &Wanted,
+    (key, wanted): (&RecordKey, &Wanted),
     zone: &Zone,
+    written: bool,
     refusals: &mut BTreeSet<Refusal>,
 ) {
     let rules = &zone.rules;
@@ -111,9 +119,20 @@ fn held_to_rules(
             format!("take the {fixed} record off {}, or choose another name", key.name)
         };
         refuse(Rule::Coexistence, reason, allow);
-    } else if let Some(set) = first(sets.into_iter().filter(|set| !may_take(desired, set))) {
+    } else if let Some(set) = first(sets.iter().copied().filter(|set| !may_take(desired, set))) {
         let (reason, allow) = not_ours(key, set);
         refuse(Rule::Foreign, reason, allow);
+    } else if let Some(limit) = rules.comment {
+        let room = mark::room(&desired.owner, limit);
+        // One of ours has its mark already, and may stay as it is.
+        let is_full = |set: &&RecordSet| set.words > room && (written || !set.is_ours(&desired.owner));
+        if let Some(set) = first(sets.into_iter().filter(is_full)) {
+            let reason = format!(
+                "The comment at {key} has {} characters, and with our mark it may have {limit} in all.",
+                set.words
+            );
+            refuse(Rule::Comment, reason, format!("shorten the comment at {key} to {room} characters"));
+        }
     }
 }
 

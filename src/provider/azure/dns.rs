@@ -354,6 +354,7 @@ const RULES: ZoneRules = ZoneRules {
     flattens_apex: false,
     proxying: false,
     exchanges: false,
+    comment: None,
 };
 /// The version that the generated client speaks: the first with alias record sets, and still the latest stable.
 const API_VERSION: &str = "2018-05-01";

@@ -185,7 +185,7 @@ impl<'a> Task<'a> {
     fn draft(&self, content: &Content, text: String, heir: Option<&Record>) -> Result<Draft, Error> {
         let human = heir.map(Record::human).unwrap_or_default();
         let Some(comment) = mark::join(human, self.owner, LONGEST_COMMENT) else {
-            let room = LONGEST_COMMENT - mark::text(self.owner).chars().count() - 1;
+            let room = mark::room(self.owner, LONGEST_COMMENT);
             let remedy = format!(
                 "its comment leaves no room for our mark within {LONGEST_COMMENT} characters; shorten it to {room}"
             );
@@ -256,4 +256,4 @@ fn says(record: &Record, rtype: &RecordType, text: &str) -> bool {
 }
 
 /// On the Free plan; longer comments of paid plans are left to people.
-const LONGEST_COMMENT: usize = 100;
+pub(super) const LONGEST_COMMENT: usize = 100;

@@ -98,6 +98,11 @@ impl Held {
             },
             mark: common_mark(&records),
             version: Version(records.iter().map(Record::fingerprint).collect::<Vec<_>>().join(" ")),
+            words: records
+                .iter()
+                .map(|record| record.human().trim().chars().count())
+                .max()
+                .unwrap_or_default(),
         };
         Self { set, records }
     }

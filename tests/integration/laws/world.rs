@@ -30,6 +30,7 @@ pub(crate) const AZURE: ZoneRules = ZoneRules {
     flattens_apex: false,
     proxying: false,
     exchanges: false,
+    comment: None,
 };
 
 pub(crate) const CLOUDFLARE: ZoneRules = ZoneRules {
@@ -40,6 +41,7 @@ pub(crate) const CLOUDFLARE: ZoneRules = ZoneRules {
     flattens_apex: true,
     proxying: true,
     exchanges: true,
+    comment: None,
 };
 
 pub(crate) fn fqdn(text: &str) -> Fqdn {
@@ -380,6 +382,7 @@ fn set() -> impl Strategy<Value = RecordSet> {
             content: Content { data, ttl: ttl(seconds), proxied },
             mark: mark.map(owner),
             version: Version("set later".into()),
+            words: 0,
         },
     )
 }

@@ -33,6 +33,7 @@ pub(super) fn told(zone: &Zone, document: &Value) -> Option<RecordSet> {
         },
         mark: marked(properties),
         version: Version(text_at(document, &["etag"]).unwrap_or_default().to_owned()),
+        words: 0,
     })
 }
 

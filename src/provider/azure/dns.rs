@@ -83,8 +83,8 @@ impl AzureDns {
     }
 
     async fn named_zone(&self, name: &ZoneName) -> Result<Zone, Error> {
+        let id = format!("{}/{name}", self.parent());
         if let Some(name_servers) = &self.name_servers {
-            let id = format!("{}/{name}", self.parent());
             return Ok(Zone { name: name.clone(), id, name_servers: name_servers.clone(), rules: RULES });
         }
         let clients = self.arm.dns.zones_client();
@@ -92,9 +92,14 @@ impl AzureDns {
         let sent = clients.get(&self.resource_group, &text, &self.subscription).send().await;
         match self.arm.json("read the zone", &text, sent).await? {
             Some(zone) => self.zone(&zone),
-            None => Err(Error::new(Kind::Missing, "read the zone", text)
-                .remedy("check the account's zones, resource_group and subscription")),
+            // It keeps its place: what lies in it is unknown, and is none of a zone above it.
+            None => Ok(Zone { name: name.clone(), id, name_servers: Vec::new(), rules: RULES }),
         }
+    }
+
+    /// Whether it is one that the operator wrote and Azure does not have.
+    fn is_absent(&self, zone: &Zone) -> bool {
+        self.named.is_some() && zone.name_servers.is_empty()
     }
 
     /// The zone as Azure tells it, with the name servers that the operator wrote in place of its own, if any.
@@ -198,9 +203,17 @@ impl DnsProvider for AzureDns {
             for name in named {
                 zones.push(self.named_zone(name).await?);
             }
-            Ok(zones)
+            match zones.first() {
+                Some(first) if zones.iter().all(|zone| self.is_absent(zone)) => Err(missing(first)),
+                _ => Ok(zones),
+            }
         };
-        self.zones.or_read(read).await
+        let zones = self.zones.or_read(read).await?;
+        if zones.iter().any(|zone| self.is_absent(zone)) {
+            // It may be made at any time.
+            self.zones.forget();
+        }
+        Ok(zones)
     }
 
     fn forget_zones(&self) {
@@ -208,15 +221,16 @@ impl DnsProvider for AzureDns {
     }
 
     async fn listed_servers(&self, zone: &Zone) -> Result<Vec<String>, Error> {
-        let name = zone.name.to_string();
         match self.arm.get("read the zone", &zone.id, API_VERSION).await? {
             Some(document) => Ok(parse_zone(&document)?.name_servers),
-            None => Err(Error::new(Kind::Missing, "read the zone", name)
-                .remedy("check the account's zones, resource_group and subscription")),
+            None => Err(missing(zone)),
         }
     }
 
     async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
+        if self.is_absent(zone) {
+            return Err(missing(zone));
+        }
         let mut found: Found = BTreeMap::new();
         let mut rest: Vec<&Fqdn> = look.names.iter().collect();
         if look.marked.is_none() {
@@ -325,6 +339,11 @@ impl Documents {
 /// The list of every record set of `zone`, in pages as large as Azure makes them.
 fn all(zone: &Zone) -> String {
     format!("{}/all?api-version={API_VERSION}&$top={PAGE}", zone.id)
+}
+
+fn missing(zone: &Zone) -> Error {
+    Error::new(Kind::Missing, "read the zone", zone.name.to_string())
+        .remedy("check the account's zones, resource_group and subscription")
 }
 
 /// A zone of a list.

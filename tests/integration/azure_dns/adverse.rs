@@ -253,3 +253,25 @@ async fn a_zone_that_is_not_there_says_where_it_was_sought() {
     let error = dns.apply(&zone, &owner(), &[change]).await.remove(0).expect_err("no such zone");
     assert_eq!(error.kind(), Kind::Missing, "{}", error.chain());
 }
+
+#[tokio::test]
+async fn a_zone_that_is_missing_among_those_that_are_written_hides_no_other_and_keeps_its_names() {
+    let rehearsal = Rehearsal::start().await;
+    let zones = ["example.com", "lost.example.com"].map(|text| ZoneName::parse(text).expect("a zone"));
+    let dns =
+        AzureDns::new(handle("azure"), rehearsal.arm(), "rg-dns".into(), None, Some(zones.into()), None);
+    let [whole, lost] = dns.zones().await.expect("one is there").try_into().expect("both");
+    assert!(lost.name.holds(&name("jump.lost.example.com")), "no zone above it answers for its names");
+    assert_eq!(seen(&dns, &whole, JUMP).await, []);
+    for look in [named(&["jump.lost.example.com"]), Look { marked: Some(owner()), ..named(&[]) }] {
+        let error = dns.observe(&lost, &look).await.expect_err("no such zone");
+        assert_eq!(error.kind(), Kind::Missing);
+        let told = "could not read the zone lost.example.com; check the account's zones, resource_group";
+        assert!(error.chain().starts_with(told), "{}", error.chain());
+    }
+
+    rehearsal.sandbox.control().put_resource(&lost.id, &json!({"location": "global"})).expect("made");
+    let found = dns.zones().await.expect("both are there").remove(1);
+    assert!(!found.name_servers.is_empty());
+    assert_eq!(seen(&dns, &found, "jump.lost.example.com").await, []);
+}

@@ -183,6 +183,25 @@ pub fn seen_by_resolvers(expected: &Expected, old: Option<&Expected>, answers: &
     settled(expected, answers, &views, "resolver")
 }
 
+/// As [`seen_by_resolvers`], where other accounts hold the name too: a resolver asks whichever of them it likes, so that
+/// what one of the `others` shall say to the same question is as right.
+#[must_use]
+pub fn seen_beside(expected: &Expected, others: &[Expected], answers: &[Answer]) -> Finding {
+    let fits = |expected: &Expected, answer: &Answer| View::of(expected, answer).fit.is_fit();
+    let is_theirs =
+        |answer: &Answer| !fits(expected, answer) && others.iter().any(|other| fits(other, answer));
+    let (theirs, own): (Vec<Answer>, Vec<Answer>) = answers.iter().cloned().partition(is_theirs);
+    let Some(first) = theirs.first() else { return seen_by_resolvers(expected, None, answers) };
+    let of_another = "as another account of the name has it";
+    if own.is_empty() {
+        let detail = format!("{} {}, {of_another}", all_say(theirs.len(), "resolver"), first.said);
+        return Finding { verdict: Verdict::Agreed, detail };
+    }
+    let Finding { verdict, detail } = seen_by_resolvers(expected, None, &own);
+    let rest = all_say(theirs.len(), "resolver");
+    Finding { verdict, detail: format!("{detail}; {rest} {}, {of_another}", first.said) }
+}
+
 /// How one answer stands to what is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
@@ -243,6 +262,18 @@ impl<'a> View<'a> {
 }
 
 impl Expected {
+    /// What a server that shall say this to a question for `asked` shall say to one for `rtype`.
+    #[must_use]
+    pub fn for_question(&self, asked: &RecordType, rtype: &RecordType) -> Self {
+        match self {
+            // A CNAME is given for every type (RFC 1034, 4.3.2).
+            Self::Cname { flattened: false, .. } | Self::Gone => self.clone(),
+            Self::Proxied { .. } if *rtype != RecordType::Cname => self.clone(),
+            _ if asked == rtype => self.clone(),
+            Self::Cname { .. } | Self::Addresses(_) | Self::Proxied { .. } => Self::Gone,
+        }
+    }
+
     fn fit_of(&self, reply: &Reply) -> Fit {
         let first = reply.chain.first().map(|(target, _)| target);
         let plain = |fits: bool| if fits { Fit::Plain } else { Fit::Differs };
@@ -285,7 +316,7 @@ fn settled(expected: &Expected, answers: &[Answer], views: &[View<'_>], kind: &s
         let detail = format!("{}: {why}; {fitting} of {count} agree", view.name(answers));
         return Finding { verdict: Verdict::Unanswered, detail };
     }
-    let all = if count == 1 { format!("1 {kind} says") } else { format!("{count} {kind}s say") };
+    let all = all_say(count, kind);
     match views.iter().find(|view| view.fit == Fit::Masked) {
         Some(view) => {
             let seen = match &view.answer.said {
@@ -297,6 +328,10 @@ fn settled(expected: &Expected, answers: &[Answer], views: &[View<'_>], kind: &s
         }
         None => Finding { verdict: Verdict::Agreed, detail: format!("{all} {}", first.answer.said) },
     }
+}
+
+fn all_say(count: usize, kind: &str) -> String {
+    if count == 1 { format!("1 {kind} says") } else { format!("{count} {kind}s say") }
 }
 
 /// How long this answer may be remembered, in seconds.

@@ -12,7 +12,7 @@ use crate::model::name::Fqdn;
 use crate::model::plan;
 use crate::model::record::RecordType;
 use crate::model::state::{Desired, NoZone, Observed, RecordKey, Seen, Wanted};
-use crate::model::verify::{Answer, Expected, Reply, Said, Verdict, judge, seen_by_resolvers};
+use crate::model::verify::{Answer, Expected, Reply, Said, Verdict, judge, seen_beside};
 use crate::resolver::{Question, Via};
 
 impl Reconciler {
@@ -120,14 +120,14 @@ impl Reconciler {
 
     /// What somebody elsewhere gets for the name.
     async fn outside<'n>(&self, name: &'n Fqdn, desired: &Desired, observed: &Observed) -> (&'n Fqdn, Link) {
-        let wanted = desired.records.iter().find(|(key, _)| &key.name == name).map(|(_, wanted)| wanted);
+        let namesakes =
+            || desired.records.iter().filter(|(key, _)| &key.name == name).map(|(_, wanted)| wanted);
+        let wanted = namesakes().next();
         let ip = wanted.and_then(|wanted| observed.public_ip(&wanted.endpoint));
         let rtype = RecordType::of(ip.and_then(|ip| ip.address));
         let answers = self.resolver.lookup(&Question { name: name.clone(), rtype }, &Via::Recursive).await;
-        let proxied = wanted.is_some_and(|wanted| wanted.proxied);
-        let expected = match ip.and_then(|ip| ip.address) {
-            address if proxied => Expected::Proxied { address },
-            Some(address) => Expected::Addresses(vec![address]),
+        let expected = match wanted.and_then(|wanted| leads_to(wanted, observed)) {
+            Some(expected) => expected,
             None => {
                 let (state, detail) = released(&answers, "leads to no address while it is released");
                 return (name, Link::new("address", state, detail));
@@ -135,7 +135,9 @@ impl Reconciler {
         };
         // Where it ends is what counts here; the way there was looked at link by link.
         let ends: Vec<Answer> = answers.into_iter().map(without_chain).collect();
-        let finding = seen_by_resolvers(&expected, None, &ends);
+        let others: Vec<Expected> =
+            namesakes().skip(1).filter_map(|wanted| leads_to(wanted, observed)).collect();
+        let finding = seen_beside(&expected, &others, &ends);
         (name, Link::new("address", finding.verdict.into(), finding.detail))
     }
 }
@@ -157,6 +159,16 @@ impl From<Verdict> for LinkState {
             Verdict::Unanswered => Self::Unknown,
             Verdict::Contradicted => Self::Broken,
         }
+    }
+}
+
+/// Where `wanted` leads somebody elsewhere; `None` while that is nowhere.
+fn leads_to(wanted: &Wanted, observed: &Observed) -> Option<Expected> {
+    let address = observed.public_ip(&wanted.endpoint).and_then(|ip| ip.address);
+    match address {
+        address if wanted.proxied => Some(Expected::Proxied { address }),
+        Some(address) => Some(Expected::Addresses(vec![address])),
+        None => None,
     }
 }
 

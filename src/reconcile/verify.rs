@@ -1,6 +1,6 @@
 //! Ask name servers whether what was promised is what they serve.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use futures::future::join_all;
@@ -15,9 +15,7 @@ use crate::model::name::Fqdn;
 use crate::model::plan;
 use crate::model::record::{Content, Data, Policy, RecordSet, RecordType, Ttl};
 use crate::model::state::{Desired, Observed, RecordKey, Wanted, Zone};
-use crate::model::verify::{
-    Answer, Expected, Finding, Said, either_address, judge, seen_by_resolvers, shows_as,
-};
+use crate::model::verify::{Answer, Expected, Finding, Said, either_address, judge, seen_beside, shows_as};
 use crate::resolver::{Question, Via};
 
 /// How many names are asked about at once.
@@ -89,11 +87,17 @@ impl Reconciler {
         promises: Vec<Promise<'_>>,
         watch: &dyn Watch,
     ) -> Vec<RecordReport> {
-        let mut reports: Vec<RecordReport> = stream::iter(promises)
+        let mut namesakes: HashMap<&Fqdn, Vec<&Promise<'_>>> = HashMap::new();
+        for promise in &promises {
+            namesakes.entry(&promise.key.name).or_default().push(promise);
+        }
+        let namesakes = &namesakes;
+        let mut reports: Vec<RecordReport> = stream::iter(&promises)
             .map(|promise| async move {
                 watch.event(Event::Verifying(promise.key));
                 let wanted = desired.records.get(promise.key);
-                self.hold(&promise, wanted.map(|wanted| &wanted.endpoint), watch).await
+                let namesakes = namesakes.get(&promise.key.name).map(Vec::as_slice).unwrap_or_default();
+                self.hold(promise, namesakes, wanted.map(|wanted| &wanted.endpoint), watch).await
             })
             .buffer_unordered(NAMES_AT_ONCE)
             .collect()
@@ -118,12 +122,13 @@ impl Reconciler {
         let promise = written(desired, observed, key, standing, touch)?;
         watch.event(Event::Verifying(key));
         let endpoint = desired.records.get(key).map(|wanted| &wanted.endpoint);
-        Some(self.hold(&promise, endpoint, watch).await)
+        Some(self.hold(&promise, &[], endpoint, watch).await)
     }
 
     async fn hold(
         &self,
         promise: &Promise<'_>,
+        namesakes: &[&Promise<'_>],
         endpoint: Option<&Handle>,
         watch: &dyn Watch,
     ) -> RecordReport {
@@ -146,7 +151,7 @@ impl Reconciler {
         // Only once the authority has it: a resolver that is asked too early remembers that there is nothing
         // (RFC 2308, 5).
         let recursive = finding.verdict.is_verified() && self.verification.recursive;
-        let resolvers = if recursive { Some(self.recursive(promise, &asked).await) } else { None };
+        let resolvers = if recursive { Some(self.recursive(promise, namesakes, &asked).await) } else { None };
         if let Some(finding) = &resolvers {
             agreed(finding, Agreement::Resolvers);
         }
@@ -183,10 +188,16 @@ impl Reconciler {
         (asked, worst(findings))
     }
 
-    async fn recursive(&self, promise: &Promise<'_>, asked: &[Asked]) -> Finding {
+    async fn recursive(&self, promise: &Promise<'_>, namesakes: &[&Promise<'_>], asked: &[Asked]) -> Finding {
         let findings = asked.iter().map(async |asked| {
+            let others = namesakes.iter().filter(|other| other.key != promise.key);
+            let others = others.flat_map(|other| &other.asked);
+            // What was just withdrawn from one of them may still be remembered, and is no answer to wait for.
+            let others = others.filter(|other| other.expected != Expected::Gone);
+            let others: Vec<Expected> =
+                others.map(|other| other.expected.for_question(&other.rtype, &asked.rtype)).collect();
             let answers = self.lookup(promise, asked, &Via::Recursive).await;
-            seen_by_resolvers(&asked.expected, None, &answers)
+            seen_beside(&asked.expected, &others, &answers)
         });
         worst(join_all(findings).await)
     }

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use cnamed::model::name::Fqdn;
-use cnamed::model::record::Ttl;
-use cnamed::model::verify::{Answer, Expected, Finding, Reply, Said, Verdict, judge, seen_by_resolvers};
+use cnamed::model::record::{RecordType, Ttl};
+use cnamed::model::verify::{
+    Answer, Expected, Finding, Reply, Said, Verdict, judge, seen_beside, seen_by_resolvers,
+};
 use proptest::prelude::*;
 
 const NEW: &str = "new.example.net";
@@ -197,6 +199,39 @@ fn a_remembered_absence_is_pending() {
     seen(&cname(NEW), Some(&cname(OLD)), &[nothing(Some(240))], Verdict::Pending, detail);
     let detail = "ns1.example.org still says that there is nothing";
     seen(&cname(NEW), None, &[nothing(None)], Verdict::Pending, detail);
+}
+
+#[test]
+fn a_resolver_may_have_what_any_account_of_the_name_shall_say() {
+    let (new, proxied) = (cname(NEW), Expected::Proxied { address: Some(ip("203.0.113.7")) });
+    let beside = |said: &[Said], others: &[Expected]| {
+        let Finding { verdict, detail } = seen_beside(&new, others, &answers(said));
+        (verdict, detail)
+    };
+    // To a question for a CNAME a server that gives addresses in its place has nothing to say.
+    let others = [proxied.for_question(&RecordType::A, &RecordType::Cname)];
+    assert_eq!(others, [Expected::Gone]);
+    let theirs = "1 resolver says that there is nothing, as another account of the name has it";
+    assert_eq!(beside(&[nothing(Some(300))], &others), (Verdict::Agreed, theirs.to_owned()));
+    assert_eq!(beside(&[nothing(Some(300))], &[]).0, Verdict::Pending);
+    let own = "1 resolver says CNAME new.example.net (TTL 7)";
+    assert_eq!(beside(&[points_at(NEW, 7)], &others), (Verdict::Agreed, own.to_owned()));
+    let (verdict, detail) = beside(&[points_at(NEW, 7), nothing(None)], &others);
+    assert_eq!((verdict, detail), (Verdict::Agreed, format!("{own}; {theirs}")));
+    // What none of them says is no more right than before.
+    let (verdict, detail) = beside(&[nothing(None), points_at(OLD, 60)], &others);
+    assert_eq!(verdict, Verdict::Pending);
+    assert!(detail.starts_with("ns2.example.org still says CNAME old.example.net for 60 s"), "{detail}");
+
+    // And the other way round: a CNAME is given for every type.
+    let others = [new.for_question(&RecordType::Cname, &RecordType::A)];
+    let seen = |said| seen_beside(&proxied, &others, &answers(&[said])).verdict;
+    assert_eq!(seen(points_at(NEW, 300)), Verdict::Agreed);
+    assert_eq!(seen(gives(&["198.51.100.1"], 300)), Verdict::Masked);
+    assert_eq!(seen(gives(&["203.0.113.7"], 300)), Verdict::Pending);
+    let two = addresses(&["203.0.113.7"]);
+    assert_eq!(two.for_question(&RecordType::A, &RecordType::A), two);
+    assert_eq!(two.for_question(&RecordType::A, &RecordType::Aaaa), Expected::Gone);
 }
 
 #[test]

@@ -90,7 +90,10 @@ impl Recursor {
             let stale = world.faults.dns(NameServer::Recursive) == Some(DnsFault::Stale);
             let now = world.now();
             let cache = &world.dns.cache;
-            cache.get(name, kind, now, stale).or_else(|| cache.get(name, RecordType::CNAME, now, stale))
+            // That there is no alias says nothing of what there is.
+            let alias = || cache.get(name, RecordType::CNAME, now, stale);
+            let alias = || alias().filter(|known| matches!(known, Known::Records(_)));
+            cache.get(name, kind, now, stale).or_else(alias)
         })
     }
 

@@ -1,5 +1,6 @@
 //! What stands at a name in each mode, and how it follows.
 
+use cnamed::sandbox::Delegation;
 use serde_json::{Value, json};
 
 use crate::foreign::{LABEL, NAME, at_cloudflare, nothing_written, settled};
@@ -101,6 +102,33 @@ async fn a_proxied_name_is_masked_and_drift_of_the_proxy_is_healed() {
     cloud.run(&["sync"]).await.exits(0).says("the proxy is wanted");
     assert_eq!(at_cloudflare(&cloud, NAME).unwrap()["proxied"], true);
     settled(&cloud).await;
+}
+
+#[tokio::test]
+async fn a_name_that_one_of_its_accounts_proxies_is_verified_whichever_of_them_resolvers_ask() {
+    let cloud = Cloud::start().await;
+    cloud.replace("accounts = [\"azure\", \"cf\"]", "accounts = [\"azure\"]");
+    cloud.append(&format!(
+        "\n[[record]]\nname = \"{NAME}\"\nendpoint = \"jump\"\naccounts = [\"cf\"]\nproxied = true\n"
+    ));
+    let control = cloud.sandbox.control();
+    for delegation in [Delegation::Azure, Delegation::Cloudflare] {
+        control.delegate(delegation);
+        control.clear_cache();
+        cloud.run(&["sync"]).await.exits(0);
+        let status = cloud.run(&["--format", "json", "status"]).await.exits(0).json();
+        let records = status["records"].as_array().unwrap();
+        let verified = |verdict: &Value| matches!(verdict.as_str(), Some("agreed" | "masked"));
+        for record in records {
+            assert!(verified(&record["verdict"]), "{record:#}");
+            assert!(verified(&record["resolvers"]["verdict"]), "{delegation:?}: {record:#}");
+        }
+        assert_eq!(records.len(), 2, "{status:#}");
+        let links =
+            status["chains"].as_array().unwrap().iter().flat_map(|it| it["links"].as_array().unwrap());
+        let waits: Vec<&Value> = links.filter(|link| link["state"] == "pending").collect();
+        assert!(waits.is_empty(), "{delegation:?}: {waits:#?}");
+    }
 }
 
 #[tokio::test]

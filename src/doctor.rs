@@ -1,5 +1,5 @@
 //! What stands in the way: every credential, permission, zone, delegation, resolver and label is asked about, without
-//! writing anything anywhere but a file for a moment in the state directory.
+//! writing anything anywhere but a file for a moment in the state directory, or where that shall be.
 //!
 //! Like a round, it reaches the world through the ports alone. Everything is asked at once and bounded in time; what
 //! cannot be asked because something before it failed is [`Health::NotAsked`], and never counts as well.

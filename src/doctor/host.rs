@@ -1,10 +1,13 @@
 //! This host: its clock, the state directory, the address to listen on.
 
+use std::fs::DirBuilder;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::journal::{Journal, Trouble};
 use crate::model::checkup::{Check, Health, Topic};
 
 /// Whether this host's clock agrees with a service's, which is `ahead` of it by so many seconds.
@@ -23,7 +26,8 @@ pub fn clock(service: &str, ahead: i64) -> Check {
         .next("set the clock: timedatectl set-ntp true, or check the time service")
 }
 
-/// Whether the service can keep its journal in `directory`: a file is written, flushed, and taken away again.
+/// Whether the service can keep its journal in `directory`: a file is written, flushed, and taken away again, and a
+/// journal that is there is read.
 #[must_use]
 pub fn state(directory: &Path) -> Check {
     let check = |health, detail: String| Check::new(Topic::State, directory.display(), health, detail);
@@ -32,30 +36,75 @@ pub fn state(directory: &Path) -> Check {
             return check(Health::Failed, "is no directory".into()).next("name another in state.directory");
         }
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return check(Health::Warning, "is not there".into()).next(format!(
-                "make it, for the user that runs the service: install -d -m 0700 {}",
-                directory.display()
-            ));
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return missing(directory),
         Err(error) => {
             return check(Health::Failed, format!("cannot be looked at: {error}"))
                 .next("let the user that runs the service into it, or name another in state.directory");
         }
     }
-    let trial = directory.join(format!(".cnamed-doctor-{}", std::process::id()));
-    let written = write(&trial);
-    // Whatever was written goes again.
-    let removed = std::fs::remove_file(&trial);
-    match (written, removed) {
-        (Ok(()), Ok(())) => check(Health::Ok, format!("can be written, and has room for {ROOM} MiB")),
-        (Err(error), _) if is_full(&error) => {
-            check(Health::Failed, format!("has no room for {ROOM} MiB: {error}"))
-                .next("make room on that disk")
-        }
-        (Err(error), _) | (_, Err(error)) => check(Health::Failed, format!("cannot be written: {error}"))
-            .next("let the user that runs the service write there, or name another in state.directory"),
+    if let Err(error) = tried(directory) {
+        let step = "let the user that runs the service write there, or name another in state.directory";
+        return unusable(directory, "cannot be written", &error, step);
     }
+    let writable = format!("can be written, and has room for {ROOM} MiB");
+    match Journal::check(directory) {
+        Ok(false) => check(Health::Ok, writable),
+        Ok(true) => check(Health::Ok, format!("{writable}; its journal is whole")),
+        Err(error) => {
+            let (health, harm) = match error.trouble() {
+                // Whoever writes at the moment has it, and does not let go for long.
+                Trouble::Busy => (Health::NotAsked, ""),
+                // The service begins, or goes on; these do not until somebody acts.
+                Trouble::Damaged => (Health::Failed, "; history and undo fail until then"),
+                _ => (Health::Failed, ""),
+            };
+            check(health, error.causes()).next(format!("{}{harm}", error.step()))
+        }
+    }
+}
+
+/// A directory that is not there, which the service makes when it begins: whether it can.
+fn missing(directory: &Path) -> Check {
+    // A link that leads nowhere is there as well, and nothing can be made below it.
+    let there = directory.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
+    let trial = there.join(trial_name());
+    // Modes alone do not tell: nobody makes anything in /proc.
+    let made = DirBuilder::new().mode(0o700).create(&trial);
+    // Whatever came of it, the directory goes again.
+    match made.and_then(|()| tried(&trial).and(std::fs::remove_dir(&trial))) {
+        Ok(()) => {
+            let detail = format!("is not there yet, and the service makes it; there is room for {ROOM} MiB");
+            Check::new(Topic::State, directory.display(), Health::Ok, detail)
+        }
+        Err(error) => {
+            let what = format!("is not there, and cannot be made in {}", there.display());
+            let make = format!(
+                "make it, for the user that runs the service: install -d -m 0700 {}; or name another in state.directory",
+                directory.display()
+            );
+            unusable(directory, &what, &error, &make)
+        }
+    }
+}
+
+fn unusable(directory: &Path, what: &str, error: &io::Error, step: &str) -> Check {
+    let check = |detail| Check::new(Topic::State, directory.display(), Health::Failed, detail);
+    if is_full(error) {
+        return check(format!("has no room for {ROOM} MiB: {error}")).next("make room on that disk");
+    }
+    check(format!("{what}: {error}")).next(step)
+}
+
+/// Writes a file in `directory`; whatever was written goes again.
+fn tried(directory: &Path) -> io::Result<()> {
+    let trial = directory.join(trial_name());
+    let written = write(&trial);
+    let removed = std::fs::remove_file(&trial);
+    written.and(removed)
+}
+
+fn trial_name() -> String {
+    format!(".cnamed-doctor-{}", std::process::id())
 }
 
 /// Whether `listen` is free, or already a service of ours.
@@ -152,7 +201,9 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         assert_eq!(state(folder.path()).health, Health::Ok);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        assert_eq!(state(&folder.path().join("none")).health, Health::Warning);
+        // The service makes one that is not there, and what lies above it.
+        assert_eq!(state(&folder.path().join("none/below")).health, Health::Ok);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert_eq!(state(&file).health, Health::Failed);
@@ -160,7 +211,37 @@ mod tests {
         assert_eq!(state(&file.join("below")).health, Health::Failed);
         if Path::new("/proc/self").exists() {
             assert_eq!(state(Path::new("/proc/self")).health, Health::Failed);
+            let refused = state(Path::new("/proc/none/state"));
+            assert!(
+                refused.health == Health::Failed && refused.detail.contains("made in /proc:"),
+                "{refused:?}"
+            );
         }
+        let nowhere = folder.path().join("nowhere");
+        std::os::unix::fs::symlink(folder.path().join("none"), &nowhere).unwrap();
+        assert_eq!(state(&nowhere).health, Health::Failed);
+    }
+
+    #[test]
+    fn a_journal_is_well_only_where_the_service_and_history_can_use_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("journal.sqlite3");
+        drop(Journal::open(folder.path()).unwrap());
+        let well = state(folder.path());
+        assert!(well.health == Health::Ok && well.detail.ends_with("its journal is whole"), "{well:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        rusqlite::Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let newer = state(folder.path());
+        assert!(newer.health == Health::Failed && newer.detail.contains("version 99"), "{newer:?}");
+        assert!(newer.next_step.unwrap().contains("update this program"));
+
+        std::fs::write(&file, "no journal").unwrap();
+        let damaged = state(folder.path());
+        assert!(damaged.health == Health::Failed && damaged.detail.contains("not a database"), "{damaged:?}");
+        let step = damaged.next_step.unwrap();
+        assert!(step.contains("moved aside") && step.contains("history and undo"), "{step}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"no journal");
     }
 
     #[test]

@@ -93,6 +93,12 @@ impl JournalError {
     /// The whole chain on one line, each link once, ending in the operator's next step.
     #[must_use]
     pub fn chain(&self) -> String {
+        format!("{}; {}", self.causes(), self.step())
+    }
+
+    /// The whole chain on one line, without the next step.
+    #[must_use]
+    pub fn causes(&self) -> String {
         let mut text = self.to_string();
         let mut link = self.source();
         while let Some(cause) = link {
@@ -100,17 +106,19 @@ impl JournalError {
             text.push_str(&cause.to_string());
             link = cause.source();
         }
-        format!("{text}; {}", self.next_step())
+        text
     }
 
-    fn next_step(&self) -> &'static str {
+    /// The operator's next step.
+    #[must_use]
+    pub fn step(&self) -> &'static str {
         match self.trouble {
             Trouble::Full => "make room there: what was written before is kept",
             Trouble::Denied => {
                 "run as the user whose directory it is, or set [state] directory to one that you may write to"
             }
             Trouble::Damaged => {
-                "restart the service, or run `cnamed sync`: it is moved aside and a new one begun"
+                "restart the service, or run a `cnamed sync` that has something to do: it is moved aside and a new one begun"
             }
             Trouble::Newer => "update this program, or set [state] directory to another one",
             Trouble::Busy => "try again; if it stays so, see who else uses it",

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, TransactionBehavior};
 use time::OffsetDateTime;
 
 use super::error::{JournalError, Trouble};
@@ -89,13 +89,37 @@ impl OpenFile {
         }
     }
 
+    /// Whether there is one at `path`.
+    pub(super) fn is_there(path: &Path) -> Result<bool, JournalError> {
+        path.try_exists().map_err(|error| JournalError::of_io(OPEN, path, error))
+    }
+
     /// Opens the journal at `path`, which is there.
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
+        Self::opened(path, prepare)
+    }
+
+    /// Opens the journal at `path`, which is there, and leaves it at once as it is: whether [`open`](Self::open) would
+    /// take it, and write to it.
+    pub(super) fn check(path: &Path) -> Result<(), JournalError> {
+        // One that is opened for reading alone leaves the files beside it behind.
+        Self::opened(path, |connection| {
+            connection.pragma_update(None, "query_only", true)?;
+            fit(connection)?;
+            if connection.is_readonly(MAIN_DB)? { Err(Unfit::Unwritable) } else { Ok(()) }
+        })
+        .map(drop)
+    }
+
+    fn opened(
+        path: &Path,
+        with: impl FnOnce(&mut Connection) -> Result<(), Unfit>,
+    ) -> Result<Self, JournalError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags);
         let connection = connection.map_err(|error| JournalError::of_sqlite(OPEN, path, error))?;
         let mut file = Self { connection, inode: inode(path) };
-        match prepare(&mut file.connection) {
+        match with(&mut file.connection) {
             Ok(()) => Ok(file),
             Err(error) => {
                 file.abandon();
@@ -138,6 +162,7 @@ enum Unfit {
     Sqlite(rusqlite::Error),
     Damaged(String),
     Newer(i64),
+    Unwritable,
 }
 
 impl From<rusqlite::Error> for Unfit {
@@ -153,11 +178,13 @@ impl Unfit {
             Self::Damaged(how) => JournalError::new(Trouble::Damaged, OPEN, path).because(how),
             Self::Newer(version) => JournalError::new(Trouble::Newer, OPEN, path)
                 .because(format!("it is of version {version}, and this program knows {KNOWN}")),
+            Self::Unwritable => JournalError::new(Trouble::Denied, "write to the journal", path),
         }
     }
 }
 
-fn prepare(connection: &mut Connection) -> Result<(), Unfit> {
+/// Whether it is a journal of a version that we know, and whole.
+fn fit(connection: &Connection) -> Result<(), Unfit> {
     connection.busy_timeout(PATIENCE)?;
     let version = version(connection)?;
     if version > KNOWN {
@@ -167,6 +194,11 @@ fn prepare(connection: &mut Connection) -> Result<(), Unfit> {
     if check != "ok" {
         return Err(Unfit::Damaged(check.lines().last().unwrap_or_default().to_owned()));
     }
+    Ok(())
+}
+
+fn prepare(connection: &mut Connection) -> Result<(), Unfit> {
+    fit(connection)?;
     // Before anything is in the file: it cannot be chosen later.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     // Two that begin at once may collide here; the one that comes second goes on as the first left it.

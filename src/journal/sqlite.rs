@@ -89,13 +89,19 @@ impl Journal {
     /// When it cannot be read.
     pub fn look(directory: &Path) -> Result<Option<Self>, JournalError> {
         let path = directory.join(FILE);
-        match path.try_exists() {
-            Ok(false) => return Ok(None),
-            Ok(true) => {}
-            Err(error) => return Err(JournalError::of_io("open the journal", &path, error)),
-        }
-        let file = OpenFile::open(&path)?;
-        Ok(Some(Self::of(path, file)))
+        let file = OpenFile::is_there(&path)?.then(|| OpenFile::open(&path)).transpose()?;
+        Ok(file.map(|file| Self::of(path, file)))
+    }
+
+    /// Whether there is a journal in `directory`, which then is one that can be read and written. Nothing is made, moved
+    /// or changed.
+    ///
+    /// # Errors
+    /// When it is damaged, a later version of the program wrote it, or it cannot be read or written.
+    pub fn check(directory: &Path) -> Result<bool, JournalError> {
+        let path = directory.join(FILE);
+        let there = OpenFile::is_there(&path)?;
+        if there { OpenFile::check(&path).map(|()| true) } else { Ok(false) }
     }
 
     /// A journal that lives as long as the value, for tests.

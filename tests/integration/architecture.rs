@@ -73,6 +73,8 @@ fn may(module: &str, import: &str) -> bool {
         }
         ("resolver", _) => within("model") || within("resolver/hickory") || ports,
         ("probe", _) => within("model") || within("probe"),
+        // Whether it can be used is the journal's to say.
+        ("doctor", "doctor/host") => within("model") || within("journal"),
         ("doctor", _) => within("model") || within("doctor") || ports,
         ("reconcile", _) => within("model") || within("reconcile") || ports,
         ("config", _) => within("model") || within("config") || import == "notify/Topic",

@@ -348,6 +348,34 @@ async fn a_directory_that_cannot_be_written_and_a_port_that_is_held_are_named() 
     assert!(listen.health == "failed" && listen.next.contains("http.listen"), "{listen:?}");
 }
 
+/// It is well only where the commands and the service, which all need the journal, find it so too.
+#[tokio::test]
+async fn a_journal_that_others_cannot_use_is_not_well() {
+    let cloud = healthy(false).await;
+    cloud.run(&["sync", "--quiet"]).await.exits(0);
+    json(&cloud).await.exits(0);
+    let journal = cloud.folder.path().join("state/journal.sqlite3");
+    let version = |version: u32| {
+        let file = rusqlite::Connection::open(&journal).unwrap();
+        file.pragma_update(None, "user_version", version).unwrap();
+    };
+    version(99);
+    cloud.run(&["run"]).await.exits(1);
+    let run = json(&cloud).await.exits(1);
+    let state = the(&run, "state", "state");
+    assert!(state.health == "failed" && state.detail.contains("version 99"), "{state:?}");
+
+    std::fs::write(&journal, "damaged").unwrap();
+    cloud.run(&["history"]).await.exits(1);
+    let run = json(&cloud).await.exits(1);
+    let state = the(&run, "state", "state");
+    assert!(state.health == "failed" && state.next.contains("sync"), "{state:?}");
+    // As it says.
+    cloud.sandbox.control().delete_record_azure("jumpstation.example.com", "CNAME").unwrap();
+    cloud.run(&["sync", "--quiet"]).await.exits(0);
+    json(&cloud).await.exits(0);
+}
+
 #[tokio::test]
 async fn a_workspace_that_cannot_be_asked_is_named() {
     let cloud = healthy(false).await;

@@ -87,9 +87,11 @@ impl Doctor {
             held.extend(zones);
         }
         let permissions = async {
+            let unasked = |why| vec![Check::new(Topic::Permissions, "azure", Health::NotAsked, why)];
             match &self.azure {
                 Ok(azure) if taken => self.permissions(azure, &endpoints, &held).await,
-                _ => vec![Check::new(Topic::Permissions, "azure", Health::NotAsked, NO_CREDENTIAL)],
+                Ok(_) => unasked(NOT_TAKEN),
+                Err(_) => unasked(NO_CREDENTIAL),
             }
         };
         let (permissions, delegations, labels, logons) =
@@ -179,6 +181,7 @@ fn failed(topic: Topic, subject: impl std::fmt::Display, error: &Error) -> Check
 }
 
 const NO_CREDENTIAL: &str = "there is no credential to ask with";
+const NOT_TAKEN: &str = "the credential to ask with was not accepted";
 /// No question takes longer, whoever is silent.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// A resolver that takes longer is a burden.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::{Doctor, NO_CREDENTIAL, PATIENCE, credential};
+use super::{Doctor, NOT_TAKEN, PATIENCE, credential};
 use crate::model::checkup::{Check, Health, Topic};
 use crate::model::threats::{Platform, Reading, Spans};
 
@@ -15,7 +15,7 @@ impl Doctor {
         let Some(logons) = &self.logons else { return Vec::new() };
         let logons = match logons {
             Ok(logons) if taken => logons,
-            Ok(_) => return vec![Check::new(Topic::Logons, "threats", Health::NotAsked, NO_CREDENTIAL)],
+            Ok(_) => return vec![Check::new(Topic::Logons, "threats", Health::NotAsked, NOT_TAKEN)],
             Err(why) => return vec![Check::new(Topic::Logons, "threats", Health::NotAsked, why)],
         };
         let Some(spans) = Spans::until(OffsetDateTime::now_utc(), MINUTE) else { return Vec::new() };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 use tokio::time::timeout;
 
-use super::{Account, Doctor, NO_CREDENTIAL, PATIENCE, credential, failed};
+use super::{Account, Doctor, NO_CREDENTIAL, NOT_TAKEN, PATIENCE, credential, failed};
 use crate::model::checkup::{Check, Health, Topic};
 use crate::model::endpoint::Handle;
 use crate::model::name::{Apexes, Fqdn};
@@ -44,12 +44,14 @@ impl Doctor {
     /// where its credential was `taken`.
     pub(super) async fn zones(&self, taken: bool) -> Vec<(Vec<Check>, Vec<Held<'_>>)> {
         join_all(self.accounts.iter().map(|(name, account)| async move {
-            let unasked = Check::new(Topic::Zone, name, Health::NotAsked, NO_CREDENTIAL);
+            let unasked = |why| Check::new(Topic::Zone, name, Health::NotAsked, why);
             match account {
-                Ok(Account { rights: None, .. }) if !taken => (vec![unasked], Vec::new()),
+                Ok(Account { rights: None, .. }) if !taken => (vec![unasked(NOT_TAKEN)], Vec::new()),
                 Ok(account) => self.account(name, account).await,
-                Err(Some(why)) => (vec![credential::unread(name.as_str(), why), unasked], Vec::new()),
-                Err(None) => (vec![unasked], Vec::new()),
+                Err(Some(why)) => {
+                    (vec![credential::unread(name.as_str(), why), unasked(NO_CREDENTIAL)], Vec::new())
+                }
+                Err(None) => (vec![unasked(NO_CREDENTIAL)], Vec::new()),
             }
         }))
         .await
@@ -76,7 +78,7 @@ impl Doctor {
             return (checks, held);
         }
         // What follows from a credential that is not taken is told once.
-        let unasked = Check::new(Topic::Zone, name, Health::NotAsked, NO_CREDENTIAL);
+        let unasked = Check::new(Topic::Zone, name, Health::NotAsked, NOT_TAKEN);
         (vec![own, unasked], Vec::new())
     }
 

@@ -207,6 +207,7 @@ async fn tokens_that_are_not_taken_are_told_once() {
     let cloud = healthy(false).await;
     let token = cloud.folder.path().join("cloudflare-token");
     for (text, says) in [
+        ("too-short", "Invalid format"),
         (CLOUDFLARE_TOKENS.expired, "expired since 2024-12-31"),
         (CLOUDFLARE_TOKENS.disabled, "disabled"),
         ("sandbox-nobody-knows-this-one-00000000000009", "Invalid"),
@@ -215,8 +216,11 @@ async fn tokens_that_are_not_taken_are_told_once() {
         let run = json(&cloud).await.exits(1);
         let found = the(&run, "credential", "cf");
         assert!(found.health == "failed" && found.detail.contains(says), "{found:?}");
-        assert!(found.next.contains("token"), "{found:?}");
-        assert_eq!(the(&run, "zone", "cf").health, "not-asked");
+        // None of them lacks a permission.
+        assert!(!found.next.contains("Zone > DNS"), "{found:?}");
+        let zone = the(&run, "zone", "cf");
+        assert_eq!(zone.health, "not-asked");
+        assert_eq!(zone.detail, "the credential to ask with was not accepted");
         assert_eq!(the(&run, "credential", "azure").health, "ok");
     }
     std::fs::write(&token, CLOUDFLARE_TOKENS.account_owned).unwrap();
@@ -234,6 +238,7 @@ async fn tokens_that_are_not_taken_are_told_once() {
     std::fs::remove_file(&token).unwrap();
     let run = json(&cloud).await.exits(1);
     assert!(the(&run, "credential", "cf").detail.contains("cloudflare-token"));
+    assert_eq!(the(&run, "zone", "cf").detail, "there is no credential to ask with");
 }
 
 #[tokio::test]

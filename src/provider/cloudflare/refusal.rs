@@ -126,7 +126,7 @@ const fn entry(code: u64, kind: Kind, remedy: &'static str) -> Entry {
 }
 
 /// The codes whose meaning is known. HTTP statuses are not contractual: the code decides.
-const TABLE: [Entry; 20] = [
+const TABLE: [Entry; 21] = [
     entry(81053, Kind::Rejected, "an A, AAAA or CNAME record holds the name; delete it, or adopt it by name"),
     entry(81054, Kind::Rejected, "a CNAME record holds the name; delete it, or adopt it by name"),
     entry(81057, Kind::Rejected, "the record exists; delete it, or adopt it by name"),
@@ -153,11 +153,9 @@ const TABLE: [Entry; 20] = [
     entry(1004, Kind::Rejected, "correct the record as the message says"),
     entry(7003, Kind::Rejected, ZONE_ID),
     entry(7000, Kind::Rejected, ZONE_ID),
-    entry(
-        9109,
-        Kind::Denied,
-        "the token is wrong, expired or revoked; make a new one and put it where the account's token comes from",
-    ),
+    // What verifies tokens says it of one that nobody has, and of no permission.
+    entry(1000, Kind::Denied, WRONG),
+    entry(9109, Kind::Denied, WRONG),
     entry(10000, Kind::Denied, TOKEN),
     entry(6003, Kind::Denied, MALFORMED),
     entry(6111, Kind::Denied, MALFORMED),
@@ -177,6 +175,8 @@ const ZONE_ID: &str =
     "write the zone's id, 32 hexadecimal digits from the zone's overview page, not its name";
 pub(super) const TOKEN: &str =
     "give the token the permissions Zone > DNS > Edit and Zone > Zone > Read for this zone";
+const WRONG: &str =
+    "the token is wrong, expired or revoked; make a new one and put it where the account's token comes from";
 const MALFORMED: &str =
     "the token is not one that Cloudflare could have issued; look for a stray newline, quote or missing part";
 
@@ -211,6 +211,7 @@ mod tests {
             (1004, Kind::Rejected, "message"),
             (7003, Kind::Rejected, "32 hexadecimal"),
             (7000, Kind::Rejected, "32 hexadecimal"),
+            (1000, Kind::Denied, "make a new one"),
             (9109, Kind::Denied, "expired"),
             (10000, Kind::Denied, "Zone > DNS > Edit"),
             (6003, Kind::Denied, "newline"),

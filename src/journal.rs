@@ -21,7 +21,7 @@ use crate::model::sight::Happening;
 
 pub use error::{JournalError, Trouble};
 pub use file::Mended;
-pub use lock::{Lock, Locked};
+pub use lock::{Holder, Lock, Locked};
 pub use sqlite::{Filter, Journal, LONGEST, MOST_ENTRIES};
 
 /// One thing that was done or that happened.

@@ -110,8 +110,10 @@ fn table(entries: &[Entry]) -> Table {
                 format!("noticed by {}", noticed.in_words()),
             ),
         };
+        // By which undo names it.
+        let id = (entry.id.to_string(), Tone::Faint);
         let at = (when(entry.at), Tone::Faint);
-        table.row([at, what, (place, Tone::Strong), (became, Tone::Plain)]);
+        table.row([id, at, what, (place, Tone::Strong), (became, Tone::Plain)]);
         let mut lines = vec![(why, Tone::Faint)];
         if let What::Change(Change { error: Some(error), .. }) = &entry.what {
             lines.push((error.clone(), Tone::Bad));
@@ -119,7 +121,7 @@ fn table(entries: &[Entry]) -> Table {
         lines.extend(evidence(entry).map(|line| (line, Tone::Faint)));
         for line in lines {
             let blank = || (String::new(), Tone::Plain);
-            table.row([blank(), blank(), blank(), line]);
+            table.row([blank(), blank(), blank(), blank(), line]);
         }
     }
     table

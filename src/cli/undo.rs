@@ -8,11 +8,10 @@ use super::history::when;
 use super::output::Output;
 use super::progress::Progress;
 use super::{journal, render};
-use crate::journal::{Change, Entry, What};
+use crate::journal::{Change, Entry, Lock, What};
 use crate::model::guard::Reviewed;
-use crate::model::plan::{Action, RecordChange, Undo};
+use crate::model::plan::Undo;
 use crate::model::state::{Consents, Desired, RecordKey};
-use crate::reconcile::round::{ChangeOutcome, Round};
 use crate::telemetry::scribe::Scribe;
 
 pub(crate) async fn run(global: &Global, args: &UndoArgs, output: &Output) -> Exit {
@@ -88,6 +87,10 @@ async fn put_back(composition: &Composition, last: &Last, args: &UndoArgs, outpu
     output.aside(&format!("{}\n\n", summary(&last.entry)));
     output.aside(&render::preview(&cleared, &round));
     output.aside("\n");
+    // Whoever agrees knows how long it lasts.
+    if let Some(next) = afterwards(composition, last).await {
+        output.aside(&format!("{next}\n\n"));
+    }
     if let Err(exit) = confirm(output, args.yes, &format!("Put {} back?", last.key())) {
         return exit;
     }
@@ -99,24 +102,12 @@ async fn put_back(composition: &Composition, last: &Last, args: &UndoArgs, outpu
     drop(progress);
     journal::tell(&written, output);
     match result {
-        Ok(round) => {
-            let exit = render::tell(&round, "cnamed plan", output);
-            if is_done(&round)
-                && let Some(next) = afterwards(composition, last).await
-            {
-                output.aside(&format!("\n{next}\n"));
-            }
-            exit
-        }
+        Ok(round) => render::tell(&round, "cnamed plan", output),
         Err(differs) => {
             let text = format!("{differs}; nothing was done. Run it again, and look at it again");
             output.failure(&text, Exit::Refused)
         }
     }
-}
-
-fn is_done(round: &Round) -> bool {
-    round.changes.iter().any(|change| change.outcome == ChangeOutcome::Applied)
 }
 
 /// The write, in a line.
@@ -132,25 +123,33 @@ fn summary(entry: &Entry) -> String {
     }
 }
 
-/// What the next sync makes of it, where that is something else.
+/// What the next sync makes of it, and when, where that is something else.
 async fn afterwards(composition: &Composition, last: &Last) -> Option<String> {
     let key = last.key();
     let name = &key.name;
     let desired = composition.desired(Consents::default());
-    if !desired.records.contains_key(key) {
+    let (why, does, instead) = if desired.records.contains_key(key) {
+        let again = composition.reconciler.would_do_again(&desired.only_record(name)?, &last.undo).await;
+        let instead = format!("Take {name} out of it, or change it there");
+        again.then_some((
+            "The configuration still wants it otherwise".to_owned(),
+            "does it again",
+            instead,
+        ))?
+    } else {
         let stands = !last.undo.change.before.is_empty();
-        return (stands && desired.prune).then(|| {
+        let why = format!("The configuration does not name {key}, and it carries our mark");
+        let instead = "Name it there, or take the mark off".to_owned();
+        (stands && desired.prune).then_some((why, "withdraws it", instead))?
+    };
+    let state = &composition.config.state.directory;
+    Some(match Lock::holder(state) {
+        None => format!("{why}: the next sync {does}. {instead}."),
+        Some(service) => {
+            let within = humantime::format_duration(composition.config.watch.interval);
             format!(
-                "The configuration does not name {key}, and it carries our mark: the next sync withdraws it. Name it \
-                 there, or take the mark off."
+                "{why}: {service} {does} within about {within}. {instead} first, and let the service read that (SIGHUP)."
             )
-        });
-    }
-    let (cleared, _) = composition.reconciler.preview(&desired.only(name.as_str())?, &()).await;
-    let concerns =
-        |action: &Action| matches!(action, Action::Record(RecordChange { key: other, .. }) if other == key);
-    let again = cleared.plan().steps.iter().any(|step| concerns(&step.action));
-    again.then(|| {
-        format!("The configuration still wants it otherwise: the next sync does it again. Take {name} out of it, or change it there.")
+        }
     })
 }

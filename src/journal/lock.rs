@@ -1,5 +1,6 @@
 //! One service to a state directory.
 
+use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
@@ -17,6 +18,13 @@ use super::error::is_for_want_of_room;
 #[derive(Debug)]
 pub struct Lock {
     _held: [Option<File>; 2],
+}
+
+/// Whoever works as a service on a state directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id, as far as it can be read.
+    pub pid: Option<u32>,
 }
 
 /// Why there is no [`Lock`] to be had.
@@ -57,7 +65,7 @@ impl Lock {
         let unavailable = |source| Locked::Unavailable { path: path.clone(), source };
         let held = |file: Option<&mut File>| Locked::Held {
             directory: directory.to_owned(),
-            pid: file.and_then(holder),
+            pid: file.and_then(noted),
         };
         made(directory).map_err(unavailable)?;
         // The directory itself is there where there is no room for a file. Not every file system can lock one.
@@ -81,6 +89,26 @@ impl Lock {
         // Only for whoever is refused to read. A full disk does not keep the lock from being one.
         let _ = note(&mut file);
         Ok(Self { _held: [whole, Some(file)] })
+    }
+
+    /// Who holds the lock of `directory` now. Nothing is made there.
+    #[must_use]
+    pub fn holder(directory: &Path) -> Option<Holder> {
+        let path = directory.join(FILE);
+        // Shared, so that two who look do not take each other for a service.
+        let is_held = |path: &Path| {
+            let lock = |file: File| flock(&file, FlockOperation::NonBlockingLockShared);
+            File::open(path).is_ok_and(|file| lock(file) == Err(Errno::WOULDBLOCK))
+        };
+        let held = is_held(directory) || is_held(&path);
+        held.then(|| Holder { pid: File::open(&path).ok().as_mut().and_then(noted) })
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the service")?;
+        self.pid.map_or(Ok(()), |pid| write!(f, " (process {pid})"))
     }
 }
 
@@ -125,7 +153,7 @@ fn note(file: &mut File) -> io::Result<()> {
     writeln!(file, "{}", std::process::id())
 }
 
-fn holder(file: &mut File) -> Option<u32> {
+fn noted(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(20).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
@@ -143,13 +171,16 @@ mod tests {
     fn one_holder_at_a_time_and_the_other_is_told_who() {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("a/state");
+        assert_eq!(Lock::holder(&directory), None);
         let lock = Lock::take(&directory).unwrap();
+        assert_eq!(Lock::holder(&directory), Some(Holder { pid: Some(std::process::id()) }));
         assert_eq!(directory.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         let refused = Lock::take(&directory).unwrap_err();
         assert!(matches!(refused, Locked::Held { pid: Some(pid), .. } if pid == std::process::id()));
         let text = refused.to_string();
         assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
         drop(lock);
+        assert_eq!(Lock::holder(&directory), None);
         let again = Lock::take(&directory);
         assert!(again.is_ok(), "{again:?}");
     }

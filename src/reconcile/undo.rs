@@ -1,11 +1,11 @@
 //! One change put back: the same guard, the same apply, and what stands afterwards verified.
 
 use super::round::Round;
-use super::{Event, Reconciler, Watch, planned};
+use super::{Event, Reconciler, Watch, decide, planned};
 use crate::model::guard::{Cleared, Differs, Reviewed, check_undo};
-use crate::model::plan::Undo;
-use crate::model::record::Content;
-use crate::model::state::Desired;
+use crate::model::plan::{Action, Step, Undo};
+use crate::model::record::{Content, RecordSet};
+use crate::model::state::{Desired, Seen};
 
 impl Reconciler {
     /// What [`Self::undo`] would do: everything up to the first write. `desired` is [`Undo::desired`].
@@ -17,6 +17,19 @@ impl Reconciler {
         round.changes = planned(cleared.plan());
         round.take(cleared.plan(), cleared.refusals());
         (cleared, round.concluded())
+    }
+
+    /// Whether a round that wants `desired` would write to the record of `undo` again, once that is put back.
+    pub async fn would_do_again(&self, desired: &Desired, undo: &Undo) -> bool {
+        let key = &undo.change.key;
+        let mut observed = self.observe_at_rest(desired).await;
+        let mark = Some(desired.owner.clone());
+        let sets: Vec<RecordSet> =
+            undo.change.before.iter().map(|set| RecordSet { mark: mark.clone(), ..set.clone() }).collect();
+        let standing = if sets.is_empty() { Seen::Absent } else { Seen::Present(sets) };
+        observed.records.insert(key.clone(), standing);
+        let concerns = |step: &Step| matches!(&step.action, Action::Record(change) if change.key == *key);
+        decide(desired, &observed).plan().steps.iter().any(concerns)
     }
 
     /// Puts one change back, as it was reviewed.

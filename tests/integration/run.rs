@@ -359,6 +359,18 @@ async fn two_services_on_one_state_directory_refuse_each_other() {
 }
 
 #[tokio::test]
+async fn whoever_undoes_beside_a_service_is_told_who_does_it_again_and_when() {
+    let cloud = Cloud::start().await;
+    let run = Run::every(&cloud, "5m").await;
+    run.in_sync().await;
+    let pid = run.child.id().unwrap();
+    let asked = cloud.run(&["undo"]).await.exits(2);
+    asked.says(&format!("the service (process {pid}) does it again within about 5m. Take {NAME} out"));
+    run.end().await;
+    cloud.run(&["undo"]).await.exits(2).says("the next sync does it again");
+}
+
+#[tokio::test]
 async fn a_service_manager_is_told_of_readiness_reload_life_and_the_end() {
     let cloud = Cloud::start().await;
     cloud.append("\n[watch]\ninterval = \"1s\"\n\n[http]\nlisten = \"127.0.0.1:0\"\n");

@@ -30,7 +30,6 @@ pub(crate) struct Station<S> {
     /// What it writes down.
     #[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "the service has it"))]
     pub(crate) journal: Arc<Journal>,
-    _lock: Lock,
 }
 
 /// Why a service cannot begin, and with what the process ends then.
@@ -43,7 +42,7 @@ impl<S: Source> Station<S> {
         let directory = &config.state.directory;
         // Before anybody is asked anything: two that hold the same names would fight.
         let lock = Lock::take(directory).map_err(|error| failed(told(error)))?;
-        let journal = Journal::begin(directory).map_err(|error| failed(error.chain()))?;
+        let journal = Journal::begin(directory).map_err(|error| failed(error.chain()))?.guarded_by(lock);
         let (server, address) =
             Server::bind(config.http.listen).await.map_err(|error| failed(told(error)))?;
         let server = server.known_as(config.http.names.clone());
@@ -51,7 +50,7 @@ impl<S: Source> Station<S> {
         let journal = Arc::new(journal);
         let made = Service::new(source, Arc::clone(&journal), clock.clone());
         let (service, snapshots) = made.map_err(|text| (text, Exit::Usage))?;
-        Ok(Self { service, server, clock, address, snapshots, journal, _lock: lock })
+        Ok(Self { service, server, clock, address, snapshots, journal })
     }
 
     /// Works and shows itself until it is told to stop; what was in flight then, in words.

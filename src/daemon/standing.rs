@@ -75,7 +75,10 @@ impl<S: Source> Service<S> {
     /// Whether the journal, which could not be written, can be again: not before there is room for more than what
     /// happens to be small. Also tells of one that was damaged.
     pub(super) fn try_journal(&mut self) {
-        if self.troubles.journal.is_some() && self.write(Journal::touch).is_some() {
+        if self.troubles.journal.is_none() {
+            // Where nothing happens, nothing else would show that somebody took it away, and the lock with it.
+            self.write(Journal::keep);
+        } else if self.write(Journal::touch).is_some() {
             self.troubles.journal = None;
             tracing::info!("the journal can be written again");
             self.refresh_history();

@@ -1,10 +1,12 @@
 //! One service to a state directory.
 
+use std::error::Error;
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -17,8 +19,12 @@ use super::error::is_for_want_of_room;
 /// It guards services against each other. Commands that run once take none.
 #[derive(Debug)]
 pub struct Lock {
-    _held: [Option<File>; 2],
+    directory: PathBuf,
+    held: Mutex<Held>,
 }
+
+/// The directory and the file in it, as far as they could be locked.
+type Held = [Option<File>; 2];
 
 /// Whoever works as a service on a state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,34 +67,7 @@ impl Lock {
     /// # Errors
     /// When somebody else holds it, or it could not be asked for.
     pub fn take(directory: &Path) -> Result<Self, Locked> {
-        let path = directory.join(FILE);
-        let unavailable = |source| Locked::Unavailable { path: path.clone(), source };
-        let held = |file: Option<&mut File>| Locked::Held {
-            directory: directory.to_owned(),
-            pid: file.and_then(noted),
-        };
-        made(directory).map_err(unavailable)?;
-        // The directory itself is there where there is no room for a file. Not every file system can lock one.
-        let whole = File::open(directory).map_err(unavailable)?;
-        let whole = match flock(&whole, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Some(whole),
-            Err(Errno::WOULDBLOCK) => return Err(held(File::open(&path).ok().as_mut())),
-            Err(_) => None,
-        };
-        let mut file = match opened(&path, directory) {
-            Err(error) if whole.is_some() && is_for_want_of_room(&error) => {
-                return Ok(Self { _held: [whole, None] });
-            }
-            opened => opened.map_err(unavailable)?,
-        };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(held(Some(&mut file))),
-            Err(errno) => return Err(unavailable(errno.into())),
-        }
-        // Only for whoever is refused to read. A full disk does not keep the lock from being one.
-        let _ = note(&mut file);
-        Ok(Self { _held: [whole, Some(file)] })
+        Ok(Self { directory: directory.to_owned(), held: Mutex::new(taken(directory)?) })
     }
 
     /// Who holds the lock of `directory` now. Nothing is made there.
@@ -103,6 +82,28 @@ impl Lock {
         let held = is_held(directory) || is_held(&path);
         held.then(|| Holder { pid: File::open(&path).ok().as_mut().and_then(noted) })
     }
+
+    /// Takes it again where somebody took away what is locked: what is made anew in its place is held by nobody.
+    pub(super) fn keep(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_held = held.iter().any(Option::is_some);
+        if was_held && is_at(&held, &self.directory) {
+            return;
+        }
+        // One half that is still there would refuse the whole to ourselves.
+        *held = [None, None];
+        match taken(&self.directory) {
+            Ok(taken) => *held = taken,
+            // Told once, and tried again whenever something is written.
+            Err(error) if was_held => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::error!(%error, cause, "the lock of the state directory was taken away, and could not be taken again");
+                return;
+            }
+            Err(_) => return,
+        }
+        tracing::warn!(directory = %self.directory.display(), "the lock of the state directory was taken away; it is held again");
+    }
 }
 
 impl fmt::Display for Holder {
@@ -110,6 +111,46 @@ impl fmt::Display for Holder {
         f.write_str("the service")?;
         self.pid.map_or(Ok(()), |pid| write!(f, " (process {pid})"))
     }
+}
+
+/// Both, of `directory`, which is made where it is missing.
+fn taken(directory: &Path) -> Result<Held, Locked> {
+    let path = directory.join(FILE);
+    let unavailable = |source| Locked::Unavailable { path: path.clone(), source };
+    let held =
+        |file: Option<&mut File>| Locked::Held { directory: directory.to_owned(), pid: file.and_then(noted) };
+    made(directory).map_err(unavailable)?;
+    // The directory itself is there where there is no room for a file. Not every file system can lock one.
+    let whole = File::open(directory).map_err(unavailable)?;
+    let whole = match flock(&whole, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Some(whole),
+        Err(Errno::WOULDBLOCK) => return Err(held(File::open(&path).ok().as_mut())),
+        Err(_) => None,
+    };
+    let mut file = match opened(&path, directory) {
+        Err(error) if whole.is_some() && is_for_want_of_room(&error) => {
+            return Ok([whole, None]);
+        }
+        opened => opened.map_err(unavailable)?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(held(Some(&mut file))),
+        Err(errno) => return Err(unavailable(errno.into())),
+    }
+    // Only for whoever is refused to read. A full disk does not keep the lock from being one.
+    let _ = note(&mut file);
+    Ok([whole, Some(file)])
+}
+
+/// Whether what is held is what stands there.
+fn is_at(held: &Held, directory: &Path) -> bool {
+    let same = |file: &File, path: &Path| {
+        let (Ok(held), Ok(there)) = (file.metadata(), path.metadata()) else { return false };
+        (held.dev(), held.ino()) == (there.dev(), there.ino())
+    };
+    let places = [directory.to_owned(), directory.join(FILE)];
+    held.iter().zip(&places).all(|(file, path)| file.as_ref().is_none_or(|file| same(file, path)))
 }
 
 /// Opens the file at `path` in `directory`, and makes it where it is missing.
@@ -195,6 +236,34 @@ mod tests {
         drop(whole);
         let again = Lock::take(folder.path());
         assert!(again.is_ok(), "{again:?}");
+    }
+
+    #[test]
+    fn what_is_taken_away_is_taken_again_or_belongs_to_whoever_was_quicker() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("state");
+        let lock = Lock::take(&directory).unwrap();
+        let holder = || Lock::holder(&directory).map(|holder| holder.to_string());
+        let ours = format!("the service (process {})", std::process::id());
+        assert_eq!(holder(), Some(ours.clone()));
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(holder(), None);
+        assert!(!directory.exists(), "looking makes nothing");
+        lock.keep();
+        assert_eq!(holder(), Some(ours.clone()));
+        std::fs::remove_file(directory.join(FILE)).unwrap();
+        lock.keep();
+        assert_eq!(holder(), Some(ours));
+
+        std::fs::remove_dir_all(&directory).unwrap();
+        let other = Lock::take(&directory).unwrap();
+        lock.keep();
+        drop(other);
+        assert_eq!(holder(), None);
+        lock.keep();
+        assert!(matches!(Lock::take(&directory), Err(Locked::Held { .. })));
+        drop(lock);
+        assert_eq!(holder(), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::error::{JournalError, Trouble};
 use super::file::{Mended, OpenFile};
-use super::{Agreed, Change, Entry, What};
+use super::{Agreed, Change, Entry, Lock, What};
 use crate::model::endpoint::Handle;
 use crate::model::name::Fqdn;
 use crate::model::sight::Sight;
@@ -29,6 +29,7 @@ pub struct Journal {
     path: PathBuf,
     file: Mutex<OpenFile>,
     mended: Mutex<Option<Mended>>,
+    lock: Option<Lock>,
 }
 
 /// Which entries to read.
@@ -80,7 +81,13 @@ impl Journal {
     }
 
     fn of(path: PathBuf, file: OpenFile) -> Self {
-        Self { path, file: Mutex::new(file), mended: Mutex::default() }
+        Self { path, file: Mutex::new(file), mended: Mutex::default(), lock: None }
+    }
+
+    /// Holds `lock`, which is its directory's, for as long as it lives, also where that directory is made anew.
+    #[must_use]
+    pub fn guarded_by(self, lock: Lock) -> Self {
+        Self { lock: Some(lock), ..self }
     }
 
     /// Opens the journal in `directory` to read what is there; `None` when there is none. Nothing is made or moved.
@@ -241,6 +248,14 @@ impl Journal {
         self.write(|transaction| transaction.execute("DELETE FROM sights WHERE endpoint = ''", []).map(drop))
     }
 
+    /// Begins it anew where somebody took it away, as the next entry would.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub fn keep(&self) -> Result<(), JournalError> {
+        self.standing().map(drop)
+    }
+
     /// Forgets the looks at every endpoint but `configured`: one that comes back later begins anew.
     ///
     /// # Errors
@@ -275,14 +290,7 @@ impl Journal {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, JournalError> {
-        let mut file = self.file();
-        // Moved or deleted by somebody, it would take every entry with it into nowhere.
-        if !file.is_at(&self.path) {
-            if !file.is_none() {
-                tracing::warn!(path = %self.path.display(), "the journal was taken away; another one is begun");
-            }
-            self.reopen(&mut file)?;
-        }
+        let mut file = self.standing()?;
         let done = transact(&mut file.connection, work)
             .map_err(|error| JournalError::of_sqlite("write to the journal", &self.path, error));
         match &done {
@@ -293,6 +301,21 @@ impl Journal {
             Err(_) => {}
         }
         done
+    }
+
+    fn standing(&self) -> Result<MutexGuard<'_, OpenFile>, JournalError> {
+        if let Some(lock) = &self.lock {
+            lock.keep();
+        }
+        let mut file = self.file();
+        // Moved or deleted by somebody, it would take every entry with it into nowhere.
+        if !file.is_at(&self.path) {
+            if !file.is_none() {
+                tracing::warn!(path = %self.path.display(), "the journal was taken away; another one is begun");
+            }
+            self.reopen(&mut file)?;
+        }
+        Ok(file)
     }
 
     fn reopen(&self, file: &mut OpenFile) -> Result<(), JournalError> {

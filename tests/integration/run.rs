@@ -371,6 +371,19 @@ async fn whoever_undoes_beside_a_service_is_told_who_does_it_again_and_when() {
 }
 
 #[tokio::test]
+async fn a_service_whose_state_directory_is_deleted_holds_the_one_that_it_makes_anew() {
+    let cloud = Cloud::start().await;
+    let mut run = Run::begin(&cloud).await;
+    run.in_sync().await;
+    std::fs::remove_dir_all(cloud.folder.path().join("state")).unwrap();
+    run.logs("that it begins another journal", |line| line.to_string().contains("another one is begun"))
+        .await;
+    let pid = run.child.id().unwrap().to_string();
+    cloud.run(&["run"]).await.exits(1).says(&pid);
+    run.end().await;
+}
+
+#[tokio::test]
 async fn a_service_manager_is_told_of_readiness_reload_life_and_the_end() {
     let cloud = Cloud::start().await;
     cloud.append("\n[watch]\ninterval = \"1s\"\n\n[http]\nlisten = \"127.0.0.1:0\"\n");

@@ -174,7 +174,7 @@ fn what_root_makes_in_the_directory_of_a_service_belongs_to_the_service() {
     }
     let journal = open(&folder);
     journal.record(at(0), &applied("a.example.com")).unwrap();
-    let lock = crate::journal::Lock::take(folder.path()).unwrap();
+    let lock = Lock::take(folder.path()).unwrap();
     let names = ["journal.sqlite3", "journal.sqlite3-shm", "journal.sqlite3-wal", "lock"];
     assert_eq!(owners(folder.path()), names.map(|name| (name.to_owned(), SOMEBODY, SOMEBODY)));
     drop((journal, lock));
@@ -211,7 +211,7 @@ fn what_was_there_is_given_to_nobody() {
     }
     // Whoever owns the directory could have put it there, to be given something by root.
     std::os::unix::fs::symlink(&theirs, folder.path().join("lock")).unwrap();
-    drop(crate::journal::Lock::take(folder.path()));
+    drop(Lock::take(folder.path()));
     std::os::unix::fs::symlink(&theirs, folder.path().join(FILE)).unwrap();
     drop(Journal::open(folder.path()));
     assert_eq!(owners(elsewhere.path()).iter().find(|(name, ..)| name == "theirs"), before.first());

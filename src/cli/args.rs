@@ -8,6 +8,8 @@ use clap_complete::Shell;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
+use crate::model::name::Fqdn;
+
 /// Keeps friendly names pointed at Azure: a public IP with its DNS label, and the CNAMEs on it in Azure DNS and
 /// Cloudflare.
 ///
@@ -241,11 +243,12 @@ pub(crate) struct TeardownArgs {
 /// `cnamed history`
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// Only what is not older: a span such as 7d, or a time such as 2026-11-22T10:00:00Z.
+    /// Only what is not older: a span such as 7d, a day (from its midnight in UTC) such as 2026-11-22, or a time such as
+    /// 2026-11-22T10:00:00Z.
     #[arg(long, value_name = "SPAN|TIME", value_parser = since)]
     pub(crate) since: Option<Since>,
     /// Only of this record, of this resource, or of this endpoint and everything behind it.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = subject)]
     pub(crate) name: Option<String>,
     /// How many entries at most: the newest.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = many)]
@@ -275,11 +278,21 @@ impl Since {
 }
 
 fn since(text: &str) -> Result<Since, String> {
-    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
+    let day = format!("{text}T00:00:00Z");
+    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(&day, &Rfc3339)) {
         return Ok(Since::At(at));
     }
-    let span = humantime::parse_duration(text);
-    span.map(Since::Ago).map_err(|_| "write a span, as in 7d, or a time, as in 2026-11-22T10:00:00Z".into())
+    let wrong = "write a span, as in 7d, a day, as in 2026-11-22, or a time, as in 2026-11-22T10:00:00Z";
+    humantime::parse_duration(text).map(Since::Ago).map_err(|_| wrong.into())
+}
+
+/// What a record, a resource of Azure's or an endpoint can be called; nothing would ever be found under another name.
+fn subject(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_alphanumeric() || "-_.()/".contains(c);
+    if (!text.is_empty() && text.chars().all(fits)) || Fqdn::parse(text).is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("write the name of a record, of a resource or of an endpoint, as cnamed history shows it".into())
 }
 
 fn many(text: &str) -> Result<usize, String> {

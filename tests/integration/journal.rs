@@ -137,10 +137,20 @@ async fn history_is_narrowed_by_name_time_and_number() {
     assert_eq!(names(entries(&cloud, &["--limit", "1"]).await), [NAME]);
     assert_eq!(names(entries(&cloud, &["--since", "1h"]).await).len(), 3);
     assert_eq!(names(entries(&cloud, &["--since", "2999-01-01T00:00:00Z"]).await).len(), 0);
+    assert_eq!(names(entries(&cloud, &["--since", "2999-01-01"]).await).len(), 0);
+    assert_eq!(names(entries(&cloud, &["--since", "2020-01-01"]).await).len(), 3);
+    assert_eq!(names(entries(&cloud, &["--name", "nsg_of(old)"]).await).len(), 0);
     cloud.run(&["history", "--limit", "2"]).await.exits(0).says("older ones that --limit leaves out");
     let run = cloud.run(&["history", "--since", "2999-01-01T00:00:00Z"]).await.exits(0);
     run.says("Nothing that matches").says(": 3, the oldest of 20");
-    for wrong in [["--since", "soon"], ["--limit", "0"], ["--limit", "-1"]] {
+    for wrong in [
+        ["--since", "soon"],
+        ["--since", "2026-02-30"],
+        ["--limit", "0"],
+        ["--limit", "-1"],
+        ["--name", "not a name!"],
+        ["--name", ""],
+    ] {
         cloud.run(&[&["history"][..], &wrong].concat()).await.exits(2);
     }
 }

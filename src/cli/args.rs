@@ -82,7 +82,7 @@ impl Cli {
 pub(crate) enum Format {
     /// For a person.
     Text,
-    /// For a script: one JSON value, with a `version` field.
+    /// For a script: one JSON value, with a `version` field; of `run`, its log, as lines of JSON on stderr.
     Json,
 }
 
@@ -105,6 +105,9 @@ pub(crate) enum Command {
     /// Brings everything in sync, once, and verifies it.
     Sync(SyncArgs),
     /// Watches, heals and tells, until it is told to stop.
+    ///
+    /// Its log goes to stderr, with a line for every change and every round: in the form of systemd's journal where that
+    /// reads it, and as lines of JSON with `--format json`. `--log`, `-v` and `-q` say how much of it.
     ///
     /// SIGHUP reads the configuration anew, SIGUSR1 begins a round now, SIGTERM and SIGINT end it within two seconds.
     Run,

@@ -359,6 +359,22 @@ async fn two_services_on_one_state_directory_refuse_each_other() {
 }
 
 #[tokio::test]
+async fn the_help_says_where_the_log_is_and_in_what_form() {
+    let help = async |arguments: &[&str]| {
+        let told = Command::new(env!("CARGO_BIN_EXE_cnamed")).args(arguments).output().await.unwrap();
+        String::from_utf8(told.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let of_run = help(&["run", "--help"]).await;
+    assert!(
+        of_run.contains("Its log goes to stderr, with a line for every change and every round"),
+        "{of_run}"
+    );
+    assert!(of_run.contains("lines of JSON with `--format json`"), "{of_run}");
+    let page = help(&["man"]).await;
+    assert!(page.contains("one JSON value, with a `version` field; of `run`, its log"), "{page}");
+}
+
+#[tokio::test]
 async fn whoever_undoes_beside_a_service_is_told_who_does_it_again_and_when() {
     let cloud = Cloud::start().await;
     let run = Run::every(&cloud, "5m").await;

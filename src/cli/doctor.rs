@@ -54,7 +54,7 @@ fn tell(checks: &[Check], output: &Output) -> Exit {
     if output.is_json() {
         let _ = output.json(&Report { version: VERSION, outcome: conclusion, checks });
     } else {
-        output.text(&text(checks, conclusion));
+        output.text(&text(checks, conclusion, output.columns()));
     }
     match conclusion {
         Conclusion::Well => Exit::InSync,
@@ -64,7 +64,7 @@ fn tell(checks: &[Check], output: &Output) -> Exit {
 }
 
 /// One line with the outcome, then every check, and below each that is not well its next step.
-fn text(checks: &[Check], conclusion: Conclusion) -> String {
+fn text(checks: &[Check], conclusion: Conclusion, columns: Option<usize>) -> String {
     let count = |health| checks.iter().filter(|check| check.health == health).count();
     let (failed, warnings, unasked) =
         (count(Health::Failed), count(Health::Warning), count(Health::NotAsked));
@@ -101,5 +101,5 @@ fn text(checks: &[Check], conclusion: Conclusion) -> String {
             table.row([blank(), blank(), blank(), (format!("next: {step}"), Tone::Faint)]);
         }
     }
-    told + &table.render()
+    told + &table.render_within(columns)
 }

@@ -39,7 +39,7 @@ pub(crate) fn run(global: &Global, args: &HistoryArgs, output: &Output) -> Exit 
         let entries: Vec<Entry> = entries.into_iter().map(Entry::for_show).collect();
         return output.json(&History { version: VERSION, entries: &entries });
     }
-    output.text(&text(&entries, &kept, args, directory));
+    output.text(&text(&entries, &kept, args, directory, output.columns()));
     Exit::InSync
 }
 
@@ -70,7 +70,13 @@ fn read(directory: &Path, args: &HistoryArgs, output: &Output) -> Result<(Vec<En
     Ok((entries, Kept { count, oldest, more }))
 }
 
-fn text(entries: &[Entry], kept: &Kept, args: &HistoryArgs, directory: &Path) -> String {
+fn text(
+    entries: &[Entry],
+    kept: &Kept,
+    args: &HistoryArgs,
+    directory: &Path,
+    columns: Option<usize>,
+) -> String {
     if entries.is_empty() {
         return nothing(kept, directory);
     }
@@ -80,7 +86,7 @@ fn text(entries: &[Entry], kept: &Kept, args: &HistoryArgs, directory: &Path) ->
         1 => format!("1 entry{of}"),
         count => format!("{count} entries{of}, the newest last"),
     };
-    format!("{count}{first}.\n\n{}", table(entries).render())
+    format!("{count}{first}.\n\n{}", table(entries).render_within(columns))
 }
 
 fn nothing(kept: &Kept, directory: &Path) -> String {

@@ -96,6 +96,11 @@ impl Output {
         self.format == Format::Text && io::stdout().is_terminal()
     }
 
+    /// How wide the terminal is that results are read at, where they are; one too narrow for columns counts as none.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        wide(terminal_size_of(io::stdout())).filter(|_| self.is_seen())
+    }
+
     /// Whether somebody can be asked.
     pub(crate) fn can_ask(&self) -> bool {
         io::stdin().is_terminal() && io::stderr().is_terminal()
@@ -191,10 +196,11 @@ impl Output {
 
 /// `text` as wide as the terminal; as it is where there is none, since programs read lines.
 fn fitted(text: &str, terminal: Option<(Width, Height)>) -> Cow<'_, str> {
-    match terminal {
-        Some((Width(columns), _)) if columns >= NARROWEST => fold(text, columns.into()).into(),
-        _ => text.into(),
-    }
+    wide(terminal).map_or(text.into(), |columns| fold(text, columns).into())
+}
+
+fn wide(terminal: Option<(Width, Height)>) -> Option<usize> {
+    terminal.map(|(Width(columns), _)| columns).filter(|columns| *columns >= NARROWEST).map(usize::from)
 }
 
 fn write(stream: &mut impl Write, text: &str, colour: bool) -> io::Result<()> {

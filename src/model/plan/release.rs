@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::derive::{BUSY, Follower, MAY_NOT_WITHDRAW, NEW_NAME, Planner, content, mode};
+use super::derive::{BUSY, Follower, MAY_NOT_WITHDRAW, NEW_NAME, Planner, content, mode, sorted};
 use super::{Action, NetworkChange, Note, Settle, Subject};
 use crate::model::endpoint::{Endpoint, Intent, Provisioning, PublicIp};
 use crate::model::name::Fqdn;
-use crate::model::record::{Data, Mode, Policy, RecordType, Ttl};
+use crate::model::record::{Data, Mode, Policy, RecordSet, RecordType, Ttl};
 use crate::model::state::{RecordKey, Wanted, Zone};
 use crate::model::verify::{either_address, shows_as};
 
@@ -241,10 +241,14 @@ impl<'p> Planner<'p> {
         let written = self.written.get(key).copied();
         let instead = match written.and_then(|step| self.plan.steps.get(step)).map(|step| &step.action) {
             Some(Action::Record(change)) => change.after.clone(),
-            _ => match self.observed.sets(key).iter().find(|set| answers(&set.content.data)) {
-                Some(set) if !set.is_ours(&self.desired.owner) => return None,
-                stands => stands.map(|set| set.content.clone()),
-            },
+            _ => {
+                let answering = |set: &&RecordSet| answers(&set.content.data);
+                let ours = sorted(self.ours(key).filter(answering)).into_iter().next();
+                if ours.is_none() && self.observed.sets(key).iter().any(|set| answering(&set)) {
+                    return None;
+                }
+                ours.map(|set| set.content)
+            }
         };
         let held = self.ours(key).map(|set| set.content.ttl);
         let ttl = held.chain(wanted.map(|wanted| wanted.ttl)).map(served).max().unwrap_or(Ttl::DEFAULT);

@@ -14,9 +14,11 @@ pub use exposition::Format;
 use exposition::{Exposition, Family};
 
 use super::snapshot::{Counts, Finished, Histogram, RequestOutcome, Snapshot};
+use crate::model::endpoint::Handle;
+use crate::model::name::Fqdn;
 use crate::model::sight::HappeningKind;
 use crate::model::verify::Verdict;
-use crate::reconcile::round::{ChangeOutcome, EndpointStatus, LinkState, Outcome};
+use crate::reconcile::round::{Chain, ChangeOutcome, EndpointStatus, LinkState, Outcome, Round};
 
 /// All metrics of `snapshot`, as `format` wants them.
 #[must_use]
@@ -133,12 +135,20 @@ fn seen(out: &mut Exposition, last: &Finished) {
         "cnamed_record_verdict",
         "What all authoritative servers of an account say of a name: 1 for what holds.",
     );
-    for record in &round.records {
-        let (name, account) = (record.name.as_str(), record.account.as_str());
-        for (verdict, word) in VERDICTS {
-            let labels = [("name", name), ("account", account), ("verdict", word)];
-            verdicts.sample(&labels, u8::from(record.verdict == verdict));
+    let mut stands = |name: &Fqdn, account: &Handle, holds: &str| {
+        for word in VERDICTS.iter().map(|(_, word)| *word).chain([UNKNOWN]) {
+            let labels = [("name", name.as_str()), ("account", account.as_str()), ("verdict", word)];
+            verdicts.sample(&labels, u8::from(word == holds));
         }
+    };
+    for record in &round.records {
+        let word = VERDICTS.iter().find(|(verdict, _)| *verdict == record.verdict);
+        stands(&record.name, &record.account, word.map_or(UNKNOWN, |(_, word)| word));
+    }
+    // A name that is not told of any more would end an alert in the middle of what it is about.
+    for chain in unasked(round) {
+        let waits = chain.links.first().is_some_and(|link| link.state == LinkState::Pending);
+        stands(&chain.name, &chain.account, if waits { "pending" } else { UNKNOWN });
     }
     let mut states = out.gauge("cnamed_endpoint_state", "How an endpoint stands: 1 for what holds.");
     for endpoint in &round.endpoints {
@@ -163,6 +173,15 @@ fn seen(out: &mut Exposition, last: &Finished) {
     out.gauge("cnamed_blocked", "What waits for something.").sample(&[], round.blocked.len() as u64);
     out.gauge("cnamed_unknown", "What the last round could not read.")
         .sample(&[], round.unknown.len() as u64);
+}
+
+/// The wanted records whose name servers were not asked although they are to be: what was read of them did not tell what
+/// to ask, or there is nothing yet to ask for.
+fn unasked(round: &Round) -> impl Iterator<Item = &Chain> {
+    let asked = |chain: &Chain| {
+        round.records.iter().any(|record| record.name == chain.name && record.account == chain.account)
+    };
+    round.chains.iter().filter(move |chain| round.authoritative && !asked(chain))
 }
 
 fn resting(out: &mut Exposition, snapshot: &Snapshot) {
@@ -223,6 +242,8 @@ const VERDICTS: [(Verdict, &str); 5] = [
     (Verdict::Unanswered, "unanswered"),
     (Verdict::Contradicted, "contradicted"),
 ];
+/// The verdict where there is none.
+const UNKNOWN: &str = "unknown";
 const STATES: [(EndpointStatus, &str); 4] = [
     (EndpointStatus::Ready, "ready"),
     (EndpointStatus::Released, "released"),

@@ -255,7 +255,11 @@ impl<S: Source> Service<S> {
                 names = found(&mut self.names) => self.heard(&names),
                 () = away.back() => self.want(Trigger::Back),
                 () = sleep_until(self.next_round), if self.round.is_none() => self.begin(Trigger::Timer),
-                () = at(self.renewal), if self.round.is_none() => self.renew(),
+                () = at(self.renewal), if self.round.is_none() => {
+                    if self.renew() {
+                        self.begin(Trigger::Timer);
+                    }
+                }
                 () = sleep_until(self.next_look) => self.look(),
                 () = sleep_until(self.next_names), if self.is_asking() => self.glance(),
                 () = sleep_until(announce_by), if !self.announced => self.announce(),
@@ -277,7 +281,8 @@ impl<S: Source> Service<S> {
                 self.spared = (self.spared * 2).max(SPARED);
                 self.begin(trigger);
             }
-            Some(_) => self.again = Some(trigger),
+            // What somebody asked for is more than a round.
+            Some(_) => self.again = self.again.filter(|again| *again == Trigger::Signal).or(Some(trigger)),
         }
     }
 
@@ -310,18 +315,21 @@ impl<S: Source> Service<S> {
         }
     }
 
-    /// Reads the secrets anew, since a credential was not accepted.
-    fn renew(&mut self) {
+    /// Reads the secrets anew, since a credential was not accepted; gives whether they were read.
+    fn renew(&mut self) -> bool {
         self.renewal = None;
         match self.source.renew() {
             // All else about it is as it was, and so is what is known and who was told of it.
             Ok(mut setup) => {
                 self.unread(std::mem::take(&mut setup.unread));
                 self.active = Arc::new(Active::of(setup, self.active.patiences.renewed()));
-                self.begin(Trigger::Timer);
+                true
             }
             // What was denied is told as such already.
-            Err(error) => tracing::debug!(error, "the secrets were not read anew"),
+            Err(error) => {
+                tracing::debug!(error, "the secrets were not read anew");
+                false
+            }
         }
     }
 

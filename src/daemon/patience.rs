@@ -136,6 +136,8 @@ struct Rest {
     reason: String,
     until: Instant,
     denied: bool,
+    /// Whether the service itself asked for it.
+    asked: bool,
 }
 
 impl Patience {
@@ -184,6 +186,17 @@ impl Patience {
         }
     }
 
+    /// What kept it away may have been mended: the next read asks, but for whoever asked to be left alone.
+    pub(super) fn hurry(&self) {
+        for (name, place) in locked(&self.places).iter_mut() {
+            if place.rest.as_ref().is_some_and(|rest| !rest.asked) {
+                place.stop();
+                place.rest = None;
+                self.away.note(&self.whole(name), None);
+            }
+        }
+    }
+
     fn well(&self, place: &str, took: Duration) {
         let mut places = locked(&self.places);
         let known = places.entry(place.to_owned()).or_default();
@@ -216,7 +229,7 @@ impl Patience {
         known.failures = known.failures.saturating_add(1);
         let pause = rest(known.failures, asked, self.chance.draw());
         let until = Instant::now() + pause;
-        known.rest = Some(Rest { reason, until, denied });
+        known.rest = Some(Rest { reason, until, denied, asked: asked.is_some() });
         let absence =
             Absence { account: self.account.clone(), until, reason: told, failures: known.failures, denied };
         self.away.note(&self.whole(place), Some(absence));
@@ -295,6 +308,7 @@ mod tests {
         #[default]
         Well,
         Ill,
+        Busy,
         Takes(Duration),
     }
 
@@ -330,6 +344,7 @@ mod tests {
             match does {
                 Does::Well => Ok(()),
                 Does::Ill => Err("ill".into()),
+                Does::Busy => Err("busy".into()),
                 Does::Takes(long) => {
                     sleep(long).await;
                     Ok(())
@@ -347,7 +362,8 @@ mod tests {
 
         fn outage(answer: &Self::Answer) -> Option<Outage> {
             let reason = answer.as_ref().err()?.clone();
-            Some(Outage { denied: reason == "ill", told: reason.clone(), reason, asked: None })
+            let asked = (reason == "busy").then_some(SECOND * 100);
+            Some(Outage { denied: reason == "ill", told: reason.clone(), reason, asked })
         }
     }
 
@@ -447,6 +463,25 @@ mod tests {
         away.back().await;
         assert_eq!((new.calls(), old.calls()), (2, 2), "whoever is there now has asked");
         assert_eq!(patience.read(At("hangs", new)).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_hurry_all_are_asked_at_once_but_those_who_asked_to_be_left_alone() {
+        let (patience, away, provider) = patience();
+        provider.does("ill", Does::Ill);
+        provider.does("busy", Does::Busy);
+        for place in ["ill", "busy"] {
+            let _ = patience.read(At(place, Arc::clone(&provider))).await;
+            provider.does(place, Does::Well);
+        }
+        patience.hurry();
+        assert_eq!(patience.read(At("ill", Arc::clone(&provider))).await, Ok(()));
+        assert_eq!(patience.read(At("busy", Arc::clone(&provider))).await, failed("left alone: busy"));
+        assert_eq!((provider.calls(), away.absences().len()), (3, 1));
+        sleep(SECOND * 90).await;
+        assert_eq!(provider.calls(), 3, "not sooner than it asked for, and the other not once more");
+        away.back().await;
+        assert_eq!(patience.read(At("busy", provider)).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

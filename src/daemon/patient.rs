@@ -34,6 +34,11 @@ impl Patiences {
         self.clone()
     }
 
+    /// See [`Patience::hurry`].
+    pub(super) fn hurry(&self) {
+        self.of.values().for_each(|patience| patience.hurry());
+    }
+
     fn with(&mut self, account: &str) -> Arc<Patience> {
         let new = || Patience::with(account, Arc::clone(&self.away), self.chance.clone());
         Arc::clone(self.of.entry(account.to_owned()).or_insert_with(new))

@@ -28,6 +28,13 @@ impl<S: Source> Service<S> {
             self.take_over(setup);
         }
         self.again = None;
+        // Whoever asks for a round may have mended what kept an account away, a secret among it.
+        if trigger == Trigger::Signal {
+            if self.active.patiences.away.is_denied() {
+                self.renew();
+            }
+            self.active.patiences.hurry();
+        }
         self.try_journal();
         self.desk.pulse(&Pulse::Begun);
         let watcher = Watcher::new(Arc::clone(&self.journal), self.clock.clone());

@@ -12,6 +12,7 @@ use cnamed::notify::{Pulse, Topic};
 use cnamed::provider::Kind;
 use cnamed::provider::memory::{Fault, Operation};
 use cnamed::reconcile::round::Outcome;
+use cnamed::telemetry::snapshot::Trigger;
 use tokio::time::{Instant, sleep};
 
 use super::heard::{Heard, Mood};
@@ -422,6 +423,34 @@ async fn rounds_come_fast_after_what_a_look_has_seen() {
             life.entries()
         );
         assert!(after >= 3, "{after} rounds");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_a_round_has_everybody_asked_but_those_who_asked_to_wait() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.sim.weather("network", Weather::Refusing(Kind::Throttled(HOUR)));
+        life.sim.weather("azure", Weather::Refusing(Kind::Unreachable));
+        life.sim.weather("cf", Weather::Refusing(Kind::Denied));
+        life.until("all at rest", |shown| shown.resting.len() == 3).await;
+        // By then they are asked every few minutes.
+        sleep(HOUR / 2).await;
+        for account in ["network", "azure", "cf"] {
+            life.sim.weather(account, Weather::Fine);
+        }
+        let (asked, renewals) = (life.sim.calls("network"), life.renewals());
+        life.order(Order::Round).await;
+        let shown = life
+            .until("the round that was asked for", |shown| {
+                shown.last.as_ref().is_some_and(|last| last.trigger == Trigger::Signal)
+            })
+            .await;
+        let resting: Vec<&str> = shown.resting.iter().map(|resting| resting.account.as_str()).collect();
+        assert_eq!((resting, life.sim.calls("network")), (vec!["endpoints"], asked));
+        assert_eq!(life.renewals(), renewals + 1, "what was denied may have another secret by now");
     })
     .await;
 }

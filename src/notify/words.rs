@@ -17,7 +17,7 @@ use crate::model::record::{Mode, Owner, Policy};
 use crate::model::sight::{Happening, HappeningKind};
 use crate::model::state::Desired;
 use crate::model::verify::Verdict;
-use crate::reconcile::round::{ChangeOutcome, ChangeReport, LinkState, Round, SubjectKind};
+use crate::reconcile::round::{ChangeOutcome, ChangeReport, Link, LinkState, Outcome, Round, SubjectKind};
 
 /// Everything that a finished round has to tell: each trouble that it found, and what it changed.
 #[must_use]
@@ -34,6 +34,7 @@ pub fn notices_of(round: &Round, owner: &Owner, at: OffsetDateTime) -> Vec<Notic
         }
     }));
     notices.extend(teller.unverified(round));
+    notices.extend(teller.loose(round));
     notices.extend(teller.changed(&round.changes));
     notices
 }
@@ -199,8 +200,14 @@ impl Teller<'_> {
                 ..self.notice(Topic::Unverified, name.as_str(), title)
             });
         }
-        for way in round.ways_in.iter().filter(|way| way.port.state == LinkState::Broken) {
-            let title = format!("port {} of {} leads to nobody", way.frontend_port, way.endpoint);
+        for way in &round.ways_in {
+            let how = match way.port.state {
+                LinkState::Broken => "leads to nobody",
+                LinkState::Unknown if round.outcome == Outcome::Unverified => "could not be tried",
+                // It waits for the address, whose release is told.
+                LinkState::Unknown | LinkState::Pending | LinkState::Whole => continue,
+            };
+            let title = format!("port {} of {} {how}", way.frontend_port, way.endpoint);
             notices.push(Notice {
                 details: vec![way.port.detail.clone()],
                 next_step: Some(format!("cnamed status {}", way.endpoint)),
@@ -208,6 +215,36 @@ impl Teller<'_> {
             });
         }
         notices
+    }
+
+    /// The links between a name and its port that do not hold: once for an endpoint, however many names follow it.
+    fn loose(&self, round: &Round) -> Vec<Notice> {
+        let is_port = |link: &Link| round.ways_in.iter().any(|way| way.port.from == link.from);
+        let mut by_link: BTreeMap<(&Handle, &str, bool), BTreeSet<&str>> = BTreeMap::new();
+        for (chain, link) in round.loose().filter(|(_, link)| !is_port(link)) {
+            let is_record =
+                round.records.iter().any(|it| (&it.name, &it.account) == (&chain.name, &chain.account));
+            let told = match &*link.from {
+                // What its servers say of a record is told as such.
+                "name" => round.outcome == Outcome::Unverified && !is_record,
+                // Any other outcome has a reason that is told, and is why this is not whole.
+                "label" => round.outcome == Outcome::Unverified,
+                _ => true,
+            };
+            if told {
+                let broken = link.state == LinkState::Broken;
+                by_link.entry((&chain.endpoint, &link.from, broken)).or_default().insert(&link.detail);
+            }
+        }
+        let tell = |((endpoint, from, broken), details): ((&Handle, &str, bool), BTreeSet<&str>)| {
+            let how = if broken { "is broken" } else { "could not be seen" };
+            Notice {
+                details: few(details.into_iter().map(str::to_owned)),
+                next_step: Some(format!("cnamed status {endpoint}")),
+                ..self.notice(Topic::Unverified, endpoint.as_str(), format!("{endpoint}: the {from} {how}"))
+            }
+        };
+        by_link.into_iter().map(tell).collect()
     }
 
     /// What was written: one by one while it is little.

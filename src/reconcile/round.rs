@@ -312,10 +312,8 @@ impl Round {
             // What shall change cannot be served yet: that it is not is no finding of its own.
             Outcome::Pending
         } else if self.records.iter().any(|record| !verified(record.verdict))
-            || self.chains.iter().any(|chain| self.is_severed(chain))
             || self.ways_in.iter().any(|way| way.port.state != LinkState::Whole)
-            || self.authoritative
-                && self.chains.iter().flat_map(|chain| &chain.links).any(Link::is_unanswered)
+            || self.loose().next().is_some()
         {
             Outcome::Unverified
         } else if !self.blocked.is_empty() {
@@ -326,16 +324,6 @@ impl Round {
             Outcome::InSync
         };
         self
-    }
-
-    /// Whether `chain` is broken, and not because its record waits for something, which is told of itself.
-    fn is_severed(&self, chain: &Chain) -> bool {
-        let waits = self.blocked.iter().any(|blocked| {
-            blocked.kind == SubjectKind::Record
-                && blocked.name == chain.name.as_str()
-                && blocked.account.as_ref() == Some(&chain.account)
-        });
-        !waits && chain.links.iter().any(|link| link.state == LinkState::Broken)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::model::endpoint::Handle;
 use crate::model::name::Fqdn;
 use crate::model::sight::HappeningKind;
 use crate::model::verify::Verdict;
-use crate::reconcile::round::{Chain, ChangeOutcome, EndpointStatus, LinkState, Outcome, Round};
+use crate::reconcile::round::{Chain, ChangeOutcome, EndpointStatus, Link, LinkState, Outcome, Round};
 
 /// All metrics of `snapshot`, as `format` wants them.
 #[must_use]
@@ -157,6 +157,22 @@ fn seen(out: &mut Exposition, last: &Finished) {
             states.sample(&labels, u8::from(endpoint.state == state));
         }
     }
+    let mut links = out.gauge(
+        "cnamed_links",
+        "Names of an endpoint by how the way there stands, link by link; ports are apart.",
+    );
+    let endpoints: BTreeSet<&Handle> = round.chains.iter().map(|chain| &chain.endpoint).collect();
+    for endpoint in endpoints.into_iter().filter(|_| round.authoritative) {
+        let chains = || round.chains.iter().filter(|chain| &chain.endpoint == endpoint);
+        for (from, link) in ALONG {
+            for (state, word) in LINKS {
+                let is_it = |link: &&Link| link.from == from && link.state == state;
+                let count = chains().flat_map(|chain| &chain.links).filter(is_it).count();
+                let labels = [("endpoint", endpoint.as_str()), ("link", link), ("state", word)];
+                links.sample(&labels, count as u64);
+            }
+        }
+    }
     let mut ports = out.gauge("cnamed_port_state", "Whether a port leads to its service: 1 for what holds.");
     for way in &round.ways_in {
         for (state, word) in LINKS {
@@ -256,6 +272,9 @@ const LINKS: [(LinkState, &str); 4] = [
     (LinkState::Broken, "broken"),
     (LinkState::Unknown, "unknown"),
 ];
+/// The links of a chain, as it calls them and as labels do.
+const ALONG: [(&str, &str); 4] =
+    [("name", "name"), ("label", "label"), ("label in DNS", "label-in-dns"), ("address", "address")];
 const HAPPENINGS: [HappeningKind; 7] = [
     HappeningKind::Deleted,
     HappeningKind::Recreated,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::{Round, SubjectKind};
 use crate::model::endpoint::Handle;
 use crate::model::greeting::Service;
 use crate::model::name::Fqdn;
@@ -82,8 +83,28 @@ impl Link {
     }
 
     /// Whether authoritative servers were asked about it and did not say. What resolvers do not say decides nothing.
-    pub(super) fn is_unanswered(&self) -> bool {
+    fn is_unanswered(&self) -> bool {
         self.state == LinkState::Unknown && self.from != ADDRESS
+    }
+}
+
+impl Round {
+    /// The links that leave a round unverified: those that are broken, unless their record waits for something, which is
+    /// told of itself, and those that nobody answered for.
+    pub(crate) fn loose(&self) -> impl Iterator<Item = (&Chain, &Link)> {
+        let links = self.chains.iter().flat_map(|chain| chain.links.iter().map(move |link| (chain, link)));
+        links.filter(|(chain, link)| {
+            let severed = link.state == LinkState::Broken && !self.waits(chain);
+            severed || self.authoritative && link.is_unanswered()
+        })
+    }
+
+    fn waits(&self, chain: &Chain) -> bool {
+        self.blocked.iter().any(|blocked| {
+            blocked.kind == SubjectKind::Record
+                && blocked.name == chain.name.as_str()
+                && blocked.account.as_ref() == Some(&chain.account)
+        })
     }
 }
 

@@ -9,10 +9,11 @@ use cnamed::model::record::{Mode, Owner, Policy, Ttl};
 use cnamed::model::sight::{Happening, HappeningKind};
 use cnamed::model::state::{Consents, Desired, RecordKey, Wanted};
 use cnamed::model::verify::Verdict;
-use cnamed::notify::Notice;
 use cnamed::notify::words::{notice_of_happening, notice_of_service, notice_of_test, notices_of};
+use cnamed::notify::{Notice, Topic};
 use cnamed::reconcile::round::{
-    ChangeOutcome, ChangeReport, Outcome, RecordReport, RefusalReport, Round, SubjectKind, UnknownReport,
+    Chain, ChangeOutcome, ChangeReport, Link, LinkState, Outcome, RecordReport, RefusalReport, Round,
+    SubjectKind, UnknownReport, WayIn,
 };
 
 use super::notice;
@@ -27,7 +28,7 @@ fn owner() -> Owner {
 }
 
 fn told(round: &Round) -> Vec<Notice> {
-    notices_of(round, &owner(), notice(cnamed::notify::Topic::Test, "", "").at)
+    notices_of(round, &owner(), notice(Topic::Test, "", "").at)
 }
 
 fn text(notices: &[Notice]) -> String {
@@ -183,7 +184,7 @@ fn an_event_says_who_follows_and_whether_anything_is_written_for_it() {
     ];
     let said = |kind, after: Option<&str>, names: &[(&str, Mode, Policy)]| {
         let happening = Happening { kind, before: None, after: after.map(str::to_owned) };
-        let at = notice(cnamed::notify::Topic::Test, "", "").at;
+        let at = notice(Topic::Test, "", "").at;
         let notice = notice_of_happening(&handle("jump"), &happening, Noticed::Label, &follow(names), at);
         notice.details[1..].to_vec()
     };
@@ -208,7 +209,7 @@ fn an_event_says_who_follows_and_whether_anything_is_written_for_it() {
 #[test]
 fn what_happened_to_an_address_reads_well() {
     use HappeningKind::{Assigned, Changed, Deleted, LabelMoved, LabelTaken, Recreated, Released};
-    let at = notice(cnamed::notify::Topic::Test, "", "").at;
+    let at = notice(Topic::Test, "", "").at;
     let mut notices = Vec::new();
     for (kind, before, after, noticed) in [
         (Changed, Some("192.0.2.1"), Some("192.0.2.2"), Noticed::Label),
@@ -226,4 +227,45 @@ fn what_happened_to_an_address_reads_well() {
     notices.push(notice_of_service(&owner(), at, "cnamed 0.1.0 began", vec!["it keeps 2 endpoints".into()]));
     notices.push(notice_of_test(&owner(), at));
     golden::same("notify/happenings", &text(&notices));
+}
+
+#[test]
+fn links_that_do_not_hold_are_told_once_for_their_endpoint_and_only_where_nothing_else_explains_them() {
+    let link =
+        |from: &'static str, state, detail: &str| Link { from: from.into(), state, detail: detail.into() };
+    let silent = "ns1.label.test: no answer within 5 s; 0 of 2 agree";
+    let mut round = Round::empty(Outcome::Unverified);
+    round.authoritative = true;
+    for name in ["a.example.com", "b.example.com"] {
+        round.records.push(record(name, "cf", Verdict::Agreed));
+        round.chains.push(Chain {
+            name: Fqdn::parse(name).unwrap(),
+            account: handle("cf"),
+            endpoint: handle("jump"),
+            links: vec![
+                link("name", LinkState::Whole, "2 name servers say so"),
+                link("label", LinkState::Broken, "the public IP has no DNS label"),
+                link("label in DNS", LinkState::Unknown, silent),
+                link("address", LinkState::Unknown, "192.0.2.1:53: no answer within 5 s"),
+                link("port 22", LinkState::Unknown, "what leads there was not read"),
+            ],
+            connect: Vec::new(),
+        });
+    }
+    let port = link("port 22", LinkState::Unknown, "what leads there was not read");
+    let (endpoint, rule) = (handle("jump"), "ssh".to_owned());
+    round.ways_in = vec![WayIn { endpoint, rule, frontend_port: 22, backend_port: 22, port }];
+    let titles = |round: &Round| told(round).into_iter().map(|notice| notice.title).collect::<Vec<_>>();
+    let (port, label) = ("port 22 of jump could not be tried", "jump: the label is broken");
+    let served = "jump: the label in DNS could not be seen";
+    assert_eq!(titles(&round), [port, label, served]);
+    let last = told(&round).pop().unwrap();
+    assert_eq!((last.topic, last.details), (Topic::Unverified, vec![silent.to_owned()]));
+    assert_eq!(last.next_step.as_deref(), Some("cnamed status jump"));
+    // What could not be read is told as that; that the label's own servers are silent is another matter, and is not over.
+    round.outcome = Outcome::Partial;
+    assert_eq!(titles(&round), [served]);
+    // Nobody was asked.
+    round.authoritative = false;
+    assert!(titles(&round).is_empty());
 }

@@ -86,8 +86,12 @@ async fn a_server_of_the_label_that_lies_is_no_event_and_the_records_stay_with_w
         sleep(INTERVAL * 10).await;
         assert!(rounds(&life) - before <= 12, "a lie that stays calls for one round");
         assert_eq!((sim.writes(), life.happenings()), (writes, happenings));
+        let told = sim.heard(Topic::Unverified);
+        assert_eq!(told.len(), 1, "once, however long it lasts: {told:#?}");
+        assert!(told[0].details[0].contains("198.51.100.9"), "{told:#?}");
         sim.repent();
         life.in_sync().await;
+        assert_eq!(sim.heard(Topic::Recovery).len(), 1);
         assert_eq!(sim.writes(), writes);
     })
     .await;

@@ -126,6 +126,10 @@ fn the_figures_are_those_of_the_snapshot() {
     assert!(is("process_start_time_seconds", &[]).is_some_and(|at| at > 1.6e9));
     let (_, samples) = read(&render(&scenes::resting(), scenes::now(), Format::Text));
     assert_eq!(value(&samples, "cnamed_resting", &[("account", "cf")]), Some(1.0));
+    let names = |link, state| [("endpoint", "jump"), ("link", link), ("state", state)];
+    assert_eq!(value(&samples, "cnamed_links", &names("name", "unknown")), Some(1.0));
+    assert_eq!(value(&samples, "cnamed_links", &names("label-in-dns", "whole")), Some(2.0));
+    assert_eq!(value(&samples, "cnamed_links", &names("label-in-dns", "broken")), Some(0.0));
     // Nobody can say of an account that is down that its names are served, and no series of theirs ends.
     assert_eq!(value(&samples, "cnamed_record_verdict", &jump("unknown")), Some(1.0));
     assert_eq!(value(&samples, "cnamed_record_verdict", &jump("contradicted")), Some(0.0));

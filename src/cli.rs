@@ -36,8 +36,6 @@ mod teardown;
 mod threats;
 mod undo;
 
-use std::io::IsTerminal;
-
 use clap::{CommandFactory, Parser};
 
 use args::Cli;
@@ -84,9 +82,11 @@ fn reader(cli: &Cli, output: &Output) -> Reader {
     if matches!(cli.command, Command::Run) && output.is_json() {
         return Reader::Program;
     }
-    // systemd.exec(5): set where stderr is the journal's.
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
-    if journal { Reader::Journal } else { Reader::Person { colour: output.colour_on_stderr() } }
+    if output::is_journalled() {
+        Reader::Journal
+    } else {
+        Reader::Person { colour: output.colour_on_stderr() }
+    }
 }
 
 async fn run(cli: Cli, output: &Output) -> Exit {

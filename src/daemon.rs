@@ -129,6 +129,8 @@ pub struct Service<S> {
     counts: Counts,
     history: Vec<Entry>,
     troubles: Troubles,
+    /// The accounts of which was said that they are left alone.
+    left: BTreeSet<String>,
     announced: bool,
     /// Whether there is something to show that is not shown yet.
     unseen: bool,
@@ -216,6 +218,7 @@ impl<S: Source> Service<S> {
             counts: Counts::default(),
             history: Vec::new(),
             troubles: Troubles::default(),
+            left: BTreeSet::new(),
             announced: false,
             unseen: true,
         };
@@ -342,6 +345,7 @@ impl<S: Source> Service<S> {
         self.sights.retain(|endpoint, _| known.contains_key(endpoint));
         self.outside.retain(|endpoint, _| known.contains_key(endpoint));
         self.look_no_more();
+        self.left.clear();
         self.last = None;
         self.next_look = Instant::now();
     }
@@ -405,6 +409,7 @@ impl<S: Source> Service<S> {
         if undelivered > 0 {
             tracing::warn!(undelivered, "notices that nobody was told of");
         }
+        tracing::info!(in_flight = in_flight.len(), "stopped");
         in_flight
     }
 }

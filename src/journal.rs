@@ -83,6 +83,16 @@ pub enum Noticed {
 }
 
 impl Noticed {
+    /// As JSON writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Label => "label",
+            Self::Round => "round",
+        }
+    }
+
     /// By what, in a phrase.
     #[must_use]
     pub fn in_words(self) -> &'static str {

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod gateway;
 pub mod greeting;
 pub mod guard;
+pub mod moment;
 pub mod name;
 pub mod permission;
 pub mod plan;

@@ -285,7 +285,7 @@ impl Reconciler {
                 self.walk(desired, &observed, &round.records, deadline, watch).await;
         }
         let round = round.concluded();
-        tracing::info!(outcome = ?round.outcome, changes = round.changes.len(), passes = pass, "round");
+        tracing::debug!(outcome = round.outcome.as_str(), passes = pass, "ended");
         Ok(round)
     }
 }

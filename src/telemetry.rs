@@ -86,10 +86,16 @@ where
             Level::INFO => 6,
             Level::DEBUG | Level::TRACE => 7,
         };
-        write!(writer, "<{priority}>")?;
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut text = String::new();
+        context.field_format().format_fields(Writer::new(&mut text), event)?;
+        writer.write_str(&prioritised(priority, &text))
     }
+}
+
+/// `text` with its priority before each line: the journal takes every line for a message.
+pub(crate) fn prioritised(priority: u8, text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines.map(|line| format!("<{priority}>{line}\n")).collect()
 }
 
 fn targets(filter: &str) -> Result<Targets, FilterError> {
@@ -113,6 +119,9 @@ fn ours(level: LevelFilter) -> Targets {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -125,6 +134,34 @@ mod tests {
             let error = targets(filter).unwrap_err().to_string();
             assert!(error.contains(filter), "{error}");
         }
+    }
+
+    /// What is written for the journal.
+    #[derive(Clone, Default)]
+    struct Pipe(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_line_has_its_priority_in_the_journal() {
+        let pipe = Pipe::default();
+        let writer = pipe.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let layer = layer.with_ansi(false).event_format(Prioritised);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::error!(mistakes = %"one\n\n  two\n", "not taken");
+            tracing::info!("well");
+        });
+        let text = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text, "<3>not taken mistakes=one\n<3>  two\n<6>well\n");
     }
 
     #[test]

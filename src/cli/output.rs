@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::fold::fold;
 use super::hidden::{escaped, shown};
 use crate::reconcile::round::VERSION;
+use crate::telemetry::prioritised;
 
 /// Stdout for results, stderr for everything else.
 #[derive(Clone, Copy, Debug)]
@@ -182,7 +183,11 @@ impl Output {
     fn complain(&self, text: &str) {
         let text = format!("{} {}\n", Tone::Bad.paint("error:"), text.trim_end());
         // There is nowhere left to tell it.
-        let _ = write(&mut io::stderr().lock(), &shown(&text), self.colour_on_stderr());
+        let _ = if is_journalled() {
+            write(&mut io::stderr().lock(), &prioritised(3, &shown(&text)), false)
+        } else {
+            write(&mut io::stderr().lock(), &shown(&text), self.colour_on_stderr())
+        };
     }
 
     fn choice(&self, terminal: bool) -> bool {
@@ -192,6 +197,11 @@ impl Output {
             Colour::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         }
     }
+}
+
+/// Whether stderr is the journal's (systemd.exec(5)).
+pub(crate) fn is_journalled() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal()
 }
 
 /// `text` as wide as the terminal; as it is where there is none, since programs read lines.

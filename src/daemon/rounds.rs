@@ -94,6 +94,8 @@ impl<S: Source> Service<S> {
             self.renewal = Some(now + rest(self.denied, None, self.active.chance.draw()));
         }
         let took = self.clock.span(now.saturating_duration_since(began));
+        log(&round, trigger, took);
+        self.mind_absences();
         let any = |outcome| done.iter().any(|done| done.report.outcome == outcome);
         // What may have been made is looked at soon; while nobody confirms anything, less and less often.
         let unsure =
@@ -189,7 +191,9 @@ impl<S: Source> Service<S> {
 
     /// Writes down what happened to an endpoint, tells it, and waits for everybody to say so.
     fn happened(&mut self, endpoint: &Handle, happening: Happening, noticed: Noticed, since: Instant) {
-        tracing::warn!(%endpoint, %happening, ?noticed, "address");
+        let Happening { kind, before, after } = &happening;
+        let (kind, noticed_by) = (kind.as_str(), noticed.as_str());
+        tracing::warn!(%endpoint, kind, before, after, noticed = noticed_by, %happening, "address");
         let at = self.clock.now();
         *self.counts.happenings.entry(happening.kind.as_str()).or_default() += 1;
         self.desk.tell(&notice_of_happening(endpoint, &happening, noticed, &self.active.desired, at));
@@ -222,6 +226,21 @@ impl<S: Source> Service<S> {
 
 fn is_unsure(round: &Round) -> bool {
     round.changes.iter().any(|change| change.outcome == ChangeOutcome::Unconfirmed)
+}
+
+/// The one line that is said of every round.
+fn log(round: &Round, trigger: Trigger, took: Duration) {
+    let (outcome, trigger, changes) = (round.outcome.as_str(), trigger.as_str(), round.changes.len());
+    let (took_s, why) = (took.as_secs_f64(), round.why());
+    match round.outcome {
+        Outcome::InSync | Outcome::Changed => {
+            tracing::info!(outcome, trigger, changes, took_s, why, "round");
+        }
+        Outcome::Failed => tracing::error!(outcome, trigger, changes, took_s, why, "round"),
+        Outcome::Partial | Outcome::Refused | Outcome::Unverified | Outcome::Pending => {
+            tracing::warn!(outcome, trigger, changes, took_s, why, "round");
+        }
+    }
 }
 
 /// Whether everything is as it should be, and was seen to be.

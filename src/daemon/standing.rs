@@ -1,6 +1,7 @@
 //! How the service stands: what it shows, what it remembers, what it says of itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::{Duration as Span, OffsetDateTime};
 use tokio::time::Instant;
@@ -8,8 +9,9 @@ use tokio::time::Instant;
 use super::agreement::Word;
 use super::patience::Absence;
 use super::{Moment, Service, Source};
-use crate::journal::{Entry, Filter, Journal, JournalError};
+use crate::journal::{Entry, Filter, Journal, JournalError, What};
 use crate::model::endpoint::Handle;
+use crate::model::moment;
 use crate::model::sight::Sight;
 use crate::notify::words::notice_of_service;
 use crate::notify::{Notice, Topic};
@@ -48,7 +50,6 @@ impl<S: Source> Service<S> {
             agreed.after = self.clock.span(agreed.after);
         }
         for (entry, agreed) in &agreed {
-            tracing::info!(who = agreed.who, after = ?agreed.after, "agreed");
             self.counts
                 .convergence
                 .entry(agreed.who.clone())
@@ -59,6 +60,37 @@ impl<S: Source> Service<S> {
         if !agreed.is_empty() {
             self.refresh_history();
         }
+        for (id, agreed) in &agreed {
+            let about = self.history.iter().find(|entry| entry.id == *id).map(|entry| match &entry.what {
+                What::Change(change) => &*change.name,
+                What::Happening { endpoint, .. } => endpoint.as_str(),
+            });
+            tracing::info!(
+                entry = id,
+                about,
+                who = agreed.who,
+                after_s = agreed.after.as_secs_f64(),
+                "agreed"
+            );
+        }
+    }
+
+    /// Says once that an account is left alone, and once that it answers again: as a round has found it, which asks all
+    /// whom it may.
+    pub(super) fn mind_absences(&mut self) {
+        let (now, instant) = (self.clock.now(), Instant::now());
+        let absences = self.active.patiences.away.absences();
+        for Absence { account, until, reason, .. } in &absences {
+            if !self.left.contains(account) {
+                let until = now + span(&self.clock, until.saturating_duration_since(instant));
+                tracing::warn!(account, until = moment::text(until), reason, "left alone for a while");
+            }
+        }
+        let left = absences.into_iter().map(|absence| absence.account).collect();
+        for account in self.left.difference(&left) {
+            tracing::info!(account, "answers again");
+        }
+        self.left = left;
     }
 
     /// Writes to the journal. That it cannot be written is a trouble, and no reason to stop the work.
@@ -148,10 +180,7 @@ impl<S: Source> Service<S> {
     pub(super) fn publish(&mut self) {
         let (now, instant) = (self.clock.now(), Instant::now());
         let clock = &self.clock;
-        let at = |then: Instant| {
-            let wait = clock.span(then.saturating_duration_since(instant));
-            now + Span::try_from(wait).unwrap_or_default()
-        };
+        let at = |then: Instant| now + span(clock, then.saturating_duration_since(instant));
         let past = |then: Moment| then.seen_from(clock, now, instant);
         let resting = |Absence { account, until, reason, failures, .. }| Resting {
             account,
@@ -191,12 +220,15 @@ impl Moment {
     /// The time of day that it has by the clock as it is `now`. Of a clock that was set back nothing stays in the
     /// future, where it would count as recent until then.
     fn seen_from(self, clock: &Clock, now: OffsetDateTime, instant: Instant) -> OffsetDateTime {
-        let elapsed = clock.span(instant.saturating_duration_since(self.instant));
-        let elapsed = Span::try_from(elapsed).unwrap_or_default();
-        let by_now = now - elapsed;
+        let by_now = now - span(clock, instant.saturating_duration_since(self.instant));
         // Two clocks never agree to the millisecond.
         if self.at > by_now + SLACK { by_now } else { self.at }
     }
+}
+
+/// How far `clock` goes in so much steady time.
+fn span(clock: &Clock, steady: Duration) -> Span {
+    Span::try_from(clock.span(steady)).unwrap_or_default()
 }
 
 /// What came of a round, in one line.
@@ -214,7 +246,7 @@ pub(super) fn nothing(started: OffsetDateTime, beat: Beat) -> Snapshot {
         last: None,
         converged: None,
         since: None,
-        patience: std::time::Duration::ZERO,
+        patience: Duration::ZERO,
         next: None,
         busy: true,
         resting: Vec::new(),

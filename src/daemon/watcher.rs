@@ -124,7 +124,7 @@ impl Watcher {
 fn log(report: &ChangeReport) {
     let ChangeReport { verb, name, outcome, error, .. } = report;
     let account = report.account.as_ref().map(Handle::as_str);
-    tracing::error!(%verb, %name, account, ?outcome, error, "change");
+    tracing::error!(%verb, %name, account, outcome = outcome.as_str(), error, "change");
 }
 
 impl Watch for Watcher {

@@ -242,7 +242,7 @@ pub(super) fn instead(
 fn log(report: &ChangeReport) {
     let ChangeReport { verb, name, outcome, error, .. } = report;
     let account = report.account.as_ref().map(Handle::as_str);
-    tracing::info!(%verb, %name, account, ?outcome, error, "change");
+    tracing::info!(%verb, %name, account, outcome = outcome.as_str(), error, "change");
 }
 
 fn lost_zone(key: &RecordKey) -> Error {

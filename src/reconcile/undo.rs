@@ -59,7 +59,7 @@ impl Reconciler {
             round.records.extend(report);
         }
         let round = round.concluded();
-        tracing::info!(outcome = ?round.outcome, changes = round.changes.len(), "undo");
+        tracing::info!(outcome = round.outcome.as_str(), changes = round.changes.len(), "undo");
         Ok(round)
     }
 }

@@ -18,7 +18,7 @@ use crate::model::endpoint::Handle;
 use crate::model::name::Fqdn;
 use crate::model::sight::HappeningKind;
 use crate::model::verify::Verdict;
-use crate::reconcile::round::{Chain, ChangeOutcome, EndpointStatus, Link, LinkState, Outcome, Round};
+use crate::reconcile::round::{Chain, EndpointStatus, Link, LinkState, Outcome, Round};
 
 /// All metrics of `snapshot`, as `format` wants them.
 #[must_use]
@@ -71,11 +71,11 @@ fn counted(out: &mut Exposition, counts: &Counts) {
     let mut rounds = out.counter("cnamed_rounds", "Rounds by what came of them.");
     for outcome in OUTCOMES {
         let count = counts.rounds.get(&outcome).copied().unwrap_or_default();
-        rounds.sample(&[("outcome", outcome_word(outcome))], count);
+        rounds.sample(&[("outcome", outcome.as_str())], count);
     }
     let mut changes = out.counter("cnamed_changes", "Changes by verb, account and what came of them.");
     for ((verb, outcome, account), count) in &counts.changes {
-        let outcome = change_word(*outcome);
+        let outcome = outcome.as_str();
         changes.sample(&[("verb", verb), ("account", account), ("outcome", outcome)], *count);
     }
     let mut happenings = out.counter("cnamed_happenings", "What happened to endpoints, by kind.");
@@ -129,7 +129,7 @@ fn seen(out: &mut Exposition, last: &Finished) {
     let round = &last.round;
     let mut states = out.gauge("cnamed_round_outcome", "What came of the last round: 1 for what holds.");
     for outcome in OUTCOMES {
-        states.sample(&[("outcome", outcome_word(outcome))], u8::from(round.outcome == outcome));
+        states.sample(&[("outcome", outcome.as_str())], u8::from(round.outcome == outcome));
     }
     let mut verdicts = out.gauge(
         "cnamed_record_verdict",
@@ -217,28 +217,6 @@ fn resting(out: &mut Exposition, snapshot: &Snapshot) {
     for account in accounts {
         family
             .sample(&[("account", account)], u64::from(rests(account).map_or(0, |resting| resting.failures)));
-    }
-}
-
-fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Failed => "failed",
-        Outcome::Partial => "partial",
-        Outcome::Refused => "refused",
-        Outcome::Unverified => "unverified",
-        Outcome::Pending => "pending",
-        Outcome::Changed => "changed",
-        Outcome::InSync => "in-sync",
-    }
-}
-
-fn change_word(outcome: ChangeOutcome) -> &'static str {
-    match outcome {
-        ChangeOutcome::Planned => "planned",
-        ChangeOutcome::Applied => "applied",
-        ChangeOutcome::Failed => "failed",
-        ChangeOutcome::Skipped => "skipped",
-        ChangeOutcome::Unconfirmed => "unconfirmed",
     }
 }
 

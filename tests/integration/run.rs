@@ -8,6 +8,7 @@ mod lives;
 mod lying;
 mod reload;
 mod room;
+mod said;
 mod storm;
 mod zones;
 
@@ -216,7 +217,7 @@ fn impatient(cloud: &Cloud) {
 async fn it_does_what_sync_does_and_then_writes_nothing() {
     let cloud = Cloud::start().await;
     let mut run = Run::begin(&cloud).await;
-    run.round("Changed").await;
+    run.round("changed").await;
     run.in_sync().await;
     assert_eq!(run.get("/readyz").await.unwrap().0, 200);
     cloud.sandbox.forget_requests();
@@ -265,7 +266,7 @@ async fn it_ends_within_two_seconds_also_in_the_middle_of_a_long_operation_and_s
     let (code, took, told) = run.end().await;
     assert_eq!(code, 0, "{told:#?}");
     assert!(took < Duration::from_secs(2), "{took:?}");
-    let said = |line: &&Value| line["message"] == "change" && line["outcome"] == "Unconfirmed";
+    let said = |line: &&Value| line["message"] == "change" && line["outcome"] == "unconfirmed";
     let said: Vec<&Value> = told.iter().filter(said).collect();
     let [left] = said.as_slice() else { panic!("{told:#?}") };
     assert_eq!(
@@ -339,7 +340,7 @@ async fn a_bad_configuration_is_not_taken_a_good_one_is_and_a_signal_begins_a_ro
     run.signal("-USR1").await;
     run.shows("a round by signal", |shown| shown["last"]["trigger"] == "signal").await;
     assert!(!before.contains("\"trigger\":\"signal\""));
-    run.round("Changed").await;
+    run.round("changed").await;
     run.end().await;
 }
 

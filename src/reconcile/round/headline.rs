@@ -100,8 +100,8 @@ impl Round {
         any(ChangeOutcome::Unconfirmed) && !any(ChangeOutcome::Failed) && self.unknown.is_empty()
     }
 
-    /// Why the outcome is no better: the first of all that was not read, not done, refused or not borne out by name
-    /// servers, and how many more there are.
+    /// Why the outcome is no better, in one line: the first of all that was not read, not done, refused or not borne out
+    /// by name servers, or that waits, and how many more there are.
     #[must_use]
     pub fn why(&self) -> Option<String> {
         let unread = self.unknown.iter().map(|it| format!("could not read {}: {}", it.what, it.reason));
@@ -114,7 +114,11 @@ impl Round {
         let unverified = self.records.iter().filter(agreed);
         let unverified =
             unverified.map(|it| format!("{} in {}: {}: {}", it.name, it.account, it.verdict, it.detail));
-        let mut reasons = unread.chain(failed).chain(refused).chain(unverified);
+        let waits =
+            self.blocked.iter().filter(|_| self.outcome == Outcome::Pending).map(|it| {
+                format!("{} waits for {}", it.kind.place(&it.name, it.account.as_ref()), it.waits_for)
+            });
+        let mut reasons = unread.chain(failed).chain(refused).chain(unverified).chain(waits);
         let Some(first) = reasons.next() else {
             return (self.outcome == Outcome::Unverified).then(|| loose(&self.chains, &self.ways_in));
         };

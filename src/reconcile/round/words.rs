@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ChangeOutcome, ChangeReport, SubjectKind};
+use super::{ChangeOutcome, ChangeReport, Outcome, SubjectKind};
 use crate::model::endpoint::Handle;
 
 impl SubjectKind {
@@ -53,6 +53,22 @@ impl SubjectKind {
             (Self::Record, None) => name.to_owned(),
             (Self::PublicIp, _) => format!("public IP of {name}"),
             _ => format!("{} {name}", self.words()),
+        }
+    }
+}
+
+impl Outcome {
+    /// As JSON writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Partial => "partial",
+            Self::Refused => "refused",
+            Self::Unverified => "unverified",
+            Self::Pending => "pending",
+            Self::Changed => "changed",
+            Self::InSync => "in-sync",
         }
     }
 }

@@ -189,7 +189,7 @@ impl<S: Source> Service<S> {
             failures,
         };
         self.source.count(&mut self.counts);
-        self.counts.notices = self.desk.counts();
+        (self.counts.notices, self.counts.retried) = (self.desk.counts(), self.desk.retried());
         let journal = self.troubles.journal.iter().map(|error| format!("the journal: {error}"));
         let secrets = self.troubles.secrets.iter().map(|reasons| format!("{UNREAD}: {reasons}"));
         let troubles = journal.chain(self.troubles.configuration.clone()).chain(secrets);

@@ -58,6 +58,8 @@ struct Inside {
     closing: bool,
     delivered: u64,
     undelivered: u64,
+    /// Attempts that failed and were not the last.
+    retried: u64,
     /// Failures since the last success.
     failures: u32,
     /// Why it counts as dead, and what the others were told of it.
@@ -103,6 +105,7 @@ impl Desk {
                 inside.ledger = std::mem::replace(&mut before.ledger, Ledger::new(repeat));
                 inside.ledger.set_repeat(repeat);
                 (inside.delivered, inside.undelivered) = (before.delivered, before.undelivered);
+                inside.retried = before.retried;
                 inside.outage = before.outage.take();
                 inside.queue = std::mem::take(&mut before.queue);
                 inside.queue.retain(|(_, notice)| notifier.wants(notice.topic));
@@ -185,6 +188,13 @@ impl Desk {
             counts.insert((name, false), inside.undelivered);
         }
         counts
+    }
+
+    /// How many attempts failed at each notifier and were made again.
+    #[must_use]
+    pub fn retried(&self) -> BTreeMap<String, u64> {
+        let retried = |post: &Arc<Post>| (post.notifier.name().to_string(), post.inside().retried);
+        locked(&self.shared.posts).iter().map(retried).collect()
     }
 
     /// Delivers what is in the queues, each notice tried once more at most, until `deadline`; gives how many were left.
@@ -346,10 +356,12 @@ impl Post {
         match (letter, later) {
             (Letter::Notice(since, notice), Some(_)) if !inside.closing && since.elapsed() < STALE => {
                 inside.queue.push_front((since, *notice));
+                inside.retried += 1;
             }
             // Only as long as there is no later one.
             (Letter::Pulse(pulse), Some(_)) if !inside.closing && inside.pulses.is_empty() => {
                 inside.pulses.push_front(pulse);
+                inside.retried += 1;
             }
             _ => inside.undelivered += 1,
         }
@@ -380,6 +392,7 @@ impl Inside {
             closing: false,
             delivered: 0,
             undelivered: 0,
+            retried: 0,
             failures: 0,
             outage: None,
         }

@@ -104,13 +104,18 @@ fn counted(out: &mut Exposition, counts: &Counts) {
     for (budget, left) in &counts.quota {
         quota.sample(&[("budget", budget)], *left);
     }
-    let mut notices = out.counter("cnamed_notices", "Notices by notifier, and whether they arrived.");
+    let mut notices = out.counter(
+        "cnamed_notices",
+        "Notices by notifier: arrived, given up, or tried in vain and not for the last time.",
+    );
     let notifiers: BTreeSet<&String> = counts.notices.keys().map(|(notifier, _)| notifier).collect();
     for notifier in notifiers {
         for (arrived, word) in [(true, "delivered"), (false, "failed")] {
             let count = counts.notices.get(&(notifier.clone(), arrived)).copied().unwrap_or_default();
             notices.sample(&[("notifier", notifier), ("outcome", word)], count);
         }
+        let retried = counts.retried.get(notifier).copied().unwrap_or_default();
+        notices.sample(&[("notifier", notifier), ("outcome", "retried")], retried);
     }
 }
 

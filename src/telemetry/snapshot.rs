@@ -130,6 +130,8 @@ pub struct Counts {
     pub quota: BTreeMap<String, u64>,
     /// Notices by notifier and whether they arrived.
     pub notices: BTreeMap<(String, bool), u64>,
+    /// Attempts to tell a notifier something that failed and were not the last.
+    pub retried: BTreeMap<String, u64>,
 }
 
 /// How a request ended.

@@ -215,6 +215,8 @@ async fn what_surely_did_not_arrive_is_sent_again_in_order_and_what_may_have_is_
     assert_eq!(desk.troubles(), Vec::<String>::new(), "twice is no outage yet");
     sleep(Duration::from_secs(10)).await;
     assert_eq!(desk.troubles(), ["notifier flaky: could not connect (2 notices waiting)"]);
+    // Nothing is given up yet, and whoever watches sees that nothing arrives.
+    assert_eq!((desk.counts()[&("flaky".to_owned(), false)], desk.retried()["flaky"]), (0, 3));
     flaky.answers(Answer::Arrived);
     sleep(Duration::from_secs(300)).await;
     assert_eq!(flaky.told(), ["one", "two"]);

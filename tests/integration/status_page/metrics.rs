@@ -203,30 +203,99 @@ fn packaged(path: &str) -> (PathBuf, String) {
     (path, text)
 }
 
-/// Every name of a metric in `text`: words that begin as ours do.
-fn named(text: &str) -> BTreeSet<String> {
+/// The expressions of a file of alerts, or of a dashboard; and what its texts take from their labels.
+fn expressions(text: &str) -> (Vec<String>, BTreeSet<String>) {
+    let quoted = |after: &str| -> BTreeSet<String> {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let parts = text.split(after).skip(1);
+        parts.map(|rest| rest.chars().take_while(|c| word(*c)).collect()).collect()
+    };
+    if let Ok(board) = serde_json::from_str::<serde_json::Value>(text) {
+        let panels = board["panels"].as_array().unwrap();
+        let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+        let annotations = board["annotations"]["list"].as_array().into_iter().flatten();
+        let found = targets.chain(annotations).filter_map(|one| one["expr"].as_str().map(str::to_owned));
+        return (found.collect(), quoted("\"legendFormat\": \"{{"));
+    }
+    let mut found: Vec<String> = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(first) = line.trim().strip_prefix("expr:") else { continue };
+        let mut whole = first.trim().trim_start_matches(">-").to_owned();
+        // What is folded stands further to the right.
+        while let Some(more) = lines.next_if(|line| line.starts_with("          ")) {
+            whole = format!("{whole} {}", more.trim());
+        }
+        found.push(whole);
+    }
+    (found, quoted("$labels."))
+}
+
+/// Every `name{label="value"}` of an expression, with each value that a label is held against.
+fn selectors(expression: &str) -> Vec<(String, Vec<(String, String)>)> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let words = text.split(|c: char| !word(c));
-    words
-        .filter(|word| word.starts_with("cnamed_") || word.starts_with("process_"))
-        .map(str::to_owned)
-        .collect()
+    let mut found = Vec::new();
+    let mut rest = expression;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_alphabetic()) {
+        let length = rest[at..].find(|c| !word(c)).unwrap_or(rest.len() - at);
+        let name = &rest[at..at + length];
+        rest = &rest[at + length..];
+        let mut labels = Vec::new();
+        if let Some((inside, after)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            for held in inside.split("\",") {
+                let (label, values) = held.trim_end_matches('"').split_once('"').unwrap();
+                let label = label.trim_end_matches(['=', '~', '!']);
+                labels.extend(values.split('|').map(|value| (label.to_owned(), value.to_owned())));
+            }
+            rest = after;
+        }
+        if name.starts_with("cnamed_") || name.starts_with("process_") {
+            found.push((name.to_owned(), labels));
+        }
+    }
+    found
 }
 
 #[test]
-fn the_dashboard_and_the_alerts_use_metrics_that_are_there() {
-    let mut served = BTreeSet::new();
+fn the_dashboard_and_the_alerts_use_metrics_labels_and_values_that_are_there() {
+    // By metric and label: the values.
+    let mut served: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for (_, snapshot) in scenes::all() {
-        let (types, samples) = read(&render(&snapshot, scenes::now(), Format::Text));
-        served.extend(types.into_keys());
-        served.extend(samples.into_iter().map(|(name, _, _)| name));
+        for (name, labels, _) in read(&render(&snapshot, scenes::now(), Format::Text)).1 {
+            let known = served.entry(name).or_default();
+            for (label, value) in labels {
+                known.entry(label).or_default().insert(value);
+            }
+        }
     }
+    // No scene has one.
+    let rules = served.get_mut("cnamed_refusals").unwrap().get_mut("rule").unwrap();
+    rules.insert(cnamed::model::guard::Rule::Takeover.to_string());
+    // What Prometheus adds by itself.
+    let added = ["instance", "job"];
     for file in ["grafana/cnamed.json", "prometheus/cnamed.rules.yml"] {
-        let (path, text) = packaged(file);
-        let names = named(&text);
-        assert!(names.len() > 5, "{}", path.display());
-        let unknown: Vec<_> = names.difference(&served).collect();
-        assert!(unknown.is_empty(), "{} names {unknown:?}, which nobody serves", path.display());
+        let (_, text) = packaged(file);
+        let (expressions, texts) = expressions(&text);
+        assert!(expressions.len() > 12, "{file}: {expressions:#?}");
+        let all: Vec<_> = expressions.iter().flat_map(|expression| selectors(expression)).collect();
+        assert!(all.len() >= expressions.len() - 1, "{file}: {all:#?}");
+        let mut labelled: BTreeSet<&str> = added.into();
+        for (name, labels) in &all {
+            let known = served.get(name).unwrap_or_else(|| panic!("{file}: nobody serves {name}"));
+            labelled.extend(known.keys().map(String::as_str));
+            for (label, value) in labels.iter().filter(|(label, _)| !added.contains(&label.as_str())) {
+                let values = known.get(label).unwrap_or_else(|| panic!("{file}: {name} has no {label}"));
+                assert!(values.contains(value), "{file}: {name} is never served with {label}=\"{value}\"");
+            }
+        }
+        let grouped = expressions.iter().flat_map(|expression| {
+            let groups = ["by (", "without (", "ignoring ("].map(|how| expression.split(how).skip(1));
+            let inside = groups.into_iter().flatten().filter_map(|rest| rest.split_once(')'));
+            inside.flat_map(|(inside, _)| inside.split(", ").map(str::to_owned)).collect::<Vec<_>>()
+        });
+        for label in grouped.chain(texts) {
+            assert!(labelled.contains(label.as_str()), "{file}: no metric in it has a label {label}");
+        }
     }
 }
 

@@ -84,8 +84,8 @@ pub enum Event<'e> {
     Observing,
     /// A plan with this many steps is about to be applied.
     Planned(usize),
-    /// A step begins.
-    Begun(&'e Action),
+    /// A step begins, for this reason.
+    Begun(&'e Action, &'e str),
     /// A step ended, well or not.
     Ended(&'e Action, &'e ChangeReport),
     /// A withdrawn name is gone from the authoritative servers, and caches have this long to forget it.

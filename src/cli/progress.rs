@@ -81,14 +81,14 @@ fn message(event: &Event<'_>) -> String {
     match event {
         Event::Observing => "reading Azure and the DNS accounts".to_owned(),
         Event::Planned(steps) => format!("{steps} steps to take"),
-        Event::Begun(Action::Network(change)) => {
+        Event::Begun(Action::Network(change), _) => {
             format!("{} public IP of {}", change.verb(), change.endpoint)
         }
-        Event::Begun(Action::Gateway(change)) => {
+        Event::Begun(Action::Gateway(change), _) => {
             format!("{} {} of {}", change.verb(), change.piece(), change.endpoint)
         }
-        Event::Begun(Action::Record(change)) => format!("{} {}", change.verb(), change.key),
-        Event::Begun(Action::Settle(settle)) => format!("waiting until nobody gives {}", settle.key),
+        Event::Begun(Action::Record(change), _) => format!("{} {}", change.verb(), change.key),
+        Event::Begun(Action::Settle(settle), _) => format!("waiting until nobody gives {}", settle.key),
         Event::Ended(_, report) => format!("{} {}: {}", report.verb, report.name, report.outcome),
         Event::Settling(key, left) => format!("caches may give {key} for {}s more", left.as_secs()),
         Event::Probing(endpoint, rule) => {

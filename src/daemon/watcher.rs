@@ -24,8 +24,8 @@ pub(super) struct Watcher {
 
 #[derive(Default)]
 struct State {
-    /// Writes that have begun and not ended, and since when.
-    in_flight: Vec<(Action, Instant)>,
+    /// Writes that have begun and not ended, why, and since when.
+    in_flight: Vec<(Action, String, Instant)>,
     /// Whether it has come to waiting for caches, or to asking name servers, since it last looked.
     waits: bool,
     done: Vec<Done>,
@@ -61,7 +61,7 @@ impl Watcher {
         let state = self.state();
         let many = u32::try_from(state.in_flight.len()).unwrap_or(u32::MAX);
         let limit = UNANSWERED.saturating_add(EACH.saturating_mul(many));
-        let hangs = |(action, since): &(Action, Instant)| {
+        let hangs = |(action, _, since): &(Action, String, Instant)| {
             matches!(action, Action::Record(_)) && since.elapsed() >= limit
         };
         !state.in_flight.is_empty() && state.in_flight.iter().all(hangs)
@@ -76,8 +76,8 @@ impl Watcher {
     /// Ends with the round in the middle of what it does: each write under way is told as one that may have happened.
     pub(super) fn give_up(&self, why: &str) {
         let in_flight = std::mem::take(&mut self.state().in_flight);
-        for (action, _) in in_flight {
-            if let Some(mut report) = ChangeReport::begun(&action) {
+        for (action, reason, _) in in_flight {
+            if let Some(mut report) = ChangeReport::begun(&action, &reason) {
                 report.outcome = ChangeOutcome::Unconfirmed;
                 report.error = Some(why.to_owned());
                 log(&report);
@@ -96,7 +96,7 @@ impl Watcher {
         };
         let entry = self.keep(action, report);
         let mut state = self.state();
-        state.in_flight.retain(|(begun, _)| begun != action);
+        state.in_flight.retain(|(begun, ..)| begun != action);
         state.done.push(Done { entry, report: report.clone(), key });
     }
 
@@ -131,8 +131,10 @@ impl Watch for Watcher {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Observing => self.state().waits = false,
-            Event::Begun(Action::Settle(_)) => self.state().waits = true,
-            Event::Begun(action) => self.state().in_flight.push((action.clone(), Instant::now())),
+            Event::Begun(Action::Settle(_), _) => self.state().waits = true,
+            Event::Begun(action, reason) => {
+                self.state().in_flight.push((action.clone(), reason.to_owned(), Instant::now()));
+            }
             Event::Ended(action, report) => self.ended(action, report),
             Event::Verifying(_) | Event::Probing(..) => self.state().waits = true,
             // Who has come to agree is asked from round to round, not only in this one.
@@ -180,13 +182,16 @@ mod tests {
         }))
     }
 
+    /// Why anything is done here.
+    const WHY: &str = "nobody wants it any more";
+
     fn wait() -> Action {
         let (key, ttl) = (key(), Ttl::DEFAULT);
         Action::Settle(Settle { key, shows_as: [].into(), instead: None, ttl })
     }
 
     fn ended(watcher: &Watcher, outcome: ChangeOutcome) {
-        let report = ChangeReport { outcome, ..ChangeReport::begun(&withdrawal()).unwrap() };
+        let report = ChangeReport { outcome, ..ChangeReport::begun(&withdrawal(), WHY).unwrap() };
         watcher.event(Event::Ended(&withdrawal(), &report));
     }
 
@@ -195,8 +200,8 @@ mod tests {
         let (watcher, _) = watcher();
         watcher.event(Event::Observing);
         assert!(!watcher.only_waits(), "it reads");
-        watcher.event(Event::Begun(&withdrawal()));
-        watcher.event(Event::Begun(&wait()));
+        watcher.event(Event::Begun(&withdrawal(), WHY));
+        watcher.event(Event::Begun(&wait(), WHY));
         assert!(!watcher.only_waits(), "it writes beside the wait");
         ended(&watcher, ChangeOutcome::Applied);
         assert!(watcher.only_waits());
@@ -210,16 +215,16 @@ mod tests {
     async fn a_round_hangs_once_every_write_under_way_is_one_of_a_record_and_was_not_answered_for_long() {
         let (watcher, _) = watcher();
         assert!(!watcher.hangs(), "nothing is written");
-        watcher.event(Event::Begun(&withdrawal()));
+        watcher.event(Event::Begun(&withdrawal(), WHY));
         sleep(UNANSWERED / 2 + EACH).await;
         let other = RecordKey { account: Handle::parse("azure").unwrap(), ..key() };
         let other = Action::Record(RecordChange { key: other, before: Vec::new(), after: None });
-        watcher.event(Event::Begun(&other));
+        watcher.event(Event::Begun(&other, WHY));
         sleep(UNANSWERED / 2 + EACH).await;
         assert!(!watcher.hangs(), "the second may be answered yet");
         sleep(UNANSWERED / 2 + EACH).await;
         assert!(watcher.hangs());
-        watcher.event(Event::Begun(&public_ip()));
+        watcher.event(Event::Begun(&public_ip(), WHY));
         sleep(UNANSWERED * 60).await;
         assert!(!watcher.hangs(), "what is done to a network takes its time");
     }
@@ -230,7 +235,7 @@ mod tests {
         for number in 0..1_000 {
             let name = format!("n{number}.example.com").parse().unwrap();
             let change = RecordChange { key: RecordKey { name, ..key() }, before: Vec::new(), after: None };
-            watcher.event(Event::Begun(&Action::Record(change)));
+            watcher.event(Event::Begun(&Action::Record(change), WHY));
         }
         sleep(Duration::from_secs(5 * 60)).await;
         assert!(!watcher.hangs());
@@ -253,7 +258,7 @@ mod tests {
             ended(&watcher, outcome);
         }
         assert_eq!(outcomes(), ["applied"]);
-        watcher.event(Event::Begun(&withdrawal()));
+        watcher.event(Event::Begun(&withdrawal(), WHY));
         watcher.give_up("it ended");
         watcher.give_up("and is told once");
         assert_eq!(outcomes(), ["applied", "unconfirmed"]);
@@ -264,6 +269,7 @@ mod tests {
             (last.report.error.as_deref(), &last.key),
             (Some("it ended"), &Some((key(), Ttl::DEFAULT)))
         );
+        assert_eq!(last.report.reason, WHY, "as it would have been told at its end");
         assert!(watcher.take().0.is_empty());
     }
 }

@@ -97,7 +97,7 @@ impl Reconciler {
         let mut zones: BTreeMap<(Handle, String), (&Zone, Vec<usize>)> = BTreeMap::new();
         for step in progress.ready(plan) {
             progress.begun.insert(step);
-            watch.event(Event::Begun(&plan.steps[step].action));
+            watch.event(Event::Begun(&plan.steps[step].action, &plan.steps[step].reason));
             match &plan.steps[step].action {
                 Action::Network(change) => work.push(
                     async move {

@@ -384,10 +384,10 @@ impl ChangeReport {
         (self.kind, &self.name, &self.account) == (other.kind, &other.name, &other.account)
     }
 
-    /// The report of a step that has begun, before anything came of it.
+    /// The report of a step that has begun for this reason, before anything came of it.
     #[must_use]
-    pub(crate) fn begun(action: &Action) -> Option<Self> {
-        Self::of(action, "", ChangeOutcome::Planned)
+    pub(crate) fn begun(action: &Action, reason: &str) -> Option<Self> {
+        Self::of(action, reason, ChangeOutcome::Planned)
     }
 
     /// The report of a step, or `None` for a wait, which changes nothing.

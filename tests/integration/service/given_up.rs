@@ -80,6 +80,7 @@ async fn what_was_under_way_at_the_end_is_written_down_as_something_that_may_hav
         let [change] = changes.as_slice() else { panic!("{changes:#?}") };
         assert_eq!((change.kind.as_str(), change.outcome.as_str()), ("public-ip", "unconfirmed"));
         assert!(change.error.as_ref().unwrap().contains("the next round looks first"), "{change:?}");
+        assert!(!change.reason.is_empty(), "why it was begun is known: {change:?}");
         assert_eq!(shown.history.first(), entries.last(), "and it is shown");
     })
     .await;

@@ -128,13 +128,14 @@ impl Notifier for Hooked {
 
 /// What a command is told in its environment, `CNAMED_…` before each name; what a notice has not is empty.
 #[must_use]
-pub fn variables(notice: &Notice) -> [(&'static str, String); 9] {
+pub fn variables(notice: &Notice) -> [(&'static str, String); 10] {
     let plain = |text: &str| clip(text, LONGEST);
     let optional = |text: &Option<String>| text.as_deref().map(plain).unwrap_or_default();
     [
         ("CNAMED_TOPIC", notice.topic.to_string()),
         ("CNAMED_SUBJECT", plain(&notice.subject)),
         ("CNAMED_TITLE", plain(&notice.title)),
+        ("CNAMED_DETAILS", details(&notice.details)),
         ("CNAMED_BEFORE", optional(&notice.before)),
         ("CNAMED_AFTER", optional(&notice.after)),
         ("CNAMED_OWNER", plain(&notice.owner)),
@@ -142,6 +143,12 @@ pub fn variables(notice: &Notice) -> [(&'static str, String); 9] {
         ("CNAMED_REPEATS", notice.repeats.to_string()),
         ("CNAMED_NEXT_STEP", optional(&notice.next_step)),
     ]
+}
+
+/// The details, a line each.
+fn details(details: &[String]) -> String {
+    let lines: Vec<String> = details.iter().map(|detail| clip(detail, LONGEST)).collect();
+    lines.join("\n")
 }
 
 /// A child and whatever it starts. Dropped before its end, also when whoever waits gives up, it is killed as a whole.

@@ -73,7 +73,8 @@ async fn a_command_is_told_by_its_environment_and_its_input_and_by_nothing_else(
     // What the shell sets by itself.
     names.retain(|name| !["PWD", "_", "SHLVL", "OLDPWD"].contains(name));
     names.sort_unstable();
-    let told = ["AFTER", "AT", "BEFORE", "NEXT_STEP", "OWNER", "REPEATS", "SUBJECT", "TITLE", "TOPIC"];
+    let told =
+        ["AFTER", "AT", "BEFORE", "DETAILS", "NEXT_STEP", "OWNER", "REPEATS", "SUBJECT", "TITLE", "TOPIC"];
     let expected: Vec<String> =
         told.iter().map(|name| format!("CNAMED_{name}")).chain(["LANG".into(), "PATH".into()]).collect();
     assert_eq!(names, expected);
@@ -88,6 +89,10 @@ async fn a_command_is_told_by_its_environment_and_its_input_and_by_nothing_else(
     ] {
         assert!(env.lines().any(|told| told == line), "{line} is missing:\n{env}");
     }
+    // A line each.
+    let details =
+        "\nCNAMED_DETAILS=ns1.example.org says <nothing> & more\nthe rule cnamed_ops_rdp *stands*\n";
+    assert!(format!("\n{env}").contains(details), "{env}");
     let body: Value = serde_json::from_str(&read(&stage.path("body"))).unwrap();
     assert_eq!((&body["version"], &body["topic"]), (&1.into(), &"unverified".into()));
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::model::endpoint::Handle;
+use crate::model::moment;
 use crate::model::plan::{RecordChange, Verb};
 use crate::model::sight::Happening;
 
@@ -30,7 +31,7 @@ pub struct Entry {
     /// Its number, in the order of writing.
     pub id: i64,
     /// When, in UTC.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "moment::serialize")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: OffsetDateTime,
     /// What.

@@ -26,12 +26,13 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::model::endpoint::Handle;
+use crate::model::moment;
 
 /// Something worth telling, rendered by each notifier in its own way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Notice {
     /// When, in UTC.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "moment::serialize")]
     pub at: OffsetDateTime,
     /// What it is about, for those who select.
     pub topic: Topic,

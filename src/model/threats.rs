@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::moment;
+
 /// What kind of machine a logon was tried at, and with it the table that tells of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -38,11 +40,11 @@ impl Platform {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Span {
     /// The first moment.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "moment::serialize")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub from: OffsetDateTime,
     /// The first moment after it.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "moment::serialize")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub until: OffsetDateTime,
 }

@@ -6,7 +6,6 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use time::format_description::well_known::Rfc3339;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
@@ -14,6 +13,7 @@ use tokio::time::timeout;
 use super::text::clip;
 use super::{Notice, Notifier, Subscription, Topic, Undelivered, webhook};
 use crate::model::endpoint::Handle;
+use crate::model::moment;
 
 /// Runs a command, never through a shell: what a notice says comes from outside as well.
 ///
@@ -139,7 +139,7 @@ pub fn variables(notice: &Notice) -> [(&'static str, String); 10] {
         ("CNAMED_BEFORE", optional(&notice.before)),
         ("CNAMED_AFTER", optional(&notice.after)),
         ("CNAMED_OWNER", plain(&notice.owner)),
-        ("CNAMED_AT", notice.at.format(&Rfc3339).unwrap_or_default()),
+        ("CNAMED_AT", moment::text(notice.at)),
         ("CNAMED_REPEATS", notice.repeats.to_string()),
         ("CNAMED_NEXT_STEP", optional(&notice.next_step)),
     ]

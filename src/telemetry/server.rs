@@ -29,6 +29,7 @@ use super::clock::Clock;
 use super::metrics::{self, Format};
 use super::page;
 use super::snapshot::Snapshot;
+use crate::model::moment;
 use answer::{Answer, Response};
 use host::Known;
 
@@ -205,7 +206,7 @@ pub(crate) struct Document<'s> {
     /// The contract's version.
     version: u32,
     /// When this was written.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "moment::serialize")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     at: OffsetDateTime,
     /// Whether the service moves.

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use super::beat::Beat;
 use crate::journal::Entry;
+use crate::model::moment;
 use crate::model::plan::Verb;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, Round};
 
@@ -21,7 +22,7 @@ pub struct Snapshot {
     /// The version of the program.
     pub program: &'static str,
     /// When the service began.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "moment::serialize")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: OffsetDateTime,
     /// The last round that was finished.
@@ -29,11 +30,11 @@ pub struct Snapshot {
     #[schemars(with = "Option<Finished>")]
     pub last: Option<Arc<Finished>>,
     /// When a round last ended in sync, or changed something and saw it hold.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(serialize_with = "moment::option::serialize")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub converged: Option<OffsetDateTime>,
     /// Since when it has stood as it does: well, or not. Not known before the first round.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(serialize_with = "moment::option::serialize")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<OffsetDateTime>,
     /// For how long a service that has converged counts as ready.
@@ -41,7 +42,7 @@ pub struct Snapshot {
     #[schemars(with = "f64")]
     pub patience: Duration,
     /// When the next round begins at the latest.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(serialize_with = "moment::option::serialize")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub next: Option<OffsetDateTime>,
     /// Whether a round is under way.
@@ -67,7 +68,7 @@ pub struct Finished {
     #[serde(flatten)]
     pub round: Round,
     /// When it ended.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "moment::serialize")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: OffsetDateTime,
     /// How long it took.
@@ -102,7 +103,7 @@ pub struct Resting {
     /// Its name.
     pub account: String,
     /// Until when.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "moment::serialize")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub until: OffsetDateTime,
     /// What went wrong.

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Up, outcome, rfc3339};
+use super::{Up, outcome};
+use crate::model::moment;
 use crate::model::threats::{Count, Outcome, Platform, Reading, Report, Share, Spans};
 use crate::reconcile::round::VERSION;
 
@@ -101,9 +102,9 @@ impl<'r> Document<'r> {
 
 fn gateway(up: &Up) -> Gateway<'_> {
     let (up, load_balancer, reason) = match up {
-        Up::Told(at) => (Some(rfc3339(*at)), None, None),
-        Up::Made(name, at) => (Some(rfc3339(*at)), Some(name.as_str()), None),
-        Up::MadeForOthers(name, at) => (Some(rfc3339(*at)), Some(name.as_str()), Some(LATER)),
+        Up::Told(at) => (Some(moment::text(*at)), None, None),
+        Up::Made(name, at) => (Some(moment::text(*at)), Some(name.as_str()), None),
+        Up::MadeForOthers(name, at) => (Some(moment::text(*at)), Some(name.as_str()), Some(LATER)),
         Up::NotYet(why) | Up::Unknown(why) => (None, None, Some(why.as_str())),
     };
     Gateway { up, load_balancer, reason }

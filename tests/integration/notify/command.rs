@@ -82,7 +82,7 @@ async fn a_command_is_told_by_its_environment_and_its_input_and_by_nothing_else(
         "CNAMED_TOPIC=unverified",
         "CNAMED_SUBJECT=jumpstation.example.com",
         "CNAMED_AFTER=198.51.100.7",
-        "CNAMED_AT=2026-11-22T12:31:00Z",
+        "CNAMED_AT=2026-11-22T12:31:00.000Z",
         "CNAMED_REPEATS=3",
         "CNAMED_OWNER=ops-westeurope",
         "CNAMED_NEXT_STEP=cnamed status jumpstation.example.com",

@@ -70,11 +70,11 @@ async fn a_webhook_with_a_secret_is_signed() {
     let seen = script.seen();
     assert_eq!(
         body(&seen[0]),
-        r#"{"version":1,"at":"2026-11-22T12:31:00Z","topic":"test","owner":"ops-westeurope","subject":"","title":"this is a test","before":null,"after":null,"details":[],"next_step":null,"repeats":0}"#
+        r#"{"version":1,"at":"2026-11-22T12:31:00.000Z","topic":"test","owner":"ops-westeurope","subject":"","title":"this is a test","before":null,"after":null,"details":[],"next_step":null,"repeats":0}"#
     );
     assert_eq!(
         header(&seen[0], "x-cnamed-signature"),
-        Some("sha256=5cd65341f47aa217ed266c5806bb50d65afa83a454e7b941b441a62f389d6c94")
+        Some("sha256=b5dcf3a083297d9e5f6ee8e64261a58a6d0416d9203bb9aa5f80222a80ee1fde")
     );
     let delivery = |at: usize| header(&seen[at], "x-cnamed-delivery").unwrap();
     assert_eq!(delivery(0), delivery(1), "the same notice, sent again, is known for the same");

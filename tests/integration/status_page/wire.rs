@@ -173,7 +173,9 @@ async fn the_json_is_a_contract_and_holds_the_round_the_history_and_the_reasons(
     assert_eq!((&json["last"]["trigger"], &json["last"]["took_s"]), (&"timer".into(), &0.84.into()));
     assert_eq!(json["last"]["chains"][1]["endpoint"], "jump");
     assert_eq!(json["last"]["records"][0]["endpoint"], "jump");
-    assert_eq!(json["next"], "2026-11-22T12:00:42Z");
+    assert_eq!(json["next"], "2026-11-22T12:00:42.000Z");
+    let at = [&json["at"], &json["started"], &json["last"]["at"], &json["history"][0]["at"]];
+    assert!(at.iter().all(|at| at.as_str().unwrap().len() == "2026-11-22T12:00:42.000Z".len()), "{at:?}");
     assert_eq!((&json["resting"][0]["account"], &json["resting"][0]["failures"]), (&"cf".into(), &4.into()));
     assert_eq!(json["history"][0]["entry"], "change");
     assert_eq!(json["history"][0]["agreed"][0]["after_ms"], 3_400);

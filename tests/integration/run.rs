@@ -298,23 +298,6 @@ async fn it_ends_within_two_seconds_also_while_nobody_takes_what_it_tells_and_sh
 }
 
 #[tokio::test]
-async fn why_a_service_does_not_begin_is_json_wherever_its_log_is() {
-    let cloud = Cloud::start().await;
-    let log = cloud.run(&["--format", "json", "--log", "nonsense", "run"]).await.exits(2);
-    std::fs::write(cloud.folder.path().join("state"), "no directory").unwrap();
-    let state = cloud.run(&["--format", "json", "run"]).await.exits(1);
-    cloud.append("surprise = true\n");
-    let file = cloud.run(&["--format", "json", "run"]).await.exits(2);
-    for (run, why) in [(log, "nonsense"), (state, "state"), (file, "surprise")] {
-        let told: Vec<Value> = run.err.lines().map(parsed).collect();
-        let [told] = told.as_slice() else { panic!("{told:#?}") };
-        assert_eq!((&told["level"], &told["message"]), (&json!("ERROR"), &json!("not begun")));
-        assert!(told["error"].to_string().contains(why), "{told:#}");
-        assert!(run.json()["error"].to_string().contains(why), "{}", run.out);
-    }
-}
-
-#[tokio::test]
 async fn a_bad_configuration_is_not_taken_a_good_one_is_and_a_signal_begins_a_round() {
     let cloud = Cloud::start().await;
     let mut run = Run::every(&cloud, "1h").await;
@@ -357,22 +340,6 @@ async fn two_services_on_one_state_directory_refuse_each_other() {
     assert!(second.json()["error"].to_string().contains(&pid), "{}", second.out);
     assert_eq!(run.get("/healthz").await.unwrap().0, 200, "the first goes on");
     run.end().await;
-}
-
-#[tokio::test]
-async fn the_help_says_where_the_log_is_and_in_what_form() {
-    let help = async |arguments: &[&str]| {
-        let told = Command::new(env!("CARGO_BIN_EXE_cnamed")).args(arguments).output().await.unwrap();
-        String::from_utf8(told.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
-    };
-    let of_run = help(&["run", "--help"]).await;
-    assert!(
-        of_run.contains("Its log goes to stderr, with a line for every change and every round"),
-        "{of_run}"
-    );
-    assert!(of_run.contains("lines of JSON with `--format json`"), "{of_run}");
-    let page = help(&["man"]).await;
-    assert!(page.contains("one JSON value, with a `version` field; of `run`, its log"), "{page}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use cnamed::sandbox::{Action, Fault, Service};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{Run, impatient};
+use super::{Run, impatient, parsed};
 use crate::support::Cloud;
 
 /// The lines with this message.
@@ -67,4 +67,37 @@ async fn every_line_of_a_mistake_has_its_priority_in_the_journal() {
     let said = String::from_utf8(run.stderr).unwrap();
     assert_eq!(run.status.code(), Some(2), "{said}");
     assert!(said.lines().count() > 2 && said.lines().all(|line| line.starts_with("<3>")), "{said}");
+}
+
+#[tokio::test]
+async fn why_a_service_does_not_begin_is_json_wherever_its_log_is() {
+    let cloud = Cloud::start().await;
+    let log = cloud.run(&["--format", "json", "--log", "nonsense", "run"]).await.exits(2);
+    std::fs::write(cloud.folder.path().join("state"), "no directory").unwrap();
+    let state = cloud.run(&["--format", "json", "run"]).await.exits(1);
+    cloud.append("surprise = true\n");
+    let file = cloud.run(&["--format", "json", "run"]).await.exits(2);
+    for (run, why) in [(log, "nonsense"), (state, "state"), (file, "surprise")] {
+        let told: Vec<Value> = run.err.lines().map(parsed).collect();
+        let [told] = told.as_slice() else { panic!("{told:#?}") };
+        assert_eq!((&told["level"], &told["message"]), (&json!("ERROR"), &json!("not begun")));
+        assert!(told["error"].to_string().contains(why), "{told:#}");
+        assert!(run.json()["error"].to_string().contains(why), "{}", run.out);
+    }
+}
+
+#[tokio::test]
+async fn the_help_says_where_the_log_is_and_in_what_form() {
+    let help = async |arguments: &[&str]| {
+        let told = Command::new(env!("CARGO_BIN_EXE_cnamed")).args(arguments).output().await.unwrap();
+        String::from_utf8(told.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let of_run = help(&["run", "--help"]).await;
+    assert!(
+        of_run.contains("Its log goes to stderr, with a line for every change and every round"),
+        "{of_run}"
+    );
+    assert!(of_run.contains("lines of JSON with `--format json`"), "{of_run}");
+    let page = help(&["man"]).await;
+    assert!(page.contains("one JSON value, with a `version` field; of `run`, its log"), "{page}");
 }

@@ -231,7 +231,7 @@ fn is_unsure(round: &Round) -> bool {
 /// The one line that is said of every round.
 fn log(round: &Round, trigger: Trigger, took: Duration) {
     let (outcome, trigger, changes) = (round.outcome.as_str(), trigger.as_str(), round.changes.len());
-    let (took_s, why) = (took.as_secs_f64(), round.why());
+    let (took_s, why) = (took.as_millis() as f64 / 1e3, round.why());
     match round.outcome {
         Outcome::InSync | Outcome::Changed => {
             tracing::info!(outcome, trigger, changes, took_s, why, "round");

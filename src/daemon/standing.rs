@@ -69,7 +69,7 @@ impl<S: Source> Service<S> {
                 entry = id,
                 about,
                 who = agreed.who,
-                after_s = agreed.after.as_secs_f64(),
+                after_s = agreed.after.as_millis() as f64 / 1e3,
                 "agreed"
             );
         }

@@ -142,7 +142,11 @@ fn outcome(round: &Round, rows: &[Row<'_>]) -> (LinkState, &'static str, String)
         }
         Outcome::Refused => {
             let refused = counted(round.refused.len(), "change");
-            let sentence = format!("{refused} refused; nothing of the endpoints concerned was touched");
+            let applied = round.changes.iter().filter(|it| it.outcome == ChangeOutcome::Applied).count();
+            let sentence = match applied {
+                0 => format!("{refused} refused; nothing of the endpoints concerned was touched"),
+                _ => format!("{refused} refused, and {} made", counted(applied, "change")),
+            };
             (LinkState::Broken, "Refused", sentence)
         }
         Outcome::Partial if round.only_unsure() => {

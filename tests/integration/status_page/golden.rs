@@ -1,6 +1,11 @@
 //! The pages of fixed days, to the letter, and that nothing from outside becomes markup.
 
+use std::sync::Arc;
+
+use cnamed::model::plan::Verb;
+use cnamed::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, SubjectKind};
 use cnamed::telemetry::page;
+use cnamed::telemetry::snapshot::Snapshot;
 
 use super::scenes;
 use crate::support::golden;
@@ -49,6 +54,30 @@ fn every_element_that_is_opened_is_closed_in_its_order() {
         ids.dedup();
         assert_eq!(ids.len(), count, "{name}: an id stands for one element");
     }
+}
+
+/// Names follow a label that may not be changed back, so that what is refused need not be all.
+#[test]
+fn a_refusal_does_not_hide_what_was_changed() {
+    let mut snapshot = scenes::hostile();
+    let last = Arc::make_mut(snapshot.last.as_mut().unwrap());
+    last.round.outcome = Outcome::Refused;
+    let said = |snapshot: &Snapshot, text: &str| page::render(snapshot, scenes::now()).contains(text);
+    assert!(said(&snapshot, "1 change refused; nothing of the endpoints concerned was touched"));
+    let last = Arc::make_mut(snapshot.last.as_mut().unwrap());
+    last.round.changes.push(ChangeReport {
+        kind: SubjectKind::Record,
+        name: "jump.example.com".to_owned(),
+        account: None,
+        verb: Verb::Update,
+        outcome: ChangeOutcome::Applied,
+        before: None,
+        after: None,
+        reason: String::new(),
+        error: None,
+        requests: Vec::new(),
+    });
+    assert!(said(&snapshot, "1 change refused, and 1 change made"));
 }
 
 #[test]

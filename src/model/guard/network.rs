@@ -8,7 +8,8 @@ use crate::model::endpoint::{
     Allocation, Endpoint, Handle, Intent, Provisioning, PublicIp, PublicIpSpec, same_region,
 };
 use crate::model::name::{DnsLabel, Fqdn};
-use crate::model::plan::{Action, NetworkChange, Part, Plan, RecordChange, Subject, points_at_label};
+use crate::model::plan::dismantle::{goes_whole, without_ours};
+use crate::model::plan::{Action, NetworkChange, Plan, RecordChange, Subject, points_at_label};
 use crate::model::record::RecordSet;
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Desired, LabelHolder, Observed, RecordKey, Seen};
@@ -18,8 +19,7 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
     let mut given_up: HashMap<&Handle, &Fqdn> = HashMap::new();
     for step in &plan.steps {
         let Action::Network(change) = &step.action else { continue };
-        let taken_off = takes_off(plan, change);
-        changed(desired, change, taken_off, refusals);
+        changed(desired, change, refusals);
         if let Some(label) = change.releases().and_then(|held| held.fqdn.as_ref()) {
             given_up.insert(&change.endpoint, label);
         }
@@ -42,26 +42,37 @@ pub(super) fn check(desired: &Desired, observed: &Observed, plan: &Plan, refusal
     for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Hold) {
         wanted_label(desired, observed, endpoint, refusals);
     }
+    for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent == Intent::Remove) {
+        in_front(desired, observed, endpoint, refusals);
+    }
 }
 
-/// Whether `plan` takes the public IP off what it stands in front of.
-fn takes_off(plan: &Plan, change: &NetworkChange) -> bool {
-    let Some(held) = &change.held else { return false };
-    let (own, user) = (ResourceId::new(held.id.as_str()), held.attached_to.as_deref().map(ResourceId::new));
-    plan.steps.iter().any(|step| match &step.action {
-        Action::Gateway(other) if other.endpoint == change.endpoint => match &other.part {
-            Part::LoadBalancer(balancer) => {
-                let front = balancer.held.as_ref().and_then(|held| held.frontend_of(&own));
-                let goes = front.is_some_and(|front| balancer.without_frontends.contains(&front.name));
-                Some(&balancer.id) == user.as_ref() && (balancer.delete || goes)
-            }
-            _ => false,
-        },
-        _ => false,
-    })
+/// A public IP that shall go and stands in front of what stays is told at once, and not only when its names have left.
+fn in_front(desired: &Desired, observed: &Observed, endpoint: &Endpoint, refusals: &mut BTreeSet<Refusal>) {
+    let Some(state) = observed.endpoints.get(&endpoint.name) else { return };
+    let Some(ip) = state.public_ip.present().filter(|ip| ip.mark.as_ref() == Some(&desired.owner)) else {
+        return;
+    };
+    let Some(user) = &ip.attached_to else { return };
+    let gateway = state.gateway.as_ref().filter(|_| endpoint.gateway.is_some());
+    if gateway.is_some_and(|gateway| gateway.unread().is_some()) {
+        return;
+    }
+    let balancer = gateway.and_then(|gateway| gateway.load_balancer.present());
+    let goes = balancer.filter(|held| held.id == ResourceId::new(user.as_str())).is_some_and(|held| {
+        let front = held.frontend_of(&ResourceId::new(ip.id.as_str()));
+        let leaves = |name| without_ours(held, &desired.owner).without_frontends.contains(name);
+        goes_whole(held, &desired.owner) || front.is_some_and(|front| leaves(&front.name))
+    });
+    if !goes {
+        let name = &endpoint.public_ip.name;
+        let reason = format!("The public IP {name} still stands in front of {user}.");
+        let allow = format!("take {name} off {user}, then run the same again");
+        refusals.insert(of(&endpoint.name, Rule::InUse, reason, allow));
+    }
 }
 
-fn changed(desired: &Desired, change: &NetworkChange, taken_off: bool, refusals: &mut BTreeSet<Refusal>) {
+fn changed(desired: &Desired, change: &NetworkChange, refusals: &mut BTreeSet<Refusal>) {
     let NetworkChange { endpoint, spec, held, delete } = change;
     let mut refuse = |rule, reason: String, allow: String| {
         refusals.insert(of(endpoint, rule, reason, allow));
@@ -76,10 +87,6 @@ fn changed(desired: &Desired, change: &NetworkChange, taken_off: bool, refusals:
         }
         return;
     };
-    if let (true, Some(user)) = (*delete && !taken_off, &held.attached_to) {
-        let reason = format!("The public IP {} still stands in front of {user}.", spec.name);
-        refuse(Rule::InUse, reason, format!("take {} off {user}, then run the same again", spec.name));
-    }
     if !delete {
         unchangeable(endpoint, held, change, &mut refuse);
         let renamed = held.label.as_ref().filter(|_| change.releases().is_some());

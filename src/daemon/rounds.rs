@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::agreement::{Awaited, Word};
 use super::label::{Glimpse, Picture};
 use super::pace::rest;
-use super::standing::line;
+use super::standing::{line, seconds};
 use super::watcher::{Done, Watcher};
 use super::{Calm, Moment, Running, Service, Source};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
-use crate::model::sight::{Happening, HappeningKind, Sight};
+use crate::model::sight::{Happening, Sight};
 use crate::notify::Pulse;
 use crate::notify::words::{notice_of_happening, notices_of, notices_of_changes};
 use crate::reconcile::Glance;
@@ -169,24 +169,14 @@ impl<S: Source> Service<S> {
             if &sight == earlier {
                 continue;
             }
-            let taken = self.wanted_name(endpoint, earlier);
-            for mut happening in sight.since(earlier) {
+            let Some(wanted) = self.active.desired.endpoints.get(endpoint) else { continue };
+            for happening in sight.since(earlier, &wanted.public_ip.label) {
                 any = true;
-                if happening.kind == HappeningKind::LabelTaken {
-                    happening.before = taken.clone().or(happening.before);
-                }
                 self.happened(endpoint, happening, noticed, began);
             }
             self.remember(endpoint, sight);
         }
         any
-    }
-
-    /// The name of the label that `endpoint` shall have, which need not be the one that it has.
-    fn wanted_name(&self, endpoint: &Handle, sight: &Sight) -> Option<String> {
-        let label = &self.active.desired.endpoints.get(endpoint)?.public_ip.label;
-        let rest: Vec<&str> = sight.fqdn.iter().flat_map(|fqdn| fqdn.labels().skip(1)).collect();
-        Some(std::iter::once(label.as_str()).chain(rest).collect::<Vec<_>>().join("."))
     }
 
     /// Writes down what happened to an endpoint, tells it, and waits for everybody to say so.
@@ -231,7 +221,7 @@ fn is_unsure(round: &Round) -> bool {
 /// The one line that is said of every round.
 fn log(round: &Round, trigger: Trigger, took: Duration) {
     let (outcome, trigger, changes) = (round.outcome.as_str(), trigger.as_str(), round.changes.len());
-    let (took_s, why) = (took.as_millis() as f64 / 1e3, round.why());
+    let (took_s, why) = (seconds(took), round.why());
     match round.outcome {
         Outcome::InSync | Outcome::Changed => {
             tracing::info!(outcome, trigger, changes, took_s, why, "round");

@@ -65,13 +65,7 @@ impl<S: Source> Service<S> {
                 What::Change(change) => &*change.name,
                 What::Happening { endpoint, .. } => endpoint.as_str(),
             });
-            tracing::info!(
-                entry = id,
-                about,
-                who = agreed.who,
-                after_s = agreed.after.as_millis() as f64 / 1e3,
-                "agreed"
-            );
+            tracing::info!(entry = id, about, who = agreed.who, after_s = seconds(agreed.after), "agreed");
         }
     }
 
@@ -224,6 +218,11 @@ impl Moment {
         // Two clocks never agree to the millisecond.
         if self.at > by_now + SLACK { by_now } else { self.at }
     }
+}
+
+/// As the log says it: to the millisecond.
+pub(super) fn seconds(span: Duration) -> f64 {
+    span.as_millis() as f64 / 1e3
 }
 
 /// How far `clock` goes in so much steady time.

@@ -82,7 +82,8 @@ pub enum Rule {
 pub struct Refusal {
     /// What it concerns.
     pub subject: Subject,
-    /// The endpoint whose changes all stop with it; `None` for a record that follows none any more.
+    /// The endpoint whose changes all stop with it, but for a label that is refused alone: names follow the one that its
+    /// public IP has. `None` for a record that follows none any more.
     pub endpoint: Option<Handle>,
     /// The rule.
     pub rule: Rule,
@@ -177,7 +178,7 @@ fn first_difference(now: &[Step], then: &[Step]) -> String {
 }
 
 /// Holds `plan` against every rule; each refusal takes all changes of its endpoint out of the plan, and no others
-/// but those that depend on them.
+/// but those that depend on them. One of a label alone takes none: see [`Refusal::endpoint`].
 #[must_use]
 pub fn check(desired: &Desired, observed: &Observed, plan: Plan) -> Cleared {
     let mut refusals = BTreeSet::new();

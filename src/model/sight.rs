@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::name::Fqdn;
+use super::name::{DnsLabel, Fqdn};
 use super::state::{EndpointState, LabelHolder, Seen};
 
 /// The last certain look at an endpoint. What could not be read changes nothing in it.
@@ -88,6 +88,12 @@ impl Sight {
         self.shown.or(self.address)
     }
 
+    /// The name that Azure gives `label` where the endpoint is, as far as that is known.
+    fn name_of(&self, label: &DnsLabel) -> String {
+        let rest = self.fqdn.iter().flat_map(|fqdn| fqdn.labels().skip(1));
+        std::iter::once(label.as_str()).chain(rest).collect::<Vec<_>>().join(".")
+    }
+
     /// This look, remembering what `earlier` knew and this one cannot tell.
     #[must_use]
     pub fn after(mut self, earlier: &Self) -> Self {
@@ -101,15 +107,16 @@ impl Sight {
         self
     }
 
-    /// What happened between `earlier` and this look, the most telling first.
+    /// What happened between `earlier` and this look, the most telling first, to an endpoint that shall have the label
+    /// `wanted`, which need not be the one that it has.
     #[must_use]
-    pub fn since(&self, earlier: &Self) -> Vec<Happening> {
+    pub fn since(&self, earlier: &Self, wanted: &DnsLabel) -> Vec<Happening> {
         let mut happenings = Vec::new();
         let text = |address: &Option<IpAddr>| address.map(|address| address.to_string());
         let mut tell = |kind, before, after| happenings.push(Happening { kind, before, after });
         let name = |sight: &Self| sight.fqdn.as_ref().map(ToString::to_string);
         if self.stranger == Some(true) && earlier.stranger != Some(true) {
-            tell(HappeningKind::LabelTaken, name(earlier), None);
+            tell(HappeningKind::LabelTaken, Some(earlier.name_of(wanted)), None);
         }
         let another = matches!((&earlier.guid, &self.guid), (Some(was), Some(is)) if was != is);
         match (earlier.exists, self.exists) {
@@ -196,8 +203,12 @@ mod tests {
         }
     }
 
+    fn since(later: &Sight, earlier: &Sight) -> Vec<Happening> {
+        later.since(earlier, &DnsLabel::parse("jump").unwrap())
+    }
+
     fn kinds(earlier: &Sight, later: &Sight) -> Vec<HappeningKind> {
-        later.since(earlier).into_iter().map(|happening| happening.kind).collect()
+        since(later, earlier).into_iter().map(|happening| happening.kind).collect()
     }
 
     #[test]
@@ -208,20 +219,20 @@ mod tests {
         assert_eq!(kinds(&up, &down), [HappeningKind::Released]);
         assert_eq!(kinds(&down, &up), [HappeningKind::Assigned]);
         assert_eq!(kinds(&up, &other), [HappeningKind::Changed]);
-        assert_eq!(other.since(&up)[0].to_string(), "the address changed: 192.0.2.1 → 192.0.2.2");
+        assert_eq!(since(&other, &up)[0].to_string(), "the address changed: 192.0.2.1 → 192.0.2.2");
     }
 
     #[test]
     fn what_a_label_has_shown_is_not_told_again_and_is_no_address_that_was_there_before() {
         let was = Sight { shown: Some("192.0.2.2".parse().unwrap()), ..sight("a", Some("192.0.2.1")) };
         assert_eq!(kinds(&was, &sight("a", Some("192.0.2.2"))), []);
-        let back = sight("a", Some("192.0.2.1")).since(&was);
+        let back = since(&sight("a", Some("192.0.2.1")), &was);
         assert_eq!(back[0].to_string(), "the address changed: 192.0.2.2 → 192.0.2.1");
-        let again = sight("a", None).since(&was);
+        let again = since(&sight("a", None), &was);
         assert_eq!(again[0].to_string(), "the address 192.0.2.2 was released");
-        let another = sight("b", Some("192.0.2.2")).since(&was);
+        let another = since(&sight("b", Some("192.0.2.2")), &was);
         assert_eq!(another[0].to_string(), "the public IP was created anew: address 192.0.2.1 → 192.0.2.2");
-        let gone = Sight::default().after(&was).since(&was);
+        let gone = since(&Sight::default().after(&was), &was);
         assert_eq!(gone[0].to_string(), "the public IP is gone; its address was 192.0.2.1");
     }
 
@@ -229,7 +240,7 @@ mod tests {
     fn another_resource_of_the_same_name_is_told_also_after_a_gap() {
         let (was, is) = (sight("a", Some("192.0.2.1")), sight("b", Some("192.0.2.1")));
         assert_eq!(kinds(&was, &is), [HappeningKind::Recreated]);
-        let told = is.since(&was)[0].to_string();
+        let told = since(&is, &was)[0].to_string();
         assert_eq!(told, "the public IP was created anew, with the address 192.0.2.1");
         let gone = Sight::default().after(&was);
         assert_eq!(kinds(&was, &gone), [HappeningKind::Deleted]);
@@ -243,6 +254,10 @@ mod tests {
         let moved =
             Sight { fqdn: Some(Fqdn::parse("other.westeurope.cloudapp.azure.com").unwrap()), ..was.clone() };
         assert_eq!(kinds(&was, &moved), [HappeningKind::LabelMoved]);
+        let lost = since(&Sight { stranger: Some(true), ..moved.clone() }, &moved);
+        assert_eq!(lost[0].before.as_deref(), Some("jump.westeurope.cloudapp.azure.com"), "the wanted one");
+        let nameless = since(&Sight { stranger: Some(true), ..Sight::default() }, &Sight::default());
+        assert_eq!(nameless[0].before.as_deref(), Some("jump"), "as far as it is known");
         let taken = Sight { stranger: Some(true), ..Sight::default() }.after(&was);
         assert_eq!(kinds(&was, &taken), [HappeningKind::LabelTaken, HappeningKind::Deleted]);
         assert_eq!(kinds(&taken, &taken), []);

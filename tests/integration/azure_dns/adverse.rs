@@ -1,8 +1,8 @@
 //! Bad days: lost answers, conflicts, throttling in the middle of paging, answers that cannot be true.
 
 use cnamed::model::name::ZoneName;
-use cnamed::model::record::Data;
-use cnamed::model::state::Seen;
+use cnamed::model::record::{Data, RecordSet};
+use cnamed::model::state::{Seen, Zone};
 use cnamed::provider::azure::AzureDns;
 use cnamed::provider::{DnsProvider, Kind, Look};
 use cnamed::sandbox::{Action, Fault, RecordAtAzure, Service};
@@ -17,6 +17,17 @@ fn on(method: &str, action: Action) -> Fault {
 
 fn top_level(status: u16, code: &str, message: &str) -> Action {
     Action::Status { status, headers: vec![], body: json!({"code": code, "message": message}) }
+}
+
+/// A zone where an address stands at the name.
+async fn at_an_address() -> (Rehearsal, AzureDns, Zone, Vec<RecordSet>) {
+    let rehearsal = Rehearsal::start().await;
+    let dns = dns(&rehearsal);
+    let zone = zone(&dns).await;
+    let control = rehearsal.sandbox.control();
+    control.set_record_azure(&RecordAtAzure::new(JUMP, "A", "192.0.2.7")).expect("set");
+    let sets = seen(&dns, &zone, JUMP).await;
+    (rehearsal, dns, zone, sets)
 }
 
 #[tokio::test]
@@ -100,12 +111,8 @@ async fn pending_is_waited_for_and_naming_is_refused() {
 
 #[tokio::test]
 async fn a_refused_new_type_puts_the_old_one_back() {
-    let rehearsal = Rehearsal::start().await;
-    let dns = dns(&rehearsal);
-    let zone = zone(&dns).await;
+    let (rehearsal, dns, zone, sets) = at_an_address().await;
     let control = rehearsal.sandbox.control();
-    control.set_record_azure(&RecordAtAzure::new(JUMP, "A", "192.0.2.7")).expect("set");
-    let sets = seen(&dns, &zone, JUMP).await;
     control.fault(on("PUT", top_level(400, "BadRequest", "The domain name 'x' is invalid.")));
     let error =
         dns.apply(&zone, &owner(), &[change(JUMP, sets, Some(cname("a.example.net", 60)))]).await.remove(0);
@@ -126,12 +133,8 @@ async fn a_refused_new_type_puts_the_old_one_back() {
 
 #[tokio::test]
 async fn a_change_of_type_stops_at_a_deletion_of_which_nothing_has_come() {
-    let rehearsal = Rehearsal::start().await;
-    let dns = dns(&rehearsal);
-    let zone = zone(&dns).await;
+    let (rehearsal, dns, zone, sets) = at_an_address().await;
     let control = rehearsal.sandbox.control();
-    control.set_record_azure(&RecordAtAzure::new(JUMP, "A", "192.0.2.7")).expect("set");
-    let sets = seen(&dns, &zone, JUMP).await;
     let exchange = || [change(JUMP, sets.clone(), Some(cname("a.example.net", 60)))];
     control.fault(on("DELETE", Action::Reset));
     rehearsal.asked();
@@ -146,12 +149,8 @@ async fn a_change_of_type_stops_at_a_deletion_of_which_nothing_has_come() {
 
 #[tokio::test]
 async fn a_new_type_that_has_not_come_has_the_old_one_put_back_and_has_not_failed() {
-    let rehearsal = Rehearsal::start().await;
-    let dns = dns(&rehearsal);
-    let zone = zone(&dns).await;
+    let (rehearsal, dns, zone, sets) = at_an_address().await;
     let control = rehearsal.sandbox.control();
-    control.set_record_azure(&RecordAtAzure::new(JUMP, "A", "192.0.2.7")).expect("set");
-    let sets = seen(&dns, &zone, JUMP).await;
     control.fault(on("PUT", Action::Reset));
     let error =
         dns.apply(&zone, &owner(), &[change(JUMP, sets, Some(cname("a.example.net", 60)))]).await.remove(0);

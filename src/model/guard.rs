@@ -82,7 +82,8 @@ pub enum Rule {
 pub struct Refusal {
     /// What it concerns.
     pub subject: Subject,
-    /// The endpoint whose changes all stop with it, but for a label that is refused alone: names follow the one that its
+    /// The endpoint that stops with it: what is built, changed, withdrawn and newly named of it. Its other names that
+    /// stand and are ours are mended, and of a label that is refused alone nothing stops: names follow the one that the
     /// public IP has. `None` for a record that follows none any more.
     pub endpoint: Option<Handle>,
     /// The rule.
@@ -177,8 +178,9 @@ fn first_difference(now: &[Step], then: &[Step]) -> String {
     }
 }
 
-/// Holds `plan` against every rule; each refusal takes all changes of its endpoint out of the plan, and no others
-/// but those that depend on them. One of a label alone takes none: see [`Refusal::endpoint`].
+/// Holds `plan` against every rule; each refusal takes the changes of its endpoint out of the plan, and no others
+/// but those that depend on them. Names of ours that stand are mended nevertheless, and one of a label alone takes
+/// nothing: see [`Refusal::endpoint`].
 #[must_use]
 pub fn check(desired: &Desired, observed: &Observed, plan: Plan) -> Cleared {
     let mut refusals = BTreeSet::new();

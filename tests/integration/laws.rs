@@ -59,6 +59,13 @@ fn going(step: &Step) -> Option<&SecurityGroup> {
     group.held.as_ref()
 }
 
+/// Whether `step` changes what a name of ours says that stands, and waits for nothing, judged likewise.
+pub(crate) fn mends(step: &Step, owner: &Owner) -> bool {
+    let Action::Record(change) = &step.action else { return false };
+    let stands = change.before.iter().any(|set| belongs(set, owner));
+    stands && change.after.is_some() && step.after.is_empty()
+}
+
 /// Every CNAME of ours that points at a name that begins with one of the labels, and where.
 fn pointing<'o>(
     desired: &'o Desired,
@@ -291,27 +298,21 @@ proptest! {
         prop_assert_eq!(step_by_step, after);
     }
 
-    /// Whoever renames a public IP leaves no name of ours at the label that it had: that is anybody's. Only another refusal,
-    /// a policy, or something that could not be read keeps one there.
+    /// Whoever renames a public IP leaves no name of ours at the label that it had: that is anybody's. Only a refusal of the
+    /// name itself, a policy, or something that could not be read keeps one there.
     #[test]
     fn names_follow_the_label_that_is_held(World { desired, observed } in world()) {
-        let cleared = cleared(&desired, &observed);
+        let before = plan(&desired, &observed);
+        let cleared = check(&desired, &observed, before.clone());
         let after = observed.after(cleared.plan());
         for endpoint in desired.endpoints.values().filter(|endpoint| endpoint.intent != Intent::Remove) {
             let Some(fqdn) = observed.public_ip(&endpoint.name).and_then(|ip| ip.fqdn.as_ref()) else { continue };
-            let stops = |refusal: &Refusal| {
-                refusal.endpoint.as_ref() == Some(&endpoint.name)
-                    && !matches!(&refusal.subject, Subject::PublicIp(_) if matches!(refusal.rule, Rule::Relabel | Rule::Takeover))
-            };
-            let waits = cleared.plan().blocked.iter().any(|blocked| blocked.waits_for.contains("which was refused"));
-            if waits || cleared.refusals().iter().any(stops) {
-                continue;
-            }
+            let renamed = before.steps.iter().any(|step| matches!(&step.action, Action::Network(n) if n.endpoint == endpoint.name));
             for (key, wanted) in desired.records.iter().filter(|(_, wanted)| wanted.endpoint == endpoint.name) {
                 let may = wanted.policy == Policy::Sync && !wanted.withdraw && wanted.mode == Mode::Cname;
                 let is_read = matches!(observed.records.get(key), Some(Seen::Present(_) | Seen::Absent)) && observed.zone(key).is_ok();
-                let renamed = cleared.plan().steps.iter().any(|step| matches!(&step.action, Action::Network(n) if n.endpoint == endpoint.name));
-                if !may || !is_read || renamed {
+                let is_refused = cleared.refusals().iter().any(|refusal| refusal.subject == Subject::Record(key.clone()));
+                if !may || !is_read || renamed || is_refused {
                     continue;
                 }
                 for set in after.sets(key).iter().filter(|set| belongs(set, &desired.owner)) {
@@ -323,7 +324,8 @@ proptest! {
         }
     }
 
-    /// Nothing of a refused endpoint is left, everything of the others is, and whatever is left can run.
+    /// Of a refused endpoint nothing is left but to mend names of ours that stand and are not refused themselves, of the
+    /// others everything is, and whatever is left can run.
     #[test]
     fn a_refusal_stops_its_endpoint_alone(World { desired, observed } in world()) {
         let before = plan(&desired, &observed);
@@ -340,19 +342,21 @@ proptest! {
             let renamed = |step: &Step| matches!(&step.action, Action::Network(change) if change.endpoint == *endpoint);
             has_another && !before.steps.iter().any(renamed)
         };
+        let is_refused = |step: &Step| cleared.refusals().iter().any(|refusal| refusal.subject == step.subject());
+        let is_mended = |step: &Step| mends(step, &desired.owner) && !is_refused(step);
         for refusal in cleared.refusals() {
             let stops = !of_label_alone(refusal);
-            prop_assert!(!(stops && after.steps.iter().any(|step| step.endpoint == refusal.endpoint)), "{cleared}");
+            let halts = |step: &Step| step.endpoint == refusal.endpoint && !is_mended(step);
+            prop_assert!(!(stops && after.steps.iter().any(halts)), "{cleared}");
             prop_assert!(!after.blocked.iter().any(|blocked| blocked.subject == refusal.subject), "{cleared}");
             prop_assert!(refusal.reason.ends_with('.') && !refusal.allow.is_empty(), "{refusal:?}");
         }
         let stopping = cleared.refusals().iter().filter(|refusal| !of_label_alone(refusal));
         let mut stopped: std::collections::BTreeSet<_> = stopping.map(|refusal| refusal.endpoint.clone()).collect();
         loop {
+            let halts = |on: &usize| stopped.contains(&before.steps[*on].endpoint) && !is_mended(&before.steps[*on]);
             let waits = before.steps.iter().find(|step| {
-                !stopped.contains(&step.endpoint)
-                    && going(step).is_none()
-                    && step.after.iter().any(|on| stopped.contains(&before.steps[*on].endpoint))
+                !stopped.contains(&step.endpoint) && going(step).is_none() && step.after.iter().any(halts)
             });
             let Some(step) = waits else { break };
             stopped.insert(step.endpoint.clone());
@@ -362,8 +366,9 @@ proptest! {
             });
             prop_assert!(told, "{cleared}");
         }
+        let goes_on = |step: &Step| !stopped.contains(&step.endpoint) || is_mended(step);
         let others = |steps: &[Step]| -> Vec<Action> {
-            let others = steps.iter().filter(|step| going(step).is_none() && !stopped.contains(&step.endpoint));
+            let others = steps.iter().filter(|step| going(step).is_none() && goes_on(step));
             others.map(|step| step.action.clone()).collect()
         };
         prop_assert_eq!(others(&before.steps), others(&after.steps));
@@ -381,12 +386,12 @@ proptest! {
                 rules.filter(here).map(|rule| format!("cnamed_{}_{}", desired.owner, rule.name).to_lowercase())
                     .any(|name| group.rules.iter().any(|held| held.name.to_lowercase() == name))
             });
-            let goes_on = desired.endpoints.values().any(|endpoint| {
+            let leaves = desired.endpoints.values().any(|endpoint| {
                 endpoint.intent != Intent::Watch && !stopped.contains(&Some(endpoint.name.clone())) && sees(endpoint)
             });
-            let waits = step.after.iter().any(|on| stopped.contains(&before.steps[*on].endpoint));
+            let waits = !step.after.iter().all(|on| goes_on(&before.steps[*on]));
             let kept = after.steps.iter().any(|step| going(step).is_some_and(|kept| kept.id == group.id));
-            prop_assert_eq!(kept, goes_on && !waits && !rule_stays, "{}", cleared);
+            prop_assert_eq!(kept, leaves && !waits && !rule_stays, "{}", cleared);
         }
         for (at, step) in after.steps.iter().enumerate() {
             let same = |other: &&Step| match going(step) {

@@ -31,6 +31,7 @@ mod lifecycle;
 mod links;
 mod lost_writes;
 mod manual;
+mod mending;
 mod name_laws;
 mod names;
 mod notify;

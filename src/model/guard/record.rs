@@ -145,7 +145,7 @@ fn not_ours_to_remove(
     wanted: &Wanted,
     refusals: &mut BTreeSet<Refusal>,
 ) {
-    // A refusal stops everything of its endpoint: it has a say only where nothing but this is asked.
+    // A refusal stops what is new of its endpoint, and what goes: it has a say only where nothing but this is asked.
     let mut asked = desired.records.iter().filter(|(_, other)| other.endpoint == wanted.endpoint);
     if !asked.all(|(other, wanted)| other.name == key.name && wanted.withdraw) {
         return;

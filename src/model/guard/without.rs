@@ -8,8 +8,12 @@ use crate::model::gateway::{NatRule, SecurityGroup, marked};
 use crate::model::plan::{Action, Blocked, Part, Piece, Plan, Step, Subject};
 use crate::model::state::{Desired, Observed};
 
-/// `plan` less every change of a refused endpoint, and of any endpoint that waits for one of those. Of a label that is
-/// refused alone nothing is in it to begin with.
+/// `plan` less what a refused endpoint builds, changes, withdraws and newly names, and the same of any endpoint that waits
+/// for one of those. Of a label that is refused alone nothing is in it to begin with.
+///
+/// A name of ours that stands is mended nevertheless, unless it is refused itself: where it leads while its endpoint is
+/// elsewhere, at an address or a label, anybody may be by now. The way back from a change is about one name alone, with
+/// which it goes or stops whole.
 ///
 /// A security group stands before several endpoints: it goes with whichever of them may go on, unless what is in it or
 /// behind it does not go.
@@ -22,9 +26,11 @@ pub(super) fn without(
     if refusals.is_empty() {
         return plan;
     }
+    let refused: HashSet<&Subject> = refusals.iter().map(|refusal| &refusal.subject).collect();
     let mut stopped = Stopped {
         desired,
         observed,
+        refused: &refused,
         endpoints: (refusals.iter())
             .filter(|refusal| !is_of_label_alone(observed, &plan, refusal))
             .map(|refusal| refusal.endpoint.clone())
@@ -57,7 +63,6 @@ pub(super) fn without(
             steps.push(step);
         }
     }
-    let refused: HashSet<&Subject> = refusals.iter().map(|refusal| &refusal.subject).collect();
     let endpoint_of = |subject: &Subject| match subject {
         Subject::PublicIp(endpoint) | Subject::Gateway(endpoint, _) => Some(endpoint.clone()),
         Subject::Record(key) => desired.records.get(key).map(|wanted| wanted.endpoint.clone()),
@@ -94,10 +99,11 @@ fn is_of_label_alone(observed: &Observed, plan: &Plan, refusal: &Refusal) -> boo
     observed.public_ip(endpoint).is_some_and(|ip| ip.label.is_some()) && !plan.steps.iter().any(changes)
 }
 
-/// What does not go on: whole endpoints, and security groups by their steps.
+/// What does not go on: endpoints, but for the names of ours that are mended, and security groups by their steps.
 struct Stopped<'s> {
     desired: &'s Desired,
     observed: &'s Observed,
+    refused: &'s HashSet<&'s Subject>,
     endpoints: HashSet<Option<Handle>>,
     groups: HashSet<usize>,
 }
@@ -106,6 +112,7 @@ impl Stopped<'_> {
     fn holds(&self, at: usize, step: &Step) -> bool {
         match going(step) {
             Some(_) => self.groups.contains(&at),
+            None if step.mends(&self.desired.owner) => self.refused.contains(&step.subject()),
             None => self.endpoints.contains(&step.endpoint),
         }
     }

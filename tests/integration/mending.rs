@@ -1,0 +1,68 @@
+//! Names of ours that stand and lead elsewhere: they are mended whatever else cannot go on.
+
+use cnamed::model::guard::{Cleared, Rule, check};
+use cnamed::model::plan::{Action, Plan, Verb, plan};
+use cnamed::model::record::{Data, Mode};
+
+use crate::laws::world::key;
+use crate::scene::{Scene, cname, label_name, mine, unmarked};
+
+const GONE: &str = "gone.example.net";
+const ADDRESS: [u8; 4] = [192, 0, 2, 1];
+
+/// A gateway that is not built, a name that leads elsewhere, one that does not stand yet, and one that shall go.
+fn scene() -> Scene {
+    let mut scene = Scene::held("jump").gated();
+    scene.wants("led.example.com", "cf", Mode::Cname);
+    scene.holds("led.example.com", "cf", vec![mine(cname(GONE))]);
+    scene.wants("new.example.com", "cf", Mode::Cname);
+    scene.wants("gone.example.com", "cf", Mode::Cname).withdraw = true;
+    scene.holds("gone.example.com", "cf", vec![mine(label_name("jump"))]);
+    scene
+}
+
+fn cleared(scene: &Scene) -> Cleared {
+    check(&scene.desired, &scene.observed, plan(&scene.desired, &scene.observed))
+}
+
+/// The names that are written, and how.
+fn names(plan: &Plan) -> Vec<(&str, Verb)> {
+    let changes = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Record(change) => Some((change.key.name.as_str(), change.verb())),
+        _ => None,
+    });
+    changes.collect()
+}
+
+#[test]
+fn a_refusal_of_another_name_keeps_none_where_it_led() {
+    let mut scene = scene();
+    scene.wants("other.example.com", "cf", Mode::Cname);
+    scene.holds("other.example.com", "cf", vec![unmarked(Data::A([ADDRESS.into()].into()))]);
+    let cleared = cleared(&scene);
+    assert_eq!(cleared.refusals().iter().map(|refusal| refusal.rule).collect::<Vec<_>>(), [Rule::Foreign]);
+    assert_eq!(names(cleared.plan()), [("led.example.com", Verb::Update)], "{cleared}");
+    assert_eq!(cleared.plan().steps.len(), 1, "nothing is built: {cleared}");
+}
+
+#[test]
+fn a_refusal_behind_the_public_ip_keeps_no_name_where_it_led() {
+    let mut scene = scene();
+    scene.ip().sku = "Basic".into();
+    let cleared = cleared(&scene);
+    assert_eq!(cleared.refusals().iter().map(|refusal| refusal.rule).collect::<Vec<_>>(), [Rule::Sku]);
+    assert_eq!(names(cleared.plan()), [("led.example.com", Verb::Update)], "{cleared}");
+    assert_eq!(cleared.plan().steps.len(), 1, "nothing is built: {cleared}");
+}
+
+#[test]
+fn what_is_taken_over_stops_with_its_endpoint() {
+    let mut scene = scene();
+    scene.wants("theirs.example.com", "cf", Mode::Cname);
+    scene.holds("theirs.example.com", "cf", vec![unmarked(cname(GONE))]);
+    scene.desired.consents.adopt = [(key("theirs.example.com", "cf").name, None)].into();
+    let taken = |scene: &Scene| names(cleared(scene).plan()).contains(&("theirs.example.com", Verb::Update));
+    assert!(taken(&scene));
+    scene.ip().sku = "Basic".into();
+    assert!(!taken(&scene));
+}

@@ -1,10 +1,12 @@
 //! Names of ours that stand and lead elsewhere: they are mended whatever else cannot go on.
 
 use cnamed::model::guard::{Cleared, Rule, check};
+use cnamed::model::name::DnsLabel;
 use cnamed::model::plan::{Action, Plan, Verb, plan};
 use cnamed::model::record::{Data, Mode};
+use cnamed::model::state::{EndpointState, Seen};
 
-use crate::laws::world::key;
+use crate::laws::world::{handle, key};
 use crate::scene::{Scene, cname, label_name, mine, unmarked};
 
 const GONE: &str = "gone.example.net";
@@ -65,4 +67,36 @@ fn what_is_taken_over_stops_with_its_endpoint() {
     assert!(taken(&scene));
     scene.ip().sku = "Basic".into();
     assert!(!taken(&scene));
+}
+
+/// The public IP has another label than it shall have, and who holds that one could not be read.
+fn unasked(mut scene: Scene) -> Scene {
+    scene.spec().label = DnsLabel::parse("other").unwrap();
+    scene.state().label = Seen::Unknown("timed out".into());
+    scene
+}
+
+#[test]
+fn a_new_name_finds_the_door_open_whoever_holds_the_label() {
+    let scene = unasked(scene());
+    let plan = plan(&scene.desired, &scene.observed);
+    let new = plan
+        .steps
+        .iter()
+        .find(|step| step.verb() == Some(Verb::Create) && matches!(&step.action, Action::Record(_)));
+    let behind: Vec<_> = new.unwrap().after.iter().map(|at| &plan.steps[*at].action).collect();
+    assert!(matches!(behind.as_slice(), [Action::Gateway(_)]), "{plan}");
+}
+
+#[test]
+fn a_new_name_waits_for_a_door_that_was_not_read_whoever_holds_the_label() {
+    let mut scene = unasked(scene());
+    let jump = &scene.desired.endpoints[&handle("jump")];
+    scene.state().gateway = EndpointState::unknown(&jump.clone(), "timed out").gateway;
+    let plan = plan(&scene.desired, &scene.observed);
+    assert_eq!(
+        names(&plan),
+        [("gone.example.com", Verb::Delete), ("led.example.com", Verb::Update)],
+        "{plan}"
+    );
 }

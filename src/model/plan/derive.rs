@@ -179,6 +179,7 @@ impl<'p> Planner<'p> {
         } else if !labelled {
             if let Some(unknown) = unasked(endpoint, state) {
                 self.block(subject(), &unknown, false);
+                self.behind = self.gateway(endpoint, None);
             } else if ip.label.is_some() {
                 self.behind = self.gateway(endpoint, None);
                 // Until it may be renamed, names follow it as it is: the label that they point at is anybody's.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::Handle;
 use super::plan::{Plan, Step, Subject, Undo};
-use super::state::{Desired, Observed};
+use super::state::{Desired, Observed, RecordKey};
 use without::without;
 
 mod chain;
@@ -132,6 +132,36 @@ impl Cleared {
     #[must_use]
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals
+    }
+
+    /// What of this needs no more than the public IP that a name follows, its account's zones and what stands at it: names
+    /// of ours that stand say what they shall, and wait for nothing. Without those of the keys in `but`.
+    ///
+    /// Where a label may be given up it takes more: a name that shall leave it could be mended first.
+    #[must_use]
+    pub fn mending(&self, but: &BTreeSet<RecordKey>) -> Self {
+        let mut mending = self.clone();
+        let Plan { owner, steps, blocked, notes } = &mut mending.plan;
+        steps.retain(|step| step.mends(owner) && !step.is_about(but));
+        blocked.clear();
+        notes.clear();
+        mending.refusals.clear();
+        mending
+    }
+
+    /// This less what it does to the names of `keys`, and whatever waits for that.
+    #[must_use]
+    pub fn apart_from(&self, keys: &BTreeSet<RecordKey>) -> Self {
+        let mut moved: Vec<Option<usize>> = Vec::new();
+        let mut steps = Vec::new();
+        for step in &self.plan.steps {
+            let after: Option<Vec<usize>> =
+                step.after.iter().map(|on| moved.get(*on).copied().flatten()).collect();
+            let kept = after.filter(|_| !step.is_about(keys));
+            moved.push(kept.as_ref().map(|_| steps.len()));
+            steps.extend(kept.map(|after| Step { after, ..step.clone() }));
+        }
+        Self { plan: Plan { steps, ..self.plan.clone() }, refusals: self.refusals.clone() }
     }
 
     /// This, if it is exactly what was reviewed: the same steps in the same order, against the same versions,

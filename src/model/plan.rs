@@ -218,6 +218,11 @@ impl Step {
         let Action::Record(change) = &self.action else { return false };
         change.after.is_some() && self.after.is_empty() && change.before.iter().any(|set| set.is_ours(owner))
     }
+
+    /// Whether it writes a name of `keys`.
+    pub(super) fn is_about(&self, keys: &BTreeSet<RecordKey>) -> bool {
+        matches!(&self.action, Action::Record(change) if keys.contains(&change.key))
+    }
 }
 
 impl Plan {

@@ -12,6 +12,7 @@ use proptest::test_runner::FileFailurePersistence;
 
 mod gateway;
 mod judge;
+mod mending;
 pub(crate) mod site;
 pub(crate) mod world;
 

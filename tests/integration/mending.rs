@@ -1,10 +1,12 @@
 //! Names of ours that stand and lead elsewhere: they are mended whatever else cannot go on.
 
+use std::collections::BTreeSet;
+
 use cnamed::model::guard::{Cleared, Rule, check};
 use cnamed::model::name::DnsLabel;
 use cnamed::model::plan::{Action, Plan, Verb, plan};
 use cnamed::model::record::{Data, Mode};
-use cnamed::model::state::{EndpointState, Seen};
+use cnamed::model::state::{EndpointState, RecordKey, Seen};
 
 use crate::laws::world::{handle, key};
 use crate::scene::{Scene, cname, label_name, mine, unmarked};
@@ -55,6 +57,23 @@ fn a_refusal_behind_the_public_ip_keeps_no_name_where_it_led() {
     assert_eq!(cleared.refusals().iter().map(|refusal| refusal.rule).collect::<Vec<_>>(), [Rule::Sku]);
     assert_eq!(names(cleared.plan()), [("led.example.com", Verb::Update)], "{cleared}");
     assert_eq!(cleared.plan().steps.len(), 1, "nothing is built: {cleared}");
+}
+
+#[test]
+fn names_that_stand_are_mended_before_the_rest() {
+    let cleared = cleared(&scene());
+    let led: BTreeSet<RecordKey> = [key("led.example.com", "cf")].into();
+    let mending = cleared.mending(&[].into());
+    assert_eq!(names(mending.plan()), [("led.example.com", Verb::Update)], "{mending}");
+    assert_eq!(mending.plan().steps.len(), 1, "{mending}");
+    assert!(cleared.mending(&led).plan().is_empty());
+    let rest = cleared.apart_from(&led);
+    assert_eq!(
+        names(rest.plan()),
+        [("gone.example.com", Verb::Delete), ("new.example.com", Verb::Create)],
+        "{rest}"
+    );
+    assert_eq!(rest.plan().steps.len(), cleared.plan().steps.len() - 1, "{rest}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::model::endpoint::{Endpoint, Handle, PublicIp};
 use crate::model::name::Fqdn;
@@ -136,11 +137,13 @@ pub trait NetworkProvider: Send + Sync + fmt::Debug {
     /// What was seen of an endpoint, and the error itself where its public IP could not be read. One read when the
     /// public IP holds the wanted label; who holds the label is asked only when it does not. A failed read is
     /// [`Seen::Unknown`] with its reason.
-    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>);
+    ///
+    /// A public IP that is there is told to `ahead` as soon as it was read: all else may take several reads more.
+    async fn look(&self, endpoint: &Endpoint, ahead: &Ahead) -> (EndpointState, Option<Error>);
 
-    /// As [`look`](Self::look), for whoever does nothing about the error.
+    /// As [`look`](Self::look), for whoever waits for all of it and does nothing about the error.
     async fn observe(&self, endpoint: &Endpoint) -> EndpointState {
-        self.look(endpoint).await.0
+        self.look(endpoint, &Ahead::default()).await.0
     }
 
     /// Makes one change and follows it to its end, as Azure reports it.
@@ -170,6 +173,27 @@ pub trait NetworkProvider: Send + Sync + fmt::Debug {
         machine: &ResourceId,
         rule: &str,
     ) -> Result<Option<Mapping>, Error>;
+}
+
+/// Whoever is told of an endpoint's public IP before the rest was read; by default nobody.
+#[derive(Clone, Debug, Default)]
+pub struct Ahead(Option<UnboundedSender<(Handle, PublicIp)>>);
+
+impl Ahead {
+    /// Whoever listens at the other end. A listener that is gone is told nothing.
+    #[must_use]
+    pub fn listening() -> (Self, UnboundedReceiver<(Handle, PublicIp)>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        (Self(Some(tell)), told)
+    }
+
+    /// Tells of the public IP of `endpoint`, which was read just now.
+    pub fn tell(&self, endpoint: &Handle, public_ip: &PublicIp) {
+        if let Some(tell) = &self.0 {
+            // Nobody listens any more to a look that goes on in the background.
+            let _ = tell.send((endpoint.clone(), public_ip.clone()));
+        }
+    }
 }
 
 /// A port as Azure maps it.

@@ -6,6 +6,7 @@
 
 mod apply;
 mod chain;
+mod mend;
 mod observe;
 pub mod round;
 mod undo;
@@ -22,13 +23,14 @@ use crate::model::endpoint::{Endpoint, Handle};
 use crate::model::gateway::NatRule;
 use crate::model::guard::{self, Cleared, Differs, Reviewed};
 use crate::model::name::Fqdn;
-use crate::model::plan::{self, Action, Plan, Subject};
+use crate::model::plan::{self, Action, Plan, Step, Subject};
 use crate::model::state::{Desired, Observed, RecordKey};
 use crate::model::verify::Answer;
 use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::{Question, Resolver};
 use apply::{ASK_AGAIN, Touch};
+pub use mend::Mended;
 use round::{Chain, ChangeOutcome, ChangeReport, LinkState, RecordReport, Round, WayIn};
 
 /// Everything that a round reaches the world through.
@@ -57,8 +59,8 @@ pub struct Verification {
     pub label_servers: Vec<String>,
     /// How long to wait for withdrawn names to go.
     pub patience: Duration,
-    /// How long to wait for what is under way to end, and for agreement on what was changed. Whoever comes again soon
-    /// need not wait for either.
+    /// How long to wait for what is under way to end, for whoever is silent while others have answered, and for agreement
+    /// on what was changed. Whoever comes again soon need not wait for any of them.
     pub agreement: Duration,
     /// Whether a round ends by walking every chain to its port.
     pub way_in: bool,
@@ -205,15 +207,17 @@ impl Reconciler {
         let mut pass = 1;
         let mut left = false;
         let (observed, cleared) = loop {
-            watch.event(Event::Observing);
-            let mut observed = self.observe_at_rest(desired).await;
-            let mut cleared = decide(desired, &observed);
+            // What was reviewed is done as it was reviewed, and what comes too late for this round is not begun.
+            let mut mending = self.mending(desired, reviewed.is_none() && pass <= PASSES, watch);
+            let silence = if reviewed.is_some() { Duration::MAX } else { self.silence() };
+            let (mut observed, whole) = mending.until_decided(silence).await;
             // A race that was lost to somebody who did the same left nothing to do, which is no failure.
-            let rest = planned(cleared.plan());
+            let rest = planned(whole.plan());
             changes.retain(|report| {
                 let open = |lost: &ChangeReport| lost.outcome == report.outcome && lost.concerns_what(report);
                 !lost.iter().any(open) || rest.iter().any(|step| step.concerns_what(report))
             });
+            let mut cleared = whole.apart_from(&mending.not_now(whole.plan()));
             match reviewed {
                 Some(reviewed) if pass == 1 => cleared = cleared.confirmed(reviewed)?,
                 Some(_) if !within(cleared.plan(), &announced) => {
@@ -223,22 +227,37 @@ impl Reconciler {
                 _ => {}
             }
             let plan = cleared.plan();
-            if plan.steps.is_empty() || pass > PASSES {
+            let idle = mending.is_over() && mending.is_idle();
+            if (plan.steps.is_empty() && idle) || pass > PASSES {
                 left = !plan.steps.is_empty();
                 break (observed, cleared);
             }
             // What waits for somebody else was not reviewed as work of ours.
             let ours = plan.blocked.iter().filter(|blocked| blocked.ours);
             announced.extend(ours.map(|blocked| blocked.subject.clone()));
-            watch.event(Event::Planned(plan.steps.len()));
-            let done = self.apply(&observed, &cleared, watch).await;
+            if !plan.steps.is_empty() {
+                watch.event(Event::Planned(plan.steps.len()));
+            }
+            let done = mending.beside(self.apply(&observed, &cleared, watch)).await;
+            let late = !mending.is_over();
+            let (all, mended) = mending.finish().await;
+            let done = done.after(mended, whole.plan());
             // What failed in an earlier pass and was tried again is told once, as it ended. What was done stays told.
             changes.retain(|earlier| {
-                let again = done.changes.iter().any(|later| later.concerns_what(earlier));
+                let again = done.changes.iter().any(|(_, later)| later.concerns_what(earlier));
                 earlier.outcome == ChangeOutcome::Applied || !again
             });
-            let built = !done.public_ips.is_empty() || done.changes.iter().any(ChangeReport::opens);
-            changes.extend(done.changes);
+            let built =
+                !done.public_ips.is_empty() || done.changes.iter().any(|(_, report)| report.opens());
+            let mut unblocked = built && plan.blocked.iter().any(|blocked| blocked.ours);
+            if late {
+                // What is told is what was read in the end.
+                observed = all;
+                cleared = decide(desired, &observed);
+                let known = |step: &&Step| done.changes.iter().any(|(subject, _)| *subject == step.subject());
+                unblocked |= cleared.plan().steps.iter().any(|step| !known(&step));
+            }
+            changes.extend(done.changes.into_iter().map(|(_, report)| report));
             lost = done.lost;
             touched.extend(done.touched);
             for (endpoint, public_ip) in done.public_ips {
@@ -255,7 +274,6 @@ impl Reconciler {
             pass += 1;
             // Unblocked by this very pass: look again. Otherwise what was read and written is what stands.
             // So does whoever lost a race: what stands there now decides what is to be done.
-            let unblocked = built && plan.blocked.iter().any(|blocked| blocked.ours);
             if !unblocked && (!done.stale || reviewed.is_some()) {
                 break (observed, cleared);
             }
@@ -290,6 +308,13 @@ impl Reconciler {
     }
 }
 
+impl Reconciler {
+    /// How long others wait for whoever is silent; nobody is called silent sooner than after a moment.
+    fn silence(&self) -> Duration {
+        self.verification.agreement.max(Duration::from_secs(1))
+    }
+}
+
 /// What would be done about `observed`, and how things stand while it is not.
 fn foreseen(desired: &Desired, observed: &Observed) -> (Cleared, Round) {
     let cleared = decide(desired, observed);
@@ -300,7 +325,7 @@ fn foreseen(desired: &Desired, observed: &Observed) -> (Cleared, Round) {
 }
 
 fn planned(plan: &Plan) -> Vec<ChangeReport> {
-    let report = |step: &plan::Step| ChangeReport::of(&step.action, &step.reason, ChangeOutcome::Planned);
+    let report = |step: &Step| ChangeReport::of(&step.action, &step.reason, ChangeOutcome::Planned);
     plan.steps.iter().filter_map(report).collect()
 }
 

@@ -14,7 +14,7 @@ use crate::model::plan::{GatewayChange, NetworkChange, RecordChange};
 use crate::model::record::{Owner, RecordSet};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, Zone};
-use crate::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
+use crate::provider::{Ahead, DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
 
 /// The patience with every account, which outlives the secrets that are read anew.
 #[derive(Clone, Debug, Default)]
@@ -200,8 +200,9 @@ impl PatientNetwork {
 
 #[async_trait]
 impl NetworkProvider for PatientNetwork {
-    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
-        self.patience.read(AtEndpoint { of: Arc::clone(&self.inner), endpoint: endpoint.clone() }).await
+    async fn look(&self, endpoint: &Endpoint, ahead: &Ahead) -> (EndpointState, Option<Error>) {
+        let (of, endpoint, ahead) = (Arc::clone(&self.inner), endpoint.clone(), ahead.clone());
+        self.patience.read(AtEndpoint { of, endpoint, ahead }).await
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
@@ -226,6 +227,7 @@ impl NetworkProvider for PatientNetwork {
 struct AtEndpoint {
     of: Arc<dyn NetworkProvider>,
     endpoint: Endpoint,
+    ahead: Ahead,
 }
 
 #[async_trait]
@@ -238,7 +240,7 @@ impl Errand for AtEndpoint {
     }
 
     async fn ask(&self) -> Self::Answer {
-        self.of.look(&self.endpoint).await
+        self.of.look(&self.endpoint, &self.ahead).await
     }
 
     fn late(&self, limit: Duration) -> Self::Answer {
@@ -308,7 +310,7 @@ mod tests {
         let public_ip = PublicIpSpec::any();
         let endpoint =
             Endpoint { name: Handle::parse(name).unwrap(), public_ip, gateway, intent: Intent::Hold };
-        AtEndpoint { of: Arc::new(MemoryNetwork::default()), endpoint }
+        AtEndpoint { of: Arc::new(MemoryNetwork::default()), endpoint, ahead: Ahead::default() }
     }
 
     fn zone(id: &str) -> Zone {

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 
-use super::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
+use super::{Ahead, DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
 use crate::model::endpoint::{Endpoint, Handle, PublicIp};
 use crate::model::plan::{GatewayChange, NetworkChange, RecordChange};
 use crate::model::record::{Owner, RecordSet};
@@ -75,7 +75,7 @@ impl ShutNetwork {
 
 #[async_trait]
 impl NetworkProvider for ShutNetwork {
-    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
+    async fn look(&self, endpoint: &Endpoint, _ahead: &Ahead) -> (EndpointState, Option<Error>) {
         let error = denied("read", endpoint.name.as_str(), &self.reason);
         (EndpointState::unknown(endpoint, &error.chain()), Some(error))
     }

@@ -18,7 +18,7 @@ use super::round::{ChangeOutcome, ChangeReport};
 use super::{Event, Reconciler, Watch};
 use crate::model::endpoint::{Handle, PublicIp};
 use crate::model::guard::Cleared;
-use crate::model::plan::{Action, Plan, RecordChange, Settle};
+use crate::model::plan::{Action, Plan, RecordChange, Settle, Subject};
 use crate::model::record::{Content, Data, RecordType};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Observed, RecordKey, Seen, Zone};
@@ -48,9 +48,10 @@ pub(super) enum Touch {
 }
 
 /// What came of a plan.
+#[derive(Default)]
 pub(super) struct Applied {
-    /// Each change, in the plan's order.
-    pub(super) changes: Vec<ChangeReport>,
+    /// Each change, and what it concerns, in the plan's order.
+    pub(super) changes: Vec<(Subject, ChangeReport)>,
     /// Those that met another state than they were planned for, and what was not begun then: whether anything of
     /// them is left to do, only another look tells.
     pub(super) lost: Vec<ChangeReport>,
@@ -339,7 +340,7 @@ impl Progress {
     }
 
     /// Every change in the order of the plan. A wait that failed is told at what waited for it.
-    fn reports(&self, plan: &Plan) -> Vec<ChangeReport> {
+    fn reports(&self, plan: &Plan) -> Vec<(Subject, ChangeReport)> {
         let reports = (0..plan.steps.len()).filter_map(|index| {
             let mut report = self.report(plan, index)?;
             if report.outcome == ChangeOutcome::Skipped {
@@ -348,7 +349,7 @@ impl Progress {
                     plan.steps[index].after.iter().find(failed).and_then(|before| self.ended.get(before));
                 report.error = cause.and_then(|result| result.as_ref().err()).map(Error::chain);
             }
-            Some(report)
+            Some((plan.steps[index].subject(), report))
         });
         reports.collect()
     }

@@ -49,7 +49,7 @@ impl Reconciler {
         watch.event(Event::Planned(cleared.plan().steps.len()));
         let done = self.apply(&observed, &cleared, watch).await;
         let mut round = Round::of(desired, &observed);
-        round.changes = done.changes;
+        round.changes = done.changes.into_iter().map(|(_, report)| report).collect();
         round.take(cleared.plan(), cleared.refusals());
         round.authoritative = self.verification.authoritative;
         if let Some(touch) = done.touched.get(&undo.change.key) {

@@ -24,7 +24,7 @@ use crate::model::plan::{GatewayChange, NetworkChange};
 use crate::model::record::{Owner, mark};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, LabelHolder, Seen};
-use crate::provider::{Error, Kind, Mapping, NetworkProvider};
+use crate::provider::{Ahead, Error, Kind, Mapping, NetworkProvider};
 
 /// The subscription that holds the endpoints.
 #[derive(Debug)]
@@ -115,9 +115,17 @@ impl AzureNetwork {
     }
 
     /// The public IP, and who holds its label; and why the public IP could not be read, if it could not.
-    async fn front(&self, spec: &PublicIpSpec) -> (Seen<PublicIp>, Seen<LabelHolder>, Option<Error>) {
+    async fn front(
+        &self,
+        endpoint: &Endpoint,
+        ahead: &Ahead,
+    ) -> (Seen<PublicIp>, Seen<LabelHolder>, Option<Error>) {
+        let spec = &endpoint.public_ip;
         let public_ip = match self.read(spec).await {
-            Ok(Some((_, ip))) => Seen::Present(ip),
+            Ok(Some((_, ip))) => {
+                ahead.tell(&endpoint.name, &ip);
+                Seen::Present(ip)
+            }
             Ok(None) => Seen::Absent,
             Err(error) => {
                 let label = Seen::Unknown("not asked, since the public IP could not be read".into());
@@ -264,8 +272,8 @@ impl AzureNetwork {
 
 #[async_trait]
 impl NetworkProvider for AzureNetwork {
-    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
-        let (front, gateway) = futures::join!(self.front(&endpoint.public_ip), self.gateway(endpoint));
+    async fn look(&self, endpoint: &Endpoint, ahead: &Ahead) -> (EndpointState, Option<Error>) {
+        let (front, gateway) = futures::join!(self.front(endpoint, ahead), self.gateway(endpoint));
         let (public_ip, label, error) = front;
         (EndpointState { public_ip, label, gateway }, error)
     }

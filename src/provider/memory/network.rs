@@ -15,7 +15,7 @@ use crate::model::plan::{GatewayChange, NetworkChange};
 use crate::model::record::{Owner, Version};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{EndpointState, LabelHolder, Seen};
-use crate::provider::{Error, Kind, Mapping, NetworkProvider};
+use crate::provider::{Ahead, Error, Kind, Mapping, NetworkProvider};
 
 /// The account that holds endpoints' resources, in memory.
 #[derive(Debug, Default)]
@@ -219,7 +219,7 @@ impl State {
 
 #[async_trait]
 impl NetworkProvider for MemoryNetwork {
-    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
+    async fn look(&self, endpoint: &Endpoint, ahead: &Ahead) -> (EndpointState, Option<Error>) {
         let mut state = self.state();
         if let Some(fault) = state.faults.strike(&Operation::Observe) {
             let error = unread(fault, "read", endpoint.public_ip.name.clone());
@@ -239,6 +239,7 @@ impl NetworkProvider for MemoryNetwork {
         }
         let spec = &endpoint.public_ip;
         let held = state.held.get(&place(&spec.resource_group, &spec.name)).cloned();
+        held.iter().for_each(|ip| ahead.tell(&endpoint.name, ip));
         let label = match &held {
             Some(ip) if ip.label.as_ref() == Some(&spec.label) => Seen::Absent,
             _ => Seen::Present(state.holder(spec)),

@@ -21,7 +21,7 @@ use cnamed::notify::desk::Subscriber;
 use cnamed::notify::{Notice, Notifier, Topic};
 use cnamed::probe::{Finding, Prober};
 use cnamed::provider::memory::{MemoryDns, MemoryNetwork};
-use cnamed::provider::{DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
+use cnamed::provider::{Ahead, DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
 use cnamed::reconcile::{Reconciler, Verification};
 use cnamed::resolver::{Question, Resolver, Via};
 use cnamed::telemetry::snapshot::Counts;
@@ -397,9 +397,16 @@ impl DnsProvider for Under<MemoryDns> {
 
 #[async_trait]
 impl NetworkProvider for Under<MemoryNetwork> {
-    async fn look(&self, endpoint: &Endpoint) -> (EndpointState, Option<Error>) {
-        match self.sim.read(self.name, self.inner.look(endpoint)).await {
-            Ok(seen) => seen,
+    async fn look(&self, endpoint: &Endpoint, ahead: &Ahead) -> (EndpointState, Option<Error>) {
+        match self.sim.read(self.name, self.inner.observe(endpoint)).await {
+            Ok(state) => {
+                if let Seen::Present(ip) = &state.public_ip {
+                    ahead.tell(&endpoint.name, ip);
+                }
+                // All else takes another request.
+                self.sim.transit.leg().await;
+                (state, None)
+            }
             Err(error) => {
                 let unknown = EndpointState {
                     public_ip: Seen::Unknown(error.chain()),

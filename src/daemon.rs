@@ -6,14 +6,17 @@
 //! no other. A round can be given up at any moment, since every prefix of a plan is safe.
 
 mod agreement;
+mod beside;
 mod label;
 mod orders;
 mod pace;
 mod patience;
 mod patient;
 mod rounds;
+mod setup;
 mod standing;
 mod watcher;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,59 +32,23 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::journal::{Entry, Journal};
 use crate::model::endpoint::Handle;
-use crate::model::name::Apexes;
 use crate::model::sight::Sight;
-use crate::model::state::{Desired, Observed, Seen};
 use crate::notify::Topic;
-use crate::notify::desk::{Desk, Subscriber};
+use crate::notify::desk::Desk;
 use crate::reconcile::round::Round;
 use crate::reconcile::{Glance, Reconciler};
 use crate::telemetry::beat::Beat;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::snapshot::{Counts, Finished, Snapshot, Trigger};
 use agreement::Agreement;
+use beside::Beside;
 use label::{Outside, Picture};
 pub use orders::{Order, Orders, Supervisor};
 pub use pace::{Calm, Chance, Pace};
-use patient::{Patiences, PatientDns, PatientNetwork};
+use patient::Patiences;
+use setup::Active;
+pub use setup::{Setup, Source};
 use watcher::Watcher;
-
-/// What a configuration makes of the service; made anew whenever it is read anew.
-#[derive(Debug)]
-pub struct Setup {
-    /// What is wanted.
-    pub desired: Desired,
-    /// What a round reaches the world through.
-    pub reconciler: Reconciler,
-    /// How often to look.
-    pub pace: Pace,
-    /// What spreads the waits.
-    pub chance: Chance,
-    /// Who is told.
-    pub subscribers: Vec<Subscriber>,
-    /// Which secrets could not be read anew, and why: what they were before serves on.
-    pub unread: Vec<String>,
-}
-
-/// Where a [`Setup`] comes from.
-pub trait Source {
-    /// Reads the configuration.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it, in words; the service goes on with what it has.
-    fn load(&mut self) -> Result<Setup, String>;
-
-    /// The same configuration as last loaded, its secrets read anew: one may have been rotated. Those who are told are
-    /// not taken from it. One that cannot be read keeps no other from being taken, and its account goes on with what it
-    /// was before, if it was ever read.
-    ///
-    /// # Errors
-    /// When it cannot be put to work at all.
-    fn renew(&mut self) -> Result<Setup, String>;
-
-    /// Adds to what was counted what the transport knows: requests and quotas.
-    fn count(&self, counts: &mut Counts);
-}
 
 /// Everything that outlives a configuration.
 pub struct Service<S> {
@@ -97,6 +64,7 @@ pub struct Service<S> {
     snapshots: watch::Sender<Arc<Snapshot>>,
 
     round: Option<Running>,
+    beside: Beside,
     /// Whose labels are being asked for, each for itself: one that nobody answers for holds no other.
     asked: BTreeSet<Handle>,
     labels: FuturesUnordered<LocalBoxFuture<'static, (Handle, Picture)>>,
@@ -117,6 +85,8 @@ pub struct Service<S> {
     renewal: Option<Instant>,
 
     sights: BTreeMap<Handle, Sight>,
+    /// When that began to be looked at which is known of an endpoint.
+    known: BTreeMap<Handle, Instant>,
     outside: BTreeMap<Handle, Outside>,
     agreement: Agreement,
     last: Option<Arc<Finished>>,
@@ -134,15 +104,6 @@ pub struct Service<S> {
     announced: bool,
     /// Whether there is something to show that is not shown yet.
     unseen: bool,
-}
-
-/// A configuration at work.
-struct Active {
-    desired: Desired,
-    reconciler: Reconciler,
-    pace: Pace,
-    chance: Chance,
-    patiences: Patiences,
 }
 
 /// A round under way.
@@ -196,6 +157,7 @@ impl<S: Source> Service<S> {
             beat,
             snapshots,
             round: None,
+            beside: Beside::default(),
             asked: BTreeSet::new(),
             labels: FuturesUnordered::new(),
             names: None,
@@ -208,6 +170,7 @@ impl<S: Source> Service<S> {
             denied: 0,
             renewal: None,
             sights: BTreeMap::new(),
+            known: BTreeMap::new(),
             outside: BTreeMap::new(),
             agreement: Agreement::default(),
             last: None,
@@ -254,11 +217,12 @@ impl<S: Source> Service<S> {
                     continue;
                 }
                 round = ended(&mut self.round) => self.finish(round),
+                mended = self.beside.ended() => self.mended(&mended),
                 Some((endpoint, picture)) = self.labels.next() => self.looked(&endpoint, picture),
                 names = found(&mut self.names) => self.heard(&names),
                 () = away.back() => self.want(Trigger::Back),
-                () = sleep_until(self.next_round), if self.round.is_none() => self.begin(Trigger::Timer),
-                () = at(self.renewal), if self.round.is_none() => {
+                () = sleep_until(self.next_round), if self.may_begin() => self.begin(Trigger::Timer),
+                () = at(self.renewal), if self.may_begin() => {
                     if self.renew() {
                         self.begin(Trigger::Timer);
                     }
@@ -272,21 +236,35 @@ impl<S: Source> Service<S> {
         self.close().await
     }
 
-    /// Calls for a round: now, or as soon as the one that runs has ended. One that only waits is given up, and so is
-    /// one whose writes nobody answers, unless it has taken the place of another just now.
+    /// Calls for a round: now, or as soon as the one that runs has ended. Names are mended beside that.
     fn want(&mut self, trigger: Trigger) {
+        if !self.begin_instead(trigger) {
+            // What somebody asked for is more than a round.
+            self.again = self.again.filter(|again| *again == Trigger::Signal).or(Some(trigger));
+            self.mend(trigger);
+        }
+    }
+
+    /// Begins a round, if none runs or the one that does can be given up for it: it only waits, or its writes are
+    /// answered by nobody. Not so if that has taken the place of another just now.
+    fn begin_instead(&mut self, trigger: Trigger) -> bool {
         match &self.round {
-            None => self.begin(trigger),
+            None => {}
             // Whoever comes back can wait: a wait that is given up begins anew.
             Some(round) if trigger != Trigger::Back && round.may_end(trigger, self.spared) => {
                 tracing::info!("the round under way is given up for another");
                 self.abandon("no answer yet when the service began another round, which looks first");
                 self.spared = (self.spared * 2).max(SPARED);
-                self.begin(trigger);
             }
-            // What somebody asked for is more than a round.
-            Some(_) => self.again = self.again.filter(|again| *again == Trigger::Signal).or(Some(trigger)),
+            Some(_) => return false,
         }
+        self.begin(trigger);
+        true
+    }
+
+    /// Whether a round may begin: where another configuration comes, what is written by the old one is seen to its end.
+    fn may_begin(&self) -> bool {
+        self.round.is_none() && !(self.coming.is_some() && self.beside.writes())
     }
 
     /// Reads the configuration anew; what is wrong with it leaves the old one at work.
@@ -344,6 +322,8 @@ impl<S: Source> Service<S> {
         let known = &self.active.desired.endpoints;
         self.sights.retain(|endpoint, _| known.contains_key(endpoint));
         self.outside.retain(|endpoint, _| known.contains_key(endpoint));
+        self.known.retain(|endpoint, _| known.contains_key(endpoint));
+        self.mend_no_more("the configuration was read anew");
         self.look_no_more();
         self.left.clear();
         self.last = None;
@@ -399,8 +379,9 @@ impl<S: Source> Service<S> {
     /// Ends: what is under way is given up where it is, and told.
     async fn close(mut self) -> Vec<String> {
         self.supervisor.stopping("stopping");
-        let in_flight =
-            self.abandon("the service ended while this was under way; the next round looks first");
+        let why = "the service ended while this was under way; the next round looks first";
+        let mut in_flight = self.abandon(why);
+        in_flight.extend(self.mend_no_more(why));
         self.look_no_more();
         self.publish();
         // Whoever shows it has seen the last of it, and takes leave beside those who are told.
@@ -421,39 +402,6 @@ impl Running {
     fn may_end(&self, trigger: Trigger, spared: Duration) -> bool {
         let hangs = || matches!(trigger, Trigger::Label | Trigger::Signal) && self.watcher.hangs();
         self.began.elapsed() >= spared && (self.watcher.only_waits() || hangs())
-    }
-}
-
-impl Active {
-    fn of(setup: Setup, mut patiences: Patiences) -> Self {
-        let Setup { desired, mut reconciler, pace, chance, .. } = setup;
-        patiences.chance = chance.clone();
-        let network = PatientNetwork::new(Arc::clone(&reconciler.network), &mut patiences);
-        reconciler.network = Arc::new(network);
-        for provider in reconciler.accounts.values_mut() {
-            *provider = Arc::new(PatientDns::new(Arc::clone(provider), &mut patiences));
-        }
-        // The next rounds see whether name servers have come to agree; none waits for it.
-        reconciler.verification.agreement = reconciler.verification.agreement.min(CLOSE);
-        reconciler.verification.way_in = true;
-        Self { desired, reconciler, pace, chance, patiences }
-    }
-
-    /// Has an account's zones read anew before the next round, where they left open which of them a wanted name is in:
-    /// one may be made, or one of two deleted.
-    fn doubt_zones(&self, observed: &Observed) {
-        for (account, provider) in &self.reconciler.accounts {
-            let zones = match observed.zones.get(account) {
-                Some(Seen::Present(zones)) => zones.as_slice(),
-                Some(Seen::Absent) => &[],
-                Some(Seen::Unknown(_)) | None => continue,
-            };
-            let apexes = Apexes::new(zones, |zone| &zone.name);
-            let mut names = self.desired.records.keys().filter(|key| key.account == *account);
-            if names.any(|key| apexes.nearest(&key.name).len() != 1) {
-                provider.forget_zones();
-            }
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod apply;
 mod chain;
 mod mend;
+mod newest;
 mod observe;
 pub mod round;
 mod undo;
@@ -31,6 +32,7 @@ use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::{Question, Resolver};
 use apply::{ASK_AGAIN, Touch};
 pub use mend::Mended;
+pub use newest::Newest;
 use round::{Chain, ChangeOutcome, ChangeReport, LinkState, RecordReport, Round, WayIn};
 
 /// Everything that a round reaches the world through.
@@ -46,6 +48,8 @@ pub struct Reconciler {
     pub prober: Arc<dyn Prober>,
     /// How closely to look afterwards.
     pub verification: Verification,
+    /// What is known of the endpoints by whatever goes on at the same time; empty to begin with.
+    pub newest: Newest,
 }
 
 /// How closely to look at what name servers say.
@@ -247,8 +251,7 @@ impl Reconciler {
                 let again = done.changes.iter().any(|(_, later)| later.concerns_what(earlier));
                 earlier.outcome == ChangeOutcome::Applied || !again
             });
-            let built =
-                !done.public_ips.is_empty() || done.changes.iter().any(|(_, report)| report.opens());
+            let built = !done.public_ips.is_empty() || done.changes.iter().any(|(_, report)| report.opens());
             let mut unblocked = built && plan.blocked.iter().any(|blocked| blocked.ours);
             if late {
                 // What is told is what was read in the end.

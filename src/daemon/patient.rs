@@ -9,11 +9,12 @@ use tokio::time::Instant;
 
 use super::pace::Chance;
 use super::patience::{Away, Errand, Outage, Patience, locked};
+use super::writing::Writing;
 use crate::model::endpoint::{Endpoint, Handle, PublicIp};
 use crate::model::plan::{GatewayChange, NetworkChange, RecordChange};
 use crate::model::record::{Owner, RecordSet};
 use crate::model::resource_id::ResourceId;
-use crate::model::state::{EndpointState, Zone};
+use crate::model::state::{EndpointState, Seen, Zone};
 use crate::provider::{Ahead, DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
 
 /// The patience with every account, which outlives the secrets that are read anew.
@@ -24,6 +25,7 @@ pub(super) struct Patiences {
     /// What spreads the waits of whoever is met for the first time.
     pub(super) chance: Chance,
     of: BTreeMap<String, Arc<Patience>>,
+    writing: BTreeMap<Handle, Arc<Writing>>,
 }
 
 impl Patiences {
@@ -50,6 +52,7 @@ impl Patiences {
 pub(super) struct PatientDns {
     inner: Arc<dyn DnsProvider>,
     patience: Arc<Patience>,
+    writing: Arc<Writing>,
     listed: Mutex<Listed>,
 }
 
@@ -66,7 +69,8 @@ impl PatientDns {
     #[must_use]
     pub(super) fn new(inner: Arc<dyn DnsProvider>, all: &mut Patiences) -> Self {
         let patience = all.with(inner.account().as_str());
-        Self { inner, patience, listed: Mutex::default() }
+        let writing = Arc::clone(all.writing.entry(inner.account().clone()).or_default());
+        Self { inner, patience, writing, listed: Mutex::default() }
     }
 }
 
@@ -105,7 +109,15 @@ impl DnsProvider for PatientDns {
 
     async fn observe(&self, zone: &Zone, look: &Look) -> Result<Found, Error> {
         let errand = InZone { of: Arc::clone(&self.inner), zone: zone.clone(), look: look.clone() };
-        let found = self.patience.read(errand).await;
+        let before = self.writing.names();
+        let mut found = self.patience.read(errand).await;
+        if let Ok(found) = &mut found {
+            for name in before.into_iter().chain(self.writing.names()) {
+                if look.names.contains(&name) || found.contains_key(&name) {
+                    found.insert(name, Seen::Unknown(WRITTEN.to_owned()));
+                }
+            }
+        }
         // There is no such zone, or no such id: it was deleted, and may stand under another id again.
         if found.as_ref().is_err_and(|error| matches!(error.kind(), Kind::Missing | Kind::Rejected)) {
             self.forget_zones();
@@ -119,6 +131,7 @@ impl DnsProvider for PatientDns {
         owner: &Owner,
         changes: &[RecordChange],
     ) -> Vec<Result<Vec<RecordSet>, Error>> {
+        let _until_answered = self.writing.begin(changes.iter().map(|change| &change.key.name));
         self.inner.apply(zone, owner, changes).await
     }
 }
@@ -284,6 +297,8 @@ fn late(whose: &Handle, limit: Duration) -> Error {
 const NETWORK: &str = "endpoints";
 /// How long a list of zones serves: one that was deleted and made again may keep its id, and has other name servers.
 const LISTED_FOR: Duration = Duration::from_secs(3600);
+/// Why nothing is known of a name that is being written.
+const WRITTEN: &str = "a change of it is under way";
 const AGAIN: &str = "it is asked again by itself, after a while";
 
 #[cfg(test)]
@@ -296,7 +311,6 @@ mod tests {
     use crate::model::endpoint::{Intent, PublicIpSpec};
     use crate::model::gateway::Gateway;
     use crate::model::name::ZoneName;
-    use crate::model::state::Seen;
     use crate::model::zone::ZoneRules;
     use crate::provider::memory::{MemoryDns, MemoryNetwork};
 

@@ -15,6 +15,7 @@ use super::{Calm, Moment, Running, Service, Source};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, Sight};
+use crate::model::state::Observed;
 use crate::notify::Pulse;
 use crate::notify::words::{notice_of_happening, notices_of, notices_of_changes};
 use crate::reconcile::Glance;
@@ -24,10 +25,15 @@ use crate::telemetry::snapshot::{Finished, Trigger};
 impl<S: Source> Service<S> {
     /// Begins a round; none may be under way.
     pub(super) fn begin(&mut self, trigger: Trigger) {
+        if !self.may_begin() {
+            self.again = Some(trigger);
+            return;
+        }
         if let Some(setup) = self.coming.take() {
             self.take_over(setup);
         }
         self.again = None;
+        self.beside.forget();
         // Whoever asks for a round may have mended what kept an account away, a secret among it.
         if trigger == Trigger::Signal {
             if self.active.patiences.away.is_denied() {
@@ -54,8 +60,13 @@ impl<S: Source> Service<S> {
     pub(super) fn abandon(&mut self, why: &str) -> Vec<String> {
         let Some(Running { future, watcher, .. }) = self.round.take() else { return Vec::new() };
         drop(future);
+        self.given_up(&watcher, why)
+    }
+
+    /// What whoever was watched has changed is told, and what was in flight given back.
+    pub(super) fn given_up(&mut self, watcher: &Watcher, why: &str) -> Vec<String> {
         watcher.give_up(why);
-        let done = self.changed(&watcher, Instant::now());
+        let done = self.changed(watcher, Instant::now());
         let done: Vec<ChangeReport> = done.into_iter().map(|done| done.report).collect();
         for notice in notices_of_changes(&done, &self.active.desired.owner, self.clock.now()) {
             self.desk.tell(&notice);
@@ -67,6 +78,7 @@ impl<S: Source> Service<S> {
     /// Takes in what a round found and did.
     pub(super) fn finish(&mut self, round: Round) {
         let Some(Running { watcher, trigger, began, .. }) = self.round.take() else { return };
+        let round = round.overtaken_at(self.beside.written());
         // In this order: whatever comes between the two makes the round longer than it was, and nothing that it asked
         // falls outside of it.
         let at = self.clock.now();
@@ -74,7 +86,7 @@ impl<S: Source> Service<S> {
         *self.counts.rounds.entry(round.outcome).or_default() += 1;
         self.spared = Duration::ZERO;
         let done = self.changed(&watcher, began);
-        let happened = self.seen(&round, trigger, began);
+        let happened = self.seen(&round.observed, trigger, began, watcher.looked());
         self.agree(Word::of(&round), now);
         self.active.doubt_zones(&round.observed);
         let well = is_well(round.outcome);
@@ -136,6 +148,7 @@ impl<S: Source> Service<S> {
         if let Some((Glimpse { happening: Some(happening), .. }, sight)) = glimpse {
             let shown = happening.after.as_deref().and_then(|text| text.parse().ok());
             self.remember(endpoint, Sight { shown, ..sight });
+            self.known.insert(endpoint.clone(), now);
             self.happened(endpoint, happening, Noticed::Label, now);
             self.fresh = false;
             // What is still being asked was asked of what stood there before.
@@ -147,20 +160,30 @@ impl<S: Source> Service<S> {
             self.want(Trigger::Label);
         } else if let Some(trigger) = self.again {
             // The round that was busy then may only wait by now.
-            self.want(trigger);
+            self.begin_instead(trigger);
         }
     }
 
     /// What changed since the last certain look at each endpoint, and whether anything did.
-    fn seen(&mut self, round: &Round, trigger: Trigger, began: Instant) -> bool {
+    ///
+    /// `looked` is when that began which was seen: of an endpoint of which something newer is known it tells nothing.
+    pub(super) fn seen(
+        &mut self,
+        observed: &Observed,
+        trigger: Trigger,
+        began: Instant,
+        looked: Instant,
+    ) -> bool {
         let noticed = match trigger {
             Trigger::Start => Noticed::Start,
             Trigger::Label => Noticed::Label,
             Trigger::Timer | Trigger::Signal | Trigger::Reload | Trigger::Back => Noticed::Round,
         };
         let mut any = false;
-        for (endpoint, state) in &round.observed.endpoints {
-            let Some(sight) = Sight::of(state) else { continue };
+        for (endpoint, state) in &observed.endpoints {
+            let newer = self.known.get(endpoint).is_some_and(|known| *known > looked);
+            let Some(sight) = Sight::of(state).filter(|_| !newer) else { continue };
+            self.known.insert(endpoint.clone(), looked);
             let Some(earlier) = self.sights.get(endpoint) else {
                 self.remember(endpoint, sight);
                 continue;
@@ -196,7 +219,7 @@ impl<S: Source> Service<S> {
     }
 
     /// What a round has changed, counted and waited for.
-    fn changed(&mut self, watcher: &Watcher, since: Instant) -> Vec<Done> {
+    pub(super) fn changed(&mut self, watcher: &Watcher, since: Instant) -> Vec<Done> {
         let (done, trouble) = watcher.take();
         if let Some(error) = trouble {
             self.unwritten(error);

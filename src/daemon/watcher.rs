@@ -22,8 +22,9 @@ pub(super) struct Watcher {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    /// When it last began to look.
+    looked: Instant,
     /// Writes that have begun and not ended, why, and since when.
     in_flight: Vec<(Action, String, Instant)>,
     /// Whether it has come to waiting for caches, or to asking name servers, since it last looked.
@@ -45,7 +46,24 @@ pub(super) struct Done {
 
 impl Watcher {
     pub(super) fn new(journal: Arc<Journal>, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { journal, clock, state: Mutex::default() })
+        let state = State {
+            looked: Instant::now(),
+            in_flight: Vec::new(),
+            waits: false,
+            done: Vec::new(),
+            trouble: None,
+        };
+        Arc::new(Self { journal, clock, state: Mutex::new(state) })
+    }
+
+    /// When what it found was begun to be looked at.
+    pub(super) fn looked(&self) -> Instant {
+        self.state().looked
+    }
+
+    /// Whether nothing is being written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state().in_flight.is_empty()
     }
 
     /// Whether the round only waits: giving it up leaves nothing half-done.
@@ -130,7 +148,10 @@ fn log(report: &ChangeReport) {
 impl Watch for Watcher {
     fn event(&self, event: Event<'_>) {
         match event {
-            Event::Observing => self.state().waits = false,
+            Event::Observing => {
+                let mut state = self.state();
+                (state.waits, state.looked) = (false, Instant::now());
+            }
             Event::Begun(Action::Settle(_), _) => self.state().waits = true,
             Event::Begun(action, reason) => {
                 self.state().in_flight.push((action.clone(), reason.to_owned(), Instant::now()));

@@ -18,7 +18,7 @@ use super::round::{ChangeOutcome, ChangeReport};
 use super::{Event, Reconciler, Watch};
 use crate::model::endpoint::{Handle, PublicIp};
 use crate::model::guard::Cleared;
-use crate::model::plan::{Action, Plan, RecordChange, Settle, Subject};
+use crate::model::plan::{Action, Plan, RecordChange, Settle, Step, Subject};
 use crate::model::record::{Content, Data, RecordType};
 use crate::model::resource_id::ResourceId;
 use crate::model::state::{Observed, RecordKey, Seen, Zone};
@@ -122,6 +122,11 @@ impl Reconciler {
                     }
                     .boxed(),
                 ),
+                // Another look has shown since that the endpoint is elsewhere.
+                Action::Record(change) if self.is_overtaken(&plan.steps[step], observed) => {
+                    let stale = Error::new(Kind::Stale, "write", change.key.to_string());
+                    work.push(async move { vec![(step, Err(stale))] }.boxed());
+                }
                 Action::Record(change) => match observed.zone(&change.key) {
                     Ok(zone) => {
                         let entry = (change.key.account.clone(), zone.id.clone());
@@ -135,6 +140,12 @@ impl Reconciler {
             work.push(self.write(plan, account, zone, steps).boxed());
         }
         work
+    }
+
+    /// Whether `step` has a name lead to where its endpoint is no more.
+    fn is_overtaken(&self, step: &Step, observed: &Observed) -> bool {
+        let leads = matches!(&step.action, Action::Record(change) if change.after.is_some());
+        leads && step.endpoint.as_ref().is_some_and(|endpoint| self.newest.differs(endpoint, observed))
     }
 
     async fn write(&self, plan: &Plan, account: Handle, zone: &Zone, steps: Vec<usize>) -> Ended {

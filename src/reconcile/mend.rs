@@ -175,10 +175,11 @@ impl Mending<'_> {
             return;
         }
         self.begun.extend(steps.iter().filter_map(name).cloned());
-        let zones = Observed { zones: observed.zones.clone(), ..Observed::default() };
+        let (zones, endpoints) = (observed.zones.clone(), observed.endpoints.clone());
+        let known = Observed { zones, endpoints, ..Observed::default() };
         let (reconciler, watch) = (self.reconciler, self.watch);
         watch.event(Event::Planned(steps.len()));
-        let work = async move { reconciler.apply(&zones, &cleared, watch).await };
+        let work = async move { reconciler.apply(&known, &cleared, watch).await };
         self.under_way.push(work.boxed());
     }
 }

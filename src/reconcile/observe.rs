@@ -7,8 +7,8 @@ use futures::future::join_all;
 use futures::stream::{self, BoxStream, FuturesUnordered, SelectAll, StreamExt};
 use tokio::time::{Instant, sleep};
 
-use super::Reconciler;
 use super::apply::ASK_AGAIN;
+use super::{Newest, Reconciler};
 use crate::model::endpoint::{Endpoint, Handle, Intent, PublicIp};
 use crate::model::name::{Apexes, Fqdn};
 use crate::model::record::RecordSet;
@@ -25,6 +25,8 @@ const UNANSWERED: &str = "no answer yet";
 /// Nothing is known of whatever has not answered, which freezes what depends on it.
 pub(super) struct Reading<'a> {
     desired: &'a Desired,
+    newest: &'a Newest,
+    began: Instant,
     parts: SelectAll<BoxStream<'a, Part>>,
     awaited: BTreeSet<Whom>,
     observed: Observed,
@@ -79,7 +81,13 @@ impl Reconciler {
         };
         Reading {
             desired,
-            parts: stream::select_all([early.boxed(), endpoints.boxed(), accounts.map(Part::Account).boxed()]),
+            newest: &self.newest,
+            began: Instant::now(),
+            parts: stream::select_all([
+                early.boxed(),
+                endpoints.boxed(),
+                accounts.map(Part::Account).boxed(),
+            ]),
             awaited: (desired.endpoints.keys().cloned().map(Whom::Endpoint))
                 .chain(self.accounts.keys().cloned().map(Whom::Account))
                 .collect(),
@@ -177,7 +185,8 @@ impl Reading<'_> {
             Part::PublicIp(name, ip) => {
                 let wanted = self.desired.endpoints.get(&name);
                 // The whole of it may have come first.
-                let (true, Some(wanted)) = (self.awaited.contains(&Whom::Endpoint(name.clone())), wanted) else {
+                let (true, Some(wanted)) = (self.awaited.contains(&Whom::Endpoint(name.clone())), wanted)
+                else {
                     return;
                 };
                 let mut state = EndpointState::unknown(wanted, UNANSWERED);
@@ -185,10 +194,12 @@ impl Reading<'_> {
                     state.label = Seen::Absent;
                 }
                 state.public_ip = Seen::Present(ip);
+                self.newest.take(&name, self.began, &state.public_ip);
                 self.observed.endpoints.insert(name, state);
             }
             Part::Endpoint(name, state) => {
                 self.awaited.remove(&Whom::Endpoint(name.clone()));
+                self.newest.take(&name, self.began, &state.public_ip);
                 self.observed.endpoints.insert(name, state);
             }
             Part::Account((account, zones, records)) => {

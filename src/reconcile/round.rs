@@ -5,6 +5,7 @@ mod link;
 mod standing;
 mod words;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
@@ -287,6 +288,24 @@ impl Round {
         }
         self.refused = refusals.iter().map(RefusalReport::from).collect();
         self.notes = plan.notes.iter().map(NoteReport::from).collect();
+    }
+
+    /// What it says of names that were written beside it, after it looked, is what stood there before.
+    #[must_use]
+    pub(crate) fn overtaken_at(mut self, written: &BTreeSet<RecordKey>) -> Self {
+        if written.is_empty() {
+            return self;
+        }
+        let is_of = |name: &Fqdn, account: &Handle| {
+            written.iter().any(|key| key.name == *name && key.account == *account)
+        };
+        for record in self.records.iter_mut().filter(|record| is_of(&record.name, &record.account)) {
+            record.verdict = Verdict::Pending;
+            "it was changed while this round was under way".clone_into(&mut record.detail);
+            record.resolvers = None;
+        }
+        self.chains.retain(|chain| !is_of(&chain.name, &chain.account));
+        self.concluded()
     }
 
     /// The outcome that everything in the round adds up to.

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod bad_days;
+mod beside;
 mod deaths;
 mod decisions;
 mod ear;

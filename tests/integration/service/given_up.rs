@@ -185,13 +185,12 @@ async fn a_write_that_hangs_in_one_account_holds_no_round_of_the_other_for_long(
         let before = life.entries().len();
         life.sim.weather("cf", Weather::SlowWrites(INTERVAL * 600));
         // The third meets a round that has taken the place of another, and is to have its time.
-        for (last, bound) in [(1, LABEL_INTERVAL), (2, LABEL_INTERVAL * 2), (3, SECOND * 60 + LABEL_INTERVAL)]
-        {
+        for last in 1..=3 {
             let (changed, address) = (Instant::now(), format!("203.0.113.{last}"));
             life.sim.address(Some(&address));
             let expected = Some(Data::A([address.parse().unwrap()].into()));
             while life.sim.data("azure", NAME) != expected {
-                assert!(changed.elapsed() <= bound, "{address}: the other account waits");
+                assert!(changed.elapsed() <= LABEL_INTERVAL, "{address}: the other account waits");
                 sleep(SECOND / 10).await;
             }
             sleep(SECOND).await;
@@ -200,7 +199,7 @@ async fn a_write_that_hangs_in_one_account_holds_no_round_of_the_other_for_long(
             What::Change(change) if change.outcome == "unconfirmed" => change.account,
             What::Change(_) | What::Happening { .. } => None,
         });
-        assert_eq!(unsure.collect::<Vec<_>>(), [handle("cf"), handle("cf")], "each is written down");
+        assert_eq!(unsure.collect::<Vec<_>>(), [handle("cf")], "the one that was given up is written down");
         life.sim.weather("cf", Weather::Fine);
         life.order(Order::Round).await;
         sleep(SECOND * 240).await;

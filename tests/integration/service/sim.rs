@@ -22,11 +22,11 @@ use cnamed::notify::{Notice, Notifier, Topic};
 use cnamed::probe::{Finding, Prober};
 use cnamed::provider::memory::{MemoryDns, MemoryNetwork};
 use cnamed::provider::{Ahead, DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
-use cnamed::reconcile::{Reconciler, Verification};
+use cnamed::reconcile::{Newest, Reconciler, Verification};
 use cnamed::resolver::{Question, Resolver, Via};
 use cnamed::telemetry::snapshot::Counts;
 use time::OffsetDateTime;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::ear::Ear;
 use super::transit::Transit;
@@ -71,6 +71,8 @@ pub(crate) const ZONE: &str = "example.com";
 pub(crate) const NAME: &str = "jump.example.com";
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) const LABEL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a transport waits for the answer to a write.
+const GIVEN_UP: Duration = Duration::from_secs(300);
 /// How soon the same is told again.
 pub(crate) const REPEAT: Duration = Duration::from_secs(6 * 3600);
 
@@ -212,6 +214,7 @@ impl Sim {
                     agreement: Duration::from_secs(90),
                     way_in: false,
                 },
+                newest: Newest::default(),
             },
             pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
             chance: self.chance.clone(),
@@ -252,7 +255,9 @@ impl Sim {
         if let Some(Weather::SlowWrites(delay)) = weather {
             tokio::time::sleep(delay).await;
         }
-        self.pass(account).await
+        // Whoever waits for the answer to a write in vain gives it up in the end.
+        let given_up = Error::new(Kind::Unconfirmed, "write", account);
+        timeout(GIVEN_UP, self.pass(account)).await.unwrap_or(Err(given_up))
     }
 
     /// Has `write` made in `account`, and its answer brought back.
@@ -278,8 +283,9 @@ impl Sim {
         self.transit.leg().await;
         self.pass(account).await?;
         let answer = read.await;
-        self.witness.looked(account);
+        let at = self.witness.reads(account);
         self.transit.leg().await;
+        self.witness.looked(account, at);
         Ok(answer)
     }
 
@@ -402,9 +408,9 @@ impl NetworkProvider for Under<MemoryNetwork> {
             Ok(state) => {
                 if let Seen::Present(ip) = &state.public_ip {
                     ahead.tell(&endpoint.name, ip);
+                    // All else takes another request.
+                    self.sim.transit.leg().await;
                 }
-                // All else takes another request.
-                self.sim.transit.leg().await;
                 (state, None)
             }
             Err(error) => {

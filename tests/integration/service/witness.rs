@@ -78,10 +78,17 @@ impl Witness {
         self.seen.lock().unwrap().touched.insert(account, Instant::now());
     }
 
-    /// The service sees how `account` stands.
-    pub(super) fn looked(&self, account: &'static str) {
+    /// `account` is read, of which the service knows nothing before it has the answer.
+    pub(super) fn reads(&self, account: &'static str) -> Instant {
         self.note(format!("{account} is read"));
-        self.seen.lock().unwrap().looked.insert(account, Instant::now());
+        Instant::now()
+    }
+
+    /// The service learns how `account` stood at that moment. Several looks may be under way at once.
+    pub(super) fn looked(&self, account: &'static str, at: Instant) {
+        let mut seen = self.seen.lock().unwrap();
+        let known = seen.looked.entry(account).or_insert(at);
+        *known = at.max(*known);
     }
 
     pub(super) fn begins(&self, account: &'static str) -> Known {
@@ -136,7 +143,7 @@ impl Witness {
         let taken = touched.is_some_and(|touched| known.0.is_none_or(|known| touched >= known));
         match asker.is_gone() {
             true => self.touched(account),
-            false if account == "network" => self.looked(account),
+            false if account == "network" => self.looked(account, Instant::now()),
             false => {}
         }
         let mut faults = self.unlike(sim);

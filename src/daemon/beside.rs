@@ -1,0 +1,101 @@
+//! Names are mended beside a round that is busy with something else.
+//!
+//! A round that waits for an operation of Azure's, or for a provider that is silent, goes on with it. Whatever calls for
+//! another meanwhile has the names looked at and mended at once, and nothing else: the round that follows does the rest.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use tokio::time::Instant;
+
+use super::watcher::Watcher;
+use super::{Service, Source};
+use crate::model::state::RecordKey;
+use crate::notify::words::notices_of_changes;
+use crate::reconcile::Mended;
+use crate::telemetry::snapshot::Trigger;
+
+/// What goes on beside a round, and what came of what did.
+#[derive(Default)]
+pub(super) struct Beside {
+    under_way: Option<UnderWay>,
+    /// What called for it once more while it was writing.
+    again: Option<Trigger>,
+    /// The names that were written since the round began that runs.
+    written: BTreeSet<RecordKey>,
+}
+
+struct UnderWay {
+    future: LocalBoxFuture<'static, Mended>,
+    watcher: Arc<Watcher>,
+    trigger: Trigger,
+    began: Instant,
+}
+
+impl Beside {
+    /// What was mended, at the end of it; never, where nothing is.
+    pub(super) async fn ended(&mut self) -> Mended {
+        match &mut self.under_way {
+            Some(under_way) => (&mut under_way.future).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether something is being written.
+    pub(super) fn writes(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|under_way| !under_way.watcher.is_idle())
+    }
+
+    /// A round begins, which sees what was written before.
+    pub(super) fn forget(&mut self) {
+        self.written.clear();
+    }
+
+    /// The names that a round does not know of which ends now.
+    pub(super) fn written(&self) -> &BTreeSet<RecordKey> {
+        &self.written
+    }
+}
+
+impl<S: Source> Service<S> {
+    /// Looks at the names and mends them, beside the round that runs.
+    pub(super) fn mend(&mut self, trigger: Trigger) {
+        if self.beside.writes() {
+            self.beside.again = Some(trigger);
+            return;
+        }
+        let watcher = Watcher::new(Arc::clone(&self.journal), self.clock.clone());
+        let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watcher));
+        let future = async move { active.reconciler.mend(&active.desired, watch.as_ref()).await };
+        let (future, began) = (future.boxed_local(), Instant::now());
+        // One that has only read so far has read too early.
+        self.beside.under_way = Some(UnderWay { future, watcher, trigger, began });
+    }
+
+    /// Takes in what was found and mended beside a round.
+    pub(super) fn mended(&mut self, mended: &Mended) {
+        let Some(UnderWay { watcher, trigger, began, .. }) = self.beside.under_way.take() else { return };
+        let done = self.changed(&watcher, began);
+        self.beside.written.extend(done.into_iter().filter_map(|done| Some(done.key?.0)));
+        for notice in notices_of_changes(&mended.changes, &self.active.desired.owner, self.clock.now()) {
+            self.desk.tell(&notice);
+        }
+        self.seen(&mended.observed, trigger, began, watcher.looked());
+        match (self.beside.again.take(), self.round.is_some()) {
+            (Some(trigger), true) => self.mend(trigger),
+            // Whoever waited for it, and whoever began before it ended, has something to look at.
+            (again, false) => self.begin(again.or(self.again).unwrap_or(trigger)),
+            (None, true) => {}
+        }
+    }
+
+    /// Gives up what goes on beside the rounds; what it has written is told, and what was in flight given back.
+    pub(super) fn mend_no_more(&mut self, why: &str) -> Vec<String> {
+        self.beside.again = None;
+        let Some(UnderWay { future, watcher, .. }) = self.beside.under_way.take() else { return Vec::new() };
+        drop(future);
+        self.given_up(&watcher, why)
+    }
+}

@@ -1,0 +1,36 @@
+//! What was seen last of every public IP, by whichever of several looks at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::model::endpoint::{Handle, PublicIp};
+use crate::model::state::{Observed, Seen};
+
+/// What the newest look at each endpoint has found: a name that is written by an older one is written for nothing.
+#[derive(Debug, Default)]
+pub struct Newest(Mutex<BTreeMap<Handle, (Instant, Option<PublicIp>)>>);
+
+impl Newest {
+    /// Takes in what a look that began at that moment has found. What could not be read says nothing.
+    pub(super) fn take(&self, endpoint: &Handle, looked: Instant, seen: &Seen<PublicIp>) {
+        let found = match seen {
+            Seen::Present(ip) => Some(ip.clone()),
+            Seen::Absent => None,
+            Seen::Unknown(_) => return,
+        };
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.get(endpoint).is_none_or(|(earlier, _)| *earlier <= looked) {
+            newest.insert(endpoint.clone(), (looked, found));
+        }
+    }
+
+    /// Whether a name that follows `endpoint` leads elsewhere by now than `observed` has it.
+    pub(super) fn differs(&self, endpoint: &Handle, observed: &Observed) -> bool {
+        let leads = |ip: &PublicIp| (ip.id.clone(), ip.fqdn.clone(), ip.address);
+        let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = newest.get(endpoint).map(|(_, found)| found.as_ref().map(leads));
+        known.is_some_and(|known| known != observed.public_ip(endpoint).map(leads))
+    }
+}

@@ -27,7 +27,7 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use time::OffsetDateTime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::journal::{Entry, Journal};
@@ -65,6 +65,8 @@ pub struct Service<S> {
 
     round: Option<Running>,
     beside: Beside,
+    /// Rings when either has seen something.
+    news: Arc<Notify>,
     /// Whose labels are being asked for, each for itself: one that nobody answers for holds no other.
     asked: BTreeSet<Handle>,
     labels: FuturesUnordered<LocalBoxFuture<'static, (Handle, Picture)>>,
@@ -112,6 +114,8 @@ struct Running {
     watcher: Arc<Watcher>,
     trigger: Trigger,
     began: Instant,
+    /// Whether something has happened to an endpoint that it has told already.
+    happened: bool,
 }
 
 /// A moment by both clocks: the time of day, which people read, may be set back or forth at any time.
@@ -158,6 +162,7 @@ impl<S: Source> Service<S> {
             snapshots,
             round: None,
             beside: Beside::default(),
+            news: Arc::default(),
             asked: BTreeSet::new(),
             labels: FuturesUnordered::new(),
             names: None,
@@ -202,7 +207,7 @@ impl<S: Source> Service<S> {
             if std::mem::take(&mut self.unseen) {
                 self.publish();
             }
-            let away = Arc::clone(&self.active.patiences.away);
+            let (away, news) = (Arc::clone(&self.active.patiences.away), Arc::clone(&self.news));
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -215,6 +220,11 @@ impl<S: Source> Service<S> {
                     self.supervisor.alive();
                     next_beat = Instant::now() + every;
                     continue;
+                }
+                () = news.notified() => {
+                    if !self.hear_news() {
+                        continue;
+                    }
                 }
                 round = ended(&mut self.round) => self.finish(round),
                 mended = self.beside.ended() => self.mended(&mended),
@@ -339,7 +349,9 @@ impl<S: Source> Service<S> {
     /// Looks at the labels, without a provider's API. What is still being asked for is not asked for again.
     fn look(&mut self) {
         self.counts.label_lookups += 1;
-        self.next_look = Instant::now() + self.active.pace.label_interval;
+        // What only Azure can tell of a change is to be told as soon as what the label tells by itself.
+        let interval = self.active.pace.label_interval;
+        self.next_look = Instant::now() + interval - self.active.patiences.network_takes().min(interval / 2);
         for (endpoint, sight) in &self.sights {
             let Some(question) = label::question(sight).filter(|_| !self.asked.contains(endpoint)) else {
                 continue;

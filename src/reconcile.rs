@@ -25,7 +25,7 @@ use crate::model::gateway::NatRule;
 use crate::model::guard::{self, Cleared, Differs, Reviewed};
 use crate::model::name::Fqdn;
 use crate::model::plan::{self, Action, Plan, Step, Subject};
-use crate::model::state::{Desired, Observed, RecordKey};
+use crate::model::state::{Desired, EndpointState, Observed, RecordKey};
 use crate::model::verify::Answer;
 use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
@@ -88,6 +88,8 @@ pub struct Glance {
 pub enum Event<'e> {
     /// Reading begins.
     Observing,
+    /// This much is known of an endpoint by now; the rest is still being read.
+    Seen(&'e Handle, &'e EndpointState),
     /// A plan with this many steps is about to be applied.
     Planned(usize),
     /// A step begins, for this reason.

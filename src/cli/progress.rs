@@ -79,7 +79,7 @@ impl Watch for Progress {
 /// What is being done, in one line.
 fn message(event: &Event<'_>) -> String {
     match event {
-        Event::Observing => "reading Azure and the DNS accounts".to_owned(),
+        Event::Observing | Event::Seen(..) => "reading Azure and the DNS accounts".to_owned(),
         Event::Planned(steps) => format!("{steps} steps to take"),
         Event::Begun(Action::Network(change), _) => {
             format!("{} public IP of {}", change.verb(), change.endpoint)

@@ -11,7 +11,7 @@ use futures::future::LocalBoxFuture;
 use tokio::time::Instant;
 
 use super::watcher::Watcher;
-use super::{Service, Source};
+use super::{Calm, Service, Source};
 use crate::model::state::RecordKey;
 use crate::notify::words::notices_of_changes;
 use crate::reconcile::Mended;
@@ -43,6 +43,12 @@ impl Beside {
         }
     }
 
+    /// Who watches it, what called for it, and since when it goes on.
+    pub(super) fn watched(&self) -> Option<(Arc<Watcher>, Trigger, Instant)> {
+        let UnderWay { watcher, trigger, began, .. } = self.under_way.as_ref()?;
+        Some((Arc::clone(watcher), *trigger, *began))
+    }
+
     /// Whether something is being written.
     pub(super) fn writes(&self) -> bool {
         self.under_way.as_ref().is_some_and(|under_way| !under_way.watcher.is_idle())
@@ -66,7 +72,7 @@ impl<S: Source> Service<S> {
             self.beside.again = Some(trigger);
             return;
         }
-        let watcher = Watcher::new(Arc::clone(&self.journal), self.clock.clone());
+        let watcher = self.watcher();
         let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watcher));
         let future = async move { active.reconciler.mend(&active.desired, watch.as_ref()).await };
         let (future, began) = (future.boxed_local(), Instant::now());
@@ -82,7 +88,9 @@ impl<S: Source> Service<S> {
         for notice in notices_of_changes(&mended.changes, &self.active.desired.owner, self.clock.now()) {
             self.desk.tell(&notice);
         }
-        self.seen(&mended.observed, trigger, began, watcher.looked());
+        if self.seen(&mended.observed.endpoints, trigger, began, watcher.looked()) {
+            self.calm = Calm::NONE;
+        }
         match (self.beside.again.take(), self.round.is_some()) {
             (Some(trigger), true) => self.mend(trigger),
             // Whoever waited for it, and whoever began before it ended, has something to look at.

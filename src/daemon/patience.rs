@@ -197,6 +197,11 @@ impl Patience {
         }
     }
 
+    /// How long the slowest of its places took to answer.
+    pub(super) fn takes(&self) -> Duration {
+        locked(&self.places).values().filter_map(|place| place.took).max().unwrap_or_default()
+    }
+
     fn well(&self, place: &str, took: Duration) {
         let mut places = locked(&self.places);
         let known = places.entry(place.to_owned()).or_default();

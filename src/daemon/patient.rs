@@ -41,6 +41,11 @@ impl Patiences {
         self.of.values().for_each(|patience| patience.hurry());
     }
 
+    /// How long it takes to look at an endpoint: the slowest of them, as it was last.
+    pub(super) fn network_takes(&self) -> Duration {
+        self.of.get(NETWORK).map_or(Duration::ZERO, |patience| patience.takes())
+    }
+
     fn with(&mut self, account: &str) -> Arc<Patience> {
         let new = || Patience::with(account, Arc::clone(&self.away), self.chance.clone());
         Arc::clone(self.of.entry(account.to_owned()).or_insert_with(new))

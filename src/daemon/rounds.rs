@@ -1,5 +1,6 @@
 //! Begin a round, and make the most of what it found.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::{Calm, Moment, Running, Service, Source};
 use crate::journal::{Noticed, What};
 use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, Sight};
-use crate::model::state::Observed;
+use crate::model::state::EndpointState;
 use crate::notify::Pulse;
 use crate::notify::words::{notice_of_happening, notices_of, notices_of_changes};
 use crate::reconcile::Glance;
@@ -43,7 +44,7 @@ impl<S: Source> Service<S> {
         }
         self.try_journal();
         self.desk.pulse(&Pulse::Begun);
-        let watcher = Watcher::new(Arc::clone(&self.journal), self.clock.clone());
+        let watcher = self.watcher();
         let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watcher));
         let future = async move {
             let run = active.reconciler.run(&active.desired, None, watch.as_ref()).await;
@@ -53,7 +54,31 @@ impl<S: Source> Service<S> {
                 Err(_) => active.reconciler.status(&active.desired, watch.as_ref()).await,
             }
         };
-        self.round = Some(Running { future: future.boxed_local(), watcher, trigger, began: Instant::now() });
+        let (future, began) = (future.boxed_local(), Instant::now());
+        self.round = Some(Running { future, watcher, trigger, began, happened: false });
+    }
+
+    pub(super) fn watcher(&self) -> Arc<Watcher> {
+        Watcher::new(Arc::clone(&self.journal), self.clock.clone(), Arc::clone(&self.news))
+    }
+
+    /// Takes in what was seen of endpoints by whatever still goes on: nobody has to wait for the rest of it. Gives
+    /// whether anything has happened.
+    pub(super) fn hear_news(&mut self) -> bool {
+        let running =
+            self.round.as_ref().map(|round| (Arc::clone(&round.watcher), round.trigger, round.began));
+        let mut any = false;
+        for (watcher, trigger, began) in running.into_iter().chain(self.beside.watched()) {
+            let mut seen = watcher.seen();
+            // The first that is known of an endpoint is all of it.
+            seen.retain(|endpoint, _| self.sights.contains_key(endpoint));
+            any |= self.seen(&seen, trigger, began, watcher.looked());
+        }
+        if any {
+            self.calm = Calm::NONE;
+            self.round.iter_mut().for_each(|round| round.happened = true);
+        }
+        any
     }
 
     /// Gives up the round that runs, if one does: what it has changed is told, and what was in flight given back.
@@ -77,7 +102,7 @@ impl<S: Source> Service<S> {
 
     /// Takes in what a round found and did.
     pub(super) fn finish(&mut self, round: Round) {
-        let Some(Running { watcher, trigger, began, .. }) = self.round.take() else { return };
+        let Some(Running { watcher, trigger, began, happened, .. }) = self.round.take() else { return };
         let round = round.overtaken_at(self.beside.written());
         // In this order: whatever comes between the two makes the round longer than it was, and nothing that it asked
         // falls outside of it.
@@ -86,7 +111,7 @@ impl<S: Source> Service<S> {
         *self.counts.rounds.entry(round.outcome).or_default() += 1;
         self.spared = Duration::ZERO;
         let done = self.changed(&watcher, began);
-        let happened = self.seen(&round.observed, trigger, began, watcher.looked());
+        let happened = self.seen(&round.observed.endpoints, trigger, began, watcher.looked()) || happened;
         self.agree(Word::of(&round), now);
         self.active.doubt_zones(&round.observed);
         let well = is_well(round.outcome);
@@ -150,9 +175,6 @@ impl<S: Source> Service<S> {
             self.remember(endpoint, Sight { shown, ..sight });
             self.known.insert(endpoint.clone(), now);
             self.happened(endpoint, happening, Noticed::Label, now);
-            self.fresh = false;
-            // What is still being asked was asked of what stood there before.
-            self.names = None;
             // The round that follows finds nothing new in it, and it may not be the last of it.
             self.calm = Calm::NONE;
         }
@@ -169,7 +191,7 @@ impl<S: Source> Service<S> {
     /// `looked` is when that began which was seen: of an endpoint of which something newer is known it tells nothing.
     pub(super) fn seen(
         &mut self,
-        observed: &Observed,
+        endpoints: &BTreeMap<Handle, EndpointState>,
         trigger: Trigger,
         began: Instant,
         looked: Instant,
@@ -180,7 +202,7 @@ impl<S: Source> Service<S> {
             Trigger::Timer | Trigger::Signal | Trigger::Reload | Trigger::Back => Noticed::Round,
         };
         let mut any = false;
-        for (endpoint, state) in &observed.endpoints {
+        for (endpoint, state) in endpoints {
             let newer = self.known.get(endpoint).is_some_and(|known| *known > looked);
             let Some(sight) = Sight::of(state).filter(|_| !newer) else { continue };
             self.known.insert(endpoint.clone(), looked);
@@ -204,6 +226,9 @@ impl<S: Source> Service<S> {
 
     /// Writes down what happened to an endpoint, tells it, and waits for everybody to say so.
     fn happened(&mut self, endpoint: &Handle, happening: Happening, noticed: Noticed, since: Instant) {
+        self.fresh = false;
+        // What is still being asked was asked of what stood there before.
+        self.names = None;
         let Happening { kind, before, after } = &happening;
         let (kind, noticed_by) = (kind.as_str(), noticed.as_str());
         tracing::warn!(%endpoint, kind, before, after, noticed = noticed_by, %happening, "address");

@@ -1,15 +1,17 @@
 //! What a round is doing at this moment, and the journal's hand while it does.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::journal::{Journal, What};
 use crate::model::endpoint::Handle;
 use crate::model::plan::{Action, RecordChange};
 use crate::model::record::Ttl;
-use crate::model::state::RecordKey;
+use crate::model::state::{EndpointState, RecordKey};
 use crate::reconcile::round::{ChangeOutcome, ChangeReport};
 use crate::reconcile::{Event, Watch};
 use crate::telemetry::clock::Clock;
@@ -19,12 +21,15 @@ use crate::telemetry::scribe;
 pub(super) struct Watcher {
     journal: Arc<Journal>,
     clock: Clock,
+    news: Arc<Notify>,
     state: Mutex<State>,
 }
 
 struct State {
     /// When it last began to look.
     looked: Instant,
+    /// What it has seen of endpoints, until somebody takes that in.
+    seen: BTreeMap<Handle, EndpointState>,
     /// Writes that have begun and not ended, why, and since when.
     in_flight: Vec<(Action, String, Instant)>,
     /// Whether it has come to waiting for caches, or to asking name servers, since it last looked.
@@ -45,20 +50,27 @@ pub(super) struct Done {
 }
 
 impl Watcher {
-    pub(super) fn new(journal: Arc<Journal>, clock: Clock) -> Arc<Self> {
+    /// Rings `news` when there is something to take in.
+    pub(super) fn new(journal: Arc<Journal>, clock: Clock, news: Arc<Notify>) -> Arc<Self> {
         let state = State {
             looked: Instant::now(),
+            seen: BTreeMap::new(),
             in_flight: Vec::new(),
             waits: false,
             done: Vec::new(),
             trouble: None,
         };
-        Arc::new(Self { journal, clock, state: Mutex::new(state) })
+        Arc::new(Self { journal, clock, news, state: Mutex::new(state) })
     }
 
     /// When what it found was begun to be looked at.
     pub(super) fn looked(&self) -> Instant {
         self.state().looked
+    }
+
+    /// What it has seen of endpoints since this was last asked.
+    pub(super) fn seen(&self) -> BTreeMap<Handle, EndpointState> {
+        std::mem::take(&mut self.state().seen)
     }
 
     /// Whether nothing is being written.
@@ -152,6 +164,10 @@ impl Watch for Watcher {
                 let mut state = self.state();
                 (state.waits, state.looked) = (false, Instant::now());
             }
+            Event::Seen(endpoint, state) => {
+                self.state().seen.insert(endpoint.clone(), state.clone());
+                self.news.notify_one();
+            }
             Event::Begun(Action::Settle(_), _) => self.state().waits = true,
             Event::Begun(action, reason) => {
                 self.state().in_flight.push((action.clone(), reason.to_owned(), Instant::now()));
@@ -182,7 +198,7 @@ mod tests {
     fn watcher() -> (Arc<Watcher>, Arc<Journal>) {
         let journal = Arc::new(Journal::in_memory().unwrap());
         let clock = Clock::system();
-        (Watcher::new(Arc::clone(&journal), clock), journal)
+        (Watcher::new(Arc::clone(&journal), clock, Arc::default()), journal)
     }
 
     fn key() -> RecordKey {

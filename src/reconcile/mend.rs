@@ -163,12 +163,16 @@ impl Mending<'_> {
         strays.filter_map(name).chain(&self.begun).cloned().collect()
     }
 
-    /// Begins whatever can be mended by what is known now.
+    /// Tells what is known now, and begins whatever can be mended by it.
     fn mend(&mut self) {
+        let news = self.reading.news();
+        let observed = self.reading.so_far();
+        for (endpoint, state) in observed.endpoints.iter().filter(|(endpoint, _)| news.contains(*endpoint)) {
+            self.watch.event(Event::Seen(endpoint, state));
+        }
         if !self.may {
             return;
         }
-        let observed = self.reading.so_far();
         let cleared = decide(self.desired, observed).mending(&self.begun);
         let steps = &cleared.plan().steps;
         if steps.is_empty() {

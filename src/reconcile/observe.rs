@@ -30,6 +30,7 @@ pub(super) struct Reading<'a> {
     parts: SelectAll<BoxStream<'a, Part>>,
     awaited: BTreeSet<Whom>,
     observed: Observed,
+    news: BTreeSet<Handle>,
 }
 
 /// What comes of one look.
@@ -91,6 +92,7 @@ impl Reconciler {
             awaited: (desired.endpoints.keys().cloned().map(Whom::Endpoint))
                 .chain(self.accounts.keys().cloned().map(Whom::Account))
                 .collect(),
+            news: BTreeSet::new(),
             observed: Observed {
                 endpoints: (desired.endpoints.iter())
                     .map(|(name, endpoint)| (name.clone(), EndpointState::unknown(endpoint, UNANSWERED)))
@@ -180,6 +182,11 @@ impl Reading<'_> {
         if self.is_over() { std::mem::take(&mut self.observed) } else { self.observed.clone() }
     }
 
+    /// The endpoints of which something was heard since this was last asked.
+    pub(super) fn news(&mut self) -> BTreeSet<Handle> {
+        std::mem::take(&mut self.news)
+    }
+
     fn take(&mut self, part: Part) {
         match part {
             Part::PublicIp(name, ip) => {
@@ -195,11 +202,13 @@ impl Reading<'_> {
                 }
                 state.public_ip = Seen::Present(ip);
                 self.newest.take(&name, self.began, &state.public_ip);
+                self.news.insert(name.clone());
                 self.observed.endpoints.insert(name, state);
             }
             Part::Endpoint(name, state) => {
                 self.awaited.remove(&Whom::Endpoint(name.clone()));
                 self.newest.take(&name, self.began, &state.public_ip);
+                self.news.insert(name.clone());
                 self.observed.endpoints.insert(name, state);
             }
             Part::Account((account, zones, records)) => {

@@ -89,3 +89,38 @@ async fn an_operation_of_azure_that_takes_minutes_delays_no_name() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_only_azure_can_tell_is_told_before_the_round_that_asked_has_ended() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.sim.weather("cf", Weather::Hanging);
+        let (released, rounds) = (Instant::now(), life.finished());
+        life.sim.address(None);
+        life.until("an event", |shown| shown.counts.happenings.contains_key("released")).await;
+        assert!(released.elapsed() <= LABEL_INTERVAL, "{:?}", released.elapsed());
+        assert_eq!(life.finished(), rounds);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_azure_can_tell_is_told_within_an_interval_of_the_looks_however_long_azure_takes() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.sim.weather("network", Weather::Slow(SECOND * 2));
+        life.calm().await;
+        // At every moment between two looks.
+        for moment in 0..12 {
+            sleep(SECOND * 20 + Duration::from_millis(700) * moment).await;
+            let (changed, known) = (Instant::now(), life.entries().len());
+            life.sim.address((moment % 2 == 1).then_some("203.0.113.7"));
+            while life.entries().len() == known {
+                sleep(SECOND / 20).await;
+            }
+            assert!(changed.elapsed() <= LABEL_INTERVAL + SECOND / 10, "{moment}: {:?}", changed.elapsed());
+        }
+    })
+    .await;
+}

@@ -43,7 +43,7 @@ async fn main() {
 
 /// Two endpoints and ten records in two accounts, watched for a while at the default intervals.
 async fn idle(minutes: u32) {
-    let (sandbox, folder) = cloud("", TEN).await;
+    let (sandbox, folder) = cloud("", TEN, Options::default()).await;
     let mut service = Process::run(folder.path());
     settled(&sandbox).await;
     // What begins fast after the start settles first.
@@ -66,7 +66,8 @@ async fn idle(minutes: u32) {
 
 /// The same for many rounds, as fast as they may follow each other.
 async fn rounds(count: usize) {
-    let (sandbox, folder) = cloud("interval = \"200ms\"\nlabel_interval = \"100ms\"", TEN).await;
+    let (sandbox, folder) =
+        cloud("interval = \"200ms\"\nlabel_interval = \"100ms\"", TEN, Options::default()).await;
     let mut service = Process::run(folder.path());
     settled(&sandbox).await;
     let (mut done, mut next, from) = (0, 10, Instant::now());
@@ -83,8 +84,8 @@ async fn rounds(count: usize) {
 }
 
 /// A cloud on loopback with what the configuration wants, and the folder with that configuration.
-async fn cloud(watch: &str, more: usize) -> (Sandbox, TempDir) {
-    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+async fn cloud(watch: &str, more: usize, options: Options) -> (Sandbox, TempDir) {
+    let sandbox = Sandbox::start(options).await.unwrap();
     let folder = TempDir::new().unwrap();
     let path = sandbox.write_config(folder.path()).unwrap();
     let mut text = fs::read_to_string(&path).unwrap();

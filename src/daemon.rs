@@ -2,8 +2,9 @@
 //!
 //! One loop and one code path: a timer, a label that gives another answer, a signal and a new configuration all end in
 //! the same round that `sync` runs, and none of them says what changed. Between the rounds the labels are asked for at
-//! their own name servers, which costs no call of an API. A provider that is down is left alone for a while and holds
-//! no other. A round can be given up at any moment, since every prefix of a plan is safe.
+//! their own name servers, which costs no call of an API. A provider that is down is left alone for a while, and no
+//! other's names wait for it, nor for an operation that takes minutes: they are mended beside the round. That can be given
+//! up at any moment, since every prefix of a plan is safe.
 
 mod agreement;
 mod beside;
@@ -207,6 +208,7 @@ impl<S: Source> Service<S> {
             if std::mem::take(&mut self.unseen) {
                 self.publish();
             }
+            let due = self.beside.due();
             let (away, news) = (Arc::clone(&self.active.patiences.away), Arc::clone(&self.news));
             tokio::select! {
                 biased;
@@ -228,6 +230,7 @@ impl<S: Source> Service<S> {
                 }
                 round = ended(&mut self.round) => self.finish(round),
                 mended = self.beside.ended() => self.mended(&mended),
+                () = at(due) => self.mend(),
                 Some((endpoint, picture)) = self.labels.next() => self.looked(&endpoint, picture),
                 names = found(&mut self.names) => self.heard(&names),
                 () = away.back() => self.want(Trigger::Back),
@@ -251,7 +254,7 @@ impl<S: Source> Service<S> {
         if !self.begin_instead(trigger) {
             // What somebody asked for is more than a round.
             self.again = self.again.filter(|again| *again == Trigger::Signal).or(Some(trigger));
-            self.mend(trigger);
+            self.beside.call(trigger);
         }
     }
 

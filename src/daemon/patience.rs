@@ -1,9 +1,9 @@
 //! What is not answered is left alone for a while, and asked again apart from the rounds.
 //!
-//! A round reads everything before it decides anything, so one provider that hangs would hold all others. Behind this,
-//! a read that was answered slowly or not at all costs one round a bounded wait, once: from then on rounds are told at
-//! once that nothing is known there, and freeze what depends on it, until a read in the background succeeds and
-//! [`Away::back`] rings.
+//! A round ends when everybody has answered, so one provider that hangs would keep it from its end. Behind this, a read
+//! that was answered slowly or not at all costs one round a bounded wait, once: from then on rounds are told at once that
+//! nothing is known there, and freeze what depends on it, until a read in the background succeeds and [`Away::back`]
+//! rings.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

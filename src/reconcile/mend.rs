@@ -115,6 +115,7 @@ impl Mending<'_> {
     async fn until_heard(&mut self, by: Option<Instant>) -> bool {
         loop {
             tokio::select! {
+                biased;
                 heard = self.reading.next() => {
                     self.mend();
                     return heard;
@@ -130,6 +131,7 @@ impl Mending<'_> {
         let mut work = pin!(work);
         loop {
             tokio::select! {
+                biased;
                 done = &mut work => return done,
                 true = self.reading.next() => self.mend(),
                 Some(done) = self.under_way.next() => self.done.take(done),

@@ -37,7 +37,7 @@ pub(super) struct Reading<'a> {
 enum Part {
     /// The public IP of an endpoint, before the rest of it.
     PublicIp(Handle, PublicIp),
-    Endpoint(Handle, EndpointState),
+    Endpoint(Handle, Box<EndpointState>),
     Account(Looked),
 }
 
@@ -66,7 +66,7 @@ impl Reconciler {
                 let ahead = ahead.clone();
                 async move {
                     let (state, _) = self.network.look(endpoint, &ahead).await;
-                    Part::Endpoint(endpoint.name.clone(), state)
+                    Part::Endpoint(endpoint.name.clone(), Box::new(state))
                 }
             })
             .buffer_unordered(ENDPOINTS_AT_ONCE);
@@ -209,7 +209,7 @@ impl Reading<'_> {
                 self.awaited.remove(&Whom::Endpoint(name.clone()));
                 self.newest.take(&name, self.began, &state.public_ip);
                 self.news.insert(name.clone());
-                self.observed.endpoints.insert(name, state);
+                self.observed.endpoints.insert(name, *state);
             }
             Part::Account((account, zones, records)) => {
                 self.awaited.remove(&Whom::Account(account.clone()));

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use cnamed::model::endpoint::Intent;
 use cnamed::model::guard::{Cleared, Rule, check};
 use cnamed::model::name::DnsLabel;
 use cnamed::model::plan::{Action, Plan, Verb, plan};
 use cnamed::model::record::{Data, Mode};
-use cnamed::model::state::{EndpointState, RecordKey, Seen};
+use cnamed::model::state::{EndpointState, LabelHolder, RecordKey, Seen};
 
-use crate::laws::world::{handle, key};
+use crate::laws::world::{handle, key, public_ip};
 use crate::scene::{Scene, cname, label_name, mine, unmarked};
 
 const GONE: &str = "gone.example.net";
@@ -118,4 +119,25 @@ fn a_new_name_waits_for_a_door_that_was_not_read_whoever_holds_the_label() {
         [("gone.example.com", Verb::Delete), ("led.example.com", Verb::Update)],
         "{plan}"
     );
+}
+
+/// The public IP is only watched and has lost its label, which anybody may claim.
+#[test]
+fn a_name_that_shall_have_the_address_is_mended_at_once_and_not_withdrawn() {
+    let mut scene = Scene::held("jump");
+    scene.desired.endpoints.get_mut(&handle("jump")).unwrap().intent = Intent::Watch;
+    *scene.state() = EndpointState {
+        public_ip: Seen::Present(public_ip(7, None)),
+        label: Seen::Present(LabelHolder::Nobody),
+        gateway: None,
+    };
+    for (name, mode) in [("address.example.com", Mode::Address), ("label.example.com", Mode::Cname)] {
+        scene.wants(name, "cf", mode);
+        scene.holds(name, "cf", vec![mine(label_name("jump"))]);
+    }
+    let both = [("address.example.com", Verb::Update), ("label.example.com", Verb::Delete)];
+    assert_eq!(names(cleared(&scene).plan()), both);
+    scene.ip().address = None;
+    let both = [("address.example.com", Verb::Delete), ("label.example.com", Verb::Delete)];
+    assert_eq!(names(cleared(&scene).plan()), both, "an address that is released gives nothing");
 }

@@ -199,7 +199,10 @@ impl<'p> Planner<'p> {
             self.behind = self.gateway(endpoint, repair);
         }
         for (key, wanted) in self.followers_of(&endpoint.name) {
-            if !hold && ip.fqdn.is_none() && !wanted.withdraw && self.claimable(endpoint, state, key) {
+            // Whoever shall have the address has nothing to wait for: its name is mended, not taken away.
+            let left = ip.fqdn.is_none()
+                && !self.zones.of(key).is_ok_and(|zone| content(key, wanted, zone, ip).is_some());
+            if !hold && left && !wanted.withdraw && self.claimable(endpoint, state, key) {
                 self.withdraw(key, wanted, claimable_by(endpoint));
             } else {
                 self.record(key, wanted, ip, coming.is_some());

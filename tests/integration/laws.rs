@@ -61,7 +61,7 @@ fn going(step: &Step) -> Option<&SecurityGroup> {
 }
 
 /// Whether `step` changes what a name of ours says that stands, and waits for nothing, judged likewise.
-pub(crate) fn mends(step: &Step, owner: &Owner) -> bool {
+fn mends(step: &Step, owner: &Owner) -> bool {
     let Action::Record(change) = &step.action else { return false };
     let stands = change.before.iter().any(|set| belongs(set, owner));
     stands && change.after.is_some() && step.after.is_empty()
@@ -79,6 +79,37 @@ fn pointing<'o>(
             _ => None,
         })
     })
+}
+
+/// Stopped anywhere, with any steps of `plan` done whose conditions were met, no CNAME of ours points at a label that we
+/// do not hold, if none did in `observed`.
+fn prefixes_are_safe(
+    desired: &Desired,
+    observed: &Observed,
+    plan: &Plan,
+    coins: &[bool],
+) -> Result<(), TestCaseError> {
+    let safe: Vec<(&RecordKey, &Fqdn)> =
+        pointing(desired, observed).filter(|(_, target)| held(observed, target)).collect();
+    let judge = |after: &Observed| {
+        for (key, target) in pointing(desired, after) {
+            let was_unsafe = observed
+                .sets(key)
+                .iter()
+                .any(|set| set.content.data == Data::Cname(target.clone()) && !safe.contains(&(key, target)));
+            prop_assert!(was_unsafe || held(after, target), "{key} points at {target}\n{plan}");
+        }
+        Ok(())
+    };
+    for length in 0..=plan.steps.len() {
+        judge(&observed.after_steps(&plan.owner, &plan.steps[..length]))?;
+    }
+    let mut done = vec![false; plan.steps.len()];
+    for (at, step) in plan.steps.iter().enumerate() {
+        done[at] = coins[at % coins.len()] && step.after.iter().all(|on| done[*on]);
+    }
+    let steps = plan.steps.iter().zip(&done).filter(|(_, done)| **done).map(|(step, _)| step);
+    judge(&observed.after_steps(&plan.owner, steps))
 }
 
 proptest! {
@@ -171,27 +202,7 @@ proptest! {
     /// we do not hold, if none did before.
     #[test]
     fn every_prefix_is_safe(World { desired, observed } in world(), coins in prop::collection::vec(any::<bool>(), 40)) {
-        let plan = cleared(&desired, &observed).plan().clone();
-        let safe: Vec<(&RecordKey, &Fqdn)> =
-            pointing(&desired, &observed).filter(|(_, target)| held(&observed, target)).collect();
-        let judge = |after: &Observed| {
-            for (key, target) in pointing(&desired, after) {
-                let was_unsafe = observed.sets(key).iter().any(|set| {
-                    set.content.data == Data::Cname(target.clone()) && !safe.contains(&(key, target))
-                });
-                prop_assert!(was_unsafe || held(after, target), "{key} points at {target}\n{plan}");
-            }
-            Ok(())
-        };
-        for length in 0..=plan.steps.len() {
-            judge(&observed.after_steps(&plan.owner, &plan.steps[..length]))?;
-        }
-        let mut done = vec![false; plan.steps.len()];
-        for (at, step) in plan.steps.iter().enumerate() {
-            done[at] = coins[at % coins.len()] && step.after.iter().all(|on| done[*on]);
-        }
-        let steps = plan.steps.iter().zip(&done).filter(|(_, done)| **done).map(|(step, _)| step);
-        judge(&observed.after_steps(&plan.owner, steps))?;
+        prefixes_are_safe(&desired, &observed, cleared(&desired, &observed).plan(), &coins)?;
     }
 
     /// Stopped anywhere and run again, a plan ends where it would have ended anyway.

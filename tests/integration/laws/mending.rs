@@ -2,13 +2,92 @@
 
 use std::collections::BTreeSet;
 
+use cnamed::model::endpoint::{Endpoint, Intent};
 use cnamed::model::plan::{Action, Plan, Step};
-use cnamed::model::state::{Desired, RecordKey};
+use cnamed::model::record::Policy;
+use cnamed::model::state::{Desired, EndpointState, Observed, RecordKey, Seen};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::world::{World, world};
-use super::{cleared, settings};
+use super::world::{ACCOUNTS, World, handle, world};
+use super::{cleared, mends, prefixes_are_safe, settings};
+
+/// How much of each endpoint is known, of which accounts anything is, and what stands at which of their names.
+#[derive(Clone, Debug)]
+struct Knowledge {
+    endpoints: Vec<Known>,
+    accounts: Vec<bool>,
+    names: Vec<bool>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    Whole,
+    PublicIpAlone,
+    Nothing,
+}
+
+fn knowledge() -> impl Strategy<Value = Knowledge> {
+    let known =
+        prop_oneof![1 => Just(Known::Whole), 3 => Just(Known::PublicIpAlone), 1 => Just(Known::Nothing)];
+    let (account, name) = (prop::bool::weighted(0.7), prop::bool::weighted(0.8));
+    (vec(known, 2), vec(account, ACCOUNTS.len()), vec(name, 12))
+        .prop_map(|(endpoints, accounts, names)| Knowledge { endpoints, accounts, names })
+}
+
+impl Knowledge {
+    /// `observed`, as far as it is known.
+    fn of(&self, desired: &Desired, observed: &Observed) -> Observed {
+        let mut seen = observed.clone();
+        for (endpoint, known) in desired.endpoints.values().zip(&self.endpoints) {
+            let Some(state) = seen.endpoints.get_mut(&endpoint.name) else { continue };
+            let unknown = EndpointState::unknown(endpoint, UNREAD);
+            *state = match known {
+                Known::Whole => continue,
+                Known::PublicIpAlone => {
+                    let label = if has_its_label(endpoint, state) { Seen::Absent } else { unknown.label };
+                    EndpointState { public_ip: state.public_ip.clone(), label, gateway: unknown.gateway }
+                }
+                Known::Nothing => unknown,
+            };
+        }
+        let unread: Vec<RecordKey> = seen
+            .records
+            .keys()
+            .zip(self.names.iter().cycle())
+            .filter(|(_, known)| !**known)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in unread {
+            // What is not wanted need not even be looked for.
+            match desired.records.contains_key(&key) {
+                true => seen.records.insert(key, Seen::Unknown(UNREAD.into())),
+                false => seen.records.remove(&key),
+            };
+        }
+        for (account, _) in ACCOUNTS.iter().zip(&self.accounts).filter(|(_, known)| !**known) {
+            let account = handle(account);
+            seen.records.retain(|key, _| key.account != account);
+            let wanted = desired.records.keys().filter(|key| key.account == account);
+            seen.records.extend(wanted.map(|key| (key.clone(), Seen::Unknown(UNREAD.into()))));
+            seen.zones.insert(account, Seen::Unknown(UNREAD.into()));
+        }
+        seen
+    }
+}
+
+fn has_its_label(endpoint: &Endpoint, state: &EndpointState) -> bool {
+    state.public_ip.present().is_some_and(|ip| ip.label.as_ref() == Some(&endpoint.public_ip.label))
+}
+
+/// The same world, in which no label may be given up: where one may, everything is read first.
+fn kept(mut world: World) -> World {
+    world.desired.consents.relabel = false;
+    for endpoint in world.desired.endpoints.values_mut().filter(|one| one.intent == Intent::Remove) {
+        endpoint.intent = Intent::Hold;
+    }
+    world
+}
 
 /// Some of the names that are wanted.
 fn some(desired: &Desired, coins: &[bool]) -> BTreeSet<RecordKey> {
@@ -49,4 +128,60 @@ proptest! {
         prop_assert_eq!(whole.refusals(), rest.refusals());
         prop_assert_eq!((&whole.plan().blocked, &whole.plan().notes), (&rest.plan().blocked, &rest.plan().notes));
     }
+
+    /// Whatever was not read, no name is made to say what it would not say in the plan of whoever has read everything.
+    #[test]
+    fn less_knowledge_mends_nothing_else(world in world(), knowledge in knowledge(), coins in vec(any::<bool>(), 12)) {
+        let World { desired, observed } = kept(world);
+        let part = cleared(&desired, &knowledge.of(&desired, &observed));
+        let whole = cleared(&desired, &observed);
+        let but = some(&desired, &coins);
+        let mending = part.mending(&but);
+        for step in &mending.plan().steps {
+            prop_assert!(mends(step, &desired.owner) && key(step).is_some_and(|key| !but.contains(key)), "{mending}");
+        }
+        let all = part.mending(&[].into());
+        prop_assert!(all.refusals().is_empty() && all.plan().blocked.is_empty() && all.plan().notes.is_empty());
+        let of_part = part.plan().steps.iter().filter(|step| mends(step, &desired.owner));
+        prop_assert!(of_part.eq(&all.plan().steps));
+        for step in &all.plan().steps {
+            let planned = whole.plan().steps.iter().any(|other| other.action == step.action);
+            prop_assert!(planned, "{}\nof\n{part}\nis no step of\n{whole}", all.plan());
+        }
+    }
+
+    /// Names are mended, then the rest is done: stopped anywhere that is safe, and it ends where it would without the names
+    /// that were mended first, which is where the whole plan ends.
+    #[test]
+    fn mending_comes_first_and_changes_nothing_else(
+        world in world(),
+        knowledge in knowledge(),
+        coins in vec(any::<bool>(), 40),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let World { mut desired, observed } = kept(world);
+        // What may only be created or changed remembers, by design, whether it was there.
+        desired.records.values_mut().for_each(|wanted| wanted.policy = Policy::Sync);
+        let part = cleared(&desired, &knowledge.of(&desired, &observed));
+        let mending = part.mending(&some(&desired, &coins)).plan().clone();
+        let begun: BTreeSet<RecordKey> = mending.steps.iter().filter_map(key).cloned().collect();
+        let rest = cleared(&desired, &observed).apart_from(&begun).plan().clone();
+        let moved = mending.steps.len();
+        let later = rest.steps.into_iter().map(|step| Step { after: step.after.iter().map(|on| on + moved).collect(), ..step });
+        let both = Plan { steps: mending.steps.into_iter().chain(later).collect(), ..rest };
+        prefixes_are_safe(&desired, &observed, &both, &coins)?;
+        let settle = |mut seen: Observed| {
+            for _ in 0..3 {
+                seen = seen.after(cleared(&desired, &seen).plan());
+            }
+            seen
+        };
+        let done = cut.index(both.steps.len() + 1);
+        let interrupted = settle(observed.after_steps(&both.owner, &both.steps[..done]));
+        let without = settle(observed.after_steps(&both.owner, both.steps[..done].iter().skip(moved)));
+        prop_assert_eq!(interrupted, without, "after {} steps of\n{}", done, both);
+        prop_assert_eq!(settle(observed.after(&both)), settle(observed), "after\n{}", both);
+    }
 }
+
+const UNREAD: &str = "not read yet";

@@ -116,7 +116,7 @@ const NAMES: [&str; 6] = [
     "b.example.org",
 ];
 
-const ACCOUNTS: [&str; 2] = ["azure", "cf"];
+pub(crate) const ACCOUNTS: [&str; 2] = ["azure", "cf"];
 
 pub(crate) fn world() -> impl Strategy<Value = World> {
     let endpoints = vec((intent(), ip(), holder(), scope()), 1..=2);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cnamed::model::endpoint::Intent;
+use cnamed::model::endpoint::{Intent, Provisioning};
 use cnamed::model::guard::{Cleared, Rule, check};
 use cnamed::model::name::DnsLabel;
 use cnamed::model::plan::{Action, Plan, Verb, plan};
@@ -119,6 +119,18 @@ fn a_new_name_waits_for_a_door_that_was_not_read_whoever_holds_the_label() {
         [("gone.example.com", Verb::Delete), ("led.example.com", Verb::Update)],
         "{plan}"
     );
+}
+
+#[test]
+fn a_new_name_waits_for_a_door_that_a_busy_public_ip_keeps_from_being_built() {
+    let mut scene = scene();
+    scene.ip().provisioning = Provisioning::Busy;
+    let standing = [("gone.example.com", Verb::Delete), ("led.example.com", Verb::Update)];
+    assert_eq!(names(&plan(&scene.desired, &scene.observed)), standing);
+    scene.desired.endpoints.get_mut(&handle("jump")).unwrap().gateway = None;
+    scene.state().gateway = None;
+    let all = [standing[0], standing[1], ("new.example.com", Verb::Create)];
+    assert_eq!(names(&plan(&scene.desired, &scene.observed)), all, "no door is wanted");
 }
 
 /// The public IP is only watched and has lost its label, which anybody may claim.

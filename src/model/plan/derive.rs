@@ -176,6 +176,7 @@ impl<'p> Planner<'p> {
             }
         } else if ip.provisioning == Provisioning::Busy {
             self.block(subject(), BUSY, false);
+            self.behind = endpoint.gateway.is_none().then(Vec::new);
         } else if !labelled {
             if let Some(unknown) = unasked(endpoint, state) {
                 self.block(subject(), &unknown, false);

@@ -208,7 +208,7 @@ impl<S: Source> Service<S> {
             if std::mem::take(&mut self.unseen) {
                 self.publish();
             }
-            let due = self.beside.due();
+            let (due, overdue) = (self.beside.due(), self.overdue());
             let (away, news) = (Arc::clone(&self.active.patiences.away), Arc::clone(&self.news));
             tokio::select! {
                 biased;
@@ -231,6 +231,10 @@ impl<S: Source> Service<S> {
                 round = ended(&mut self.round) => self.finish(round),
                 mended = self.beside.ended() => self.mended(&mended),
                 () = at(due) => self.mend(),
+                () = at(overdue) => {
+                    self.beside.call(Trigger::Timer);
+                    continue;
+                }
                 Some((endpoint, picture)) = self.labels.next() => self.looked(&endpoint, picture),
                 names = found(&mut self.names) => self.heard(&names),
                 () = away.back() => self.want(Trigger::Back),

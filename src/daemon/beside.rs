@@ -12,7 +12,7 @@ use futures::future::LocalBoxFuture;
 use tokio::time::Instant;
 
 use super::watcher::Watcher;
-use super::{CLOSE, Calm, Service, Source};
+use super::{CLOSE, Calm, Running, Service, Source};
 use crate::model::state::RecordKey;
 use crate::notify::words::notices_of_changes;
 use crate::reconcile::Mended;
@@ -81,6 +81,13 @@ impl Beside {
 }
 
 impl<S: Source> Service<S> {
+    /// When names are to be looked at although nothing calls for it: where a round takes longer than the interval.
+    pub(super) fn overdue(&self) -> Option<Instant> {
+        let Running { began, .. } = self.round.as_ref()?;
+        let looked = self.beside.last.map_or(*began, |last| last.max(*began));
+        self.beside.due.is_none().then(|| looked + self.active.pace.interval)
+    }
+
     /// Looks at the names and mends them, beside the round that runs.
     pub(super) fn mend(&mut self) {
         let Some((trigger, _)) = self.beside.due.take() else { return };

@@ -5,13 +5,15 @@ use std::time::Duration;
 use cnamed::daemon::Order;
 use cnamed::journal::What;
 use cnamed::model::endpoint::{Provisioning, PublicIp};
-use cnamed::model::record::{Data, Mode};
+use cnamed::model::record::{Data, Mode, RecordType};
 use cnamed::reconcile::round::Outcome;
 use tokio::time::{Instant, sleep};
 
 use super::heard::Heard;
 use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Weather};
 use super::told;
+use super::witness::zone;
+use crate::laws::world::fqdn;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// What a look and what follows it take in a world where nothing takes time.
@@ -86,6 +88,33 @@ async fn an_operation_of_azure_that_takes_minutes_delays_no_name() {
             happenings, told,
             "each is told once, and what the round had seen before is no news at its end"
         );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_somebody_edits_during_an_operation_of_minutes_is_mended_within_an_interval() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        let right = life.sim.data("cf", NAME).unwrap();
+        life.sim.weather("network", Weather::SlowWrites(SECOND * 600));
+        life.sim.edit(|ip| PublicIp { provisioning: Provisioning::Failed, ..ip });
+        life.order(Order::Round).await;
+        sleep(SECOND * 5).await;
+        for _ in 0..3 {
+            let (cf, at) = (&life.sim.cf, zone("cf"));
+            let mut held = cf.held(&at, &fqdn(NAME), &RecordType::A).unwrap();
+            held.content.data = address("203.0.113.66").unwrap();
+            cf.put(&at, &fqdn(NAME), held);
+            let edited = Instant::now();
+            while life.sim.data("cf", NAME).as_ref() != Some(&right) {
+                assert!(edited.elapsed() <= INTERVAL + AT_ONCE, "{:?}", life.sim.data("cf", NAME));
+                sleep(SECOND / 20).await;
+            }
+            sleep(SECOND * 7).await;
+        }
+        assert!(life.shown().busy, "all of that beside one round");
     })
     .await;
 }

@@ -52,6 +52,10 @@ pub struct Notice {
     pub next_step: Option<String>,
     /// How often the same was noticed and not told since it was told last.
     pub repeats: u32,
+    /// Of a trouble that rounds find, everything that it is about, as [`words::unsettled()`] calls it: it is over once none
+    /// of that is unsettled. Told to nobody.
+    #[serde(skip)]
+    pub of: BTreeSet<String>,
 }
 
 /// What a notice is about.

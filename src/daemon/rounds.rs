@@ -18,7 +18,7 @@ use crate::model::endpoint::Handle;
 use crate::model::sight::{Happening, Sight};
 use crate::model::state::EndpointState;
 use crate::notify::Pulse;
-use crate::notify::words::{notice_of_happening, notices_of, notices_of_changes};
+use crate::notify::words::{notice_of_happening, notices_of, notices_of_changes, unsettled};
 use crate::reconcile::Glance;
 use crate::reconcile::round::{ChangeOutcome, ChangeReport, Outcome, Round};
 use crate::telemetry::snapshot::{Finished, Trigger};
@@ -122,7 +122,8 @@ impl<S: Source> Service<S> {
         if well {
             self.converged = Some(Moment { at, instant: now });
         }
-        self.desk.round(at, &notices_of(&round, &self.active.desired.owner, at));
+        let notices = notices_of(&round, &self.active.desired.owner, at);
+        self.desk.round(at, &notices, &unsettled(&round));
         self.desk.pulse(&if well { Pulse::Well } else { Pulse::Ill(line(&round)) });
         if !self.active.patiences.away.is_denied() && self.troubles.secrets.is_none() {
             (self.denied, self.renewal) = (0, None);

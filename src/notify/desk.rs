@@ -3,7 +3,7 @@
 //! Every notifier has a ledger, a bounded queue and a task of its own, so that one that hangs or has died holds up
 //! nobody: not the work, and not the others, who are told of it instead.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -122,15 +122,16 @@ impl Desk {
         self.shared.each(notice.topic, |ledger, now| ledger.event(now, notice.clone()).into_iter().collect());
     }
 
-    /// Tells of a round that has ended with `notices`, as [`super::words::notices_of`] gives them. Every failure, refusal
-    /// and unverified thing that is not among them any more is over.
-    pub fn round(&self, at: OffsetDateTime, notices: &[Notice]) {
+    /// Tells of a round that has ended with `notices`, as [`super::words::notices_of`] gives them, and left `unsettled`
+    /// what [`super::words::unsettled()`] gives. Every failure, refusal and unverified thing that is not among the notices
+    /// any more, and about nothing unsettled, is over.
+    pub fn round(&self, at: OffsetDateTime, notices: &[Notice], unsettled: &BTreeSet<String>) {
         let now = self.shared.now();
         for post in &*locked(&self.shared.posts) {
             let wanted: Vec<Notice> =
                 notices.iter().filter(|notice| post.notifier.wants(notice.topic)).cloned().collect();
             let mut inside = post.inside();
-            let told = inside.ledger.round(now, at, &wanted);
+            let told = inside.ledger.round(now, at, &wanted, unsettled);
             post.deliver(&mut inside, digest(told));
         }
     }
@@ -419,6 +420,7 @@ fn dead_notice(owner: &str, name: &str, reason: &str) -> Notice {
         details: vec![reason.to_owned()],
         next_step: Some(format!("cnamed notify test {name}")),
         repeats: 0,
+        of: BTreeSet::new(),
     }
 }
 

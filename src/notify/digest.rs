@@ -1,5 +1,7 @@
 //! Many notices at once, told as one: a provider that is down is one story, not one for each name.
 
+use std::collections::BTreeSet;
+
 use super::text::clip;
 use super::{Notice, Topic};
 use crate::model::plan::counted;
@@ -58,6 +60,7 @@ fn together(topic: Topic, notices: &[&Notice]) -> Notice {
         // Whoever has to act on many begins by looking at all of them.
         next_step: notices.iter().any(|notice| step(&notice)).then(|| "cnamed status".to_owned()),
         repeats: notices.iter().fold(0, |sum, notice| sum.saturating_add(notice.repeats)),
+        of: BTreeSet::new(),
     }
 }
 

@@ -5,7 +5,7 @@
 //! it begins, again after each `repeat`, and once when it is over. What every ledger keeps to:
 //!
 //! - nothing is told twice within `repeat`, unless that it was over has been told in between;
-//! - every trouble that was told is told to be over exactly once;
+//! - every trouble that was told is told to be over exactly once, and not before it was seen to be;
 //! - an address that does not come to rest is told a few times, each change of it, and from then on now and then: what
 //!   comes last of a number of changes, and how many they were;
 //! - one that keeps coming back is not told to be over before it has stayed away for a while, longer each time, so that
@@ -13,7 +13,7 @@
 
 mod restless;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -42,7 +42,7 @@ type Key = (Topic, String, String);
 #[derive(Debug)]
 struct Trouble {
     state: State,
-    /// As it was first told.
+    /// As it was first told, but for what it is about, which is what it was found to be about last.
     first: Notice,
     began: Duration,
     told: Duration,
@@ -117,20 +117,34 @@ impl Ledger {
 
     /// A round has ended with these notices: every trouble that it found, and what happened in it. What is to be told
     /// now: the troubles, those that are over, and what happened.
-    pub fn round(&mut self, now: Duration, at: OffsetDateTime, notices: &[Notice]) -> Vec<Notice> {
+    ///
+    /// A trouble with anything that the round left `unsettled` is not over because it was not found.
+    pub fn round(
+        &mut self,
+        now: Duration,
+        at: OffsetDateTime,
+        notices: &[Notice],
+        unsettled: &BTreeSet<String>,
+    ) -> Vec<Notice> {
         let mut told = Vec::new();
         let (troubles, events): (Vec<&Notice>, Vec<&Notice>) =
             notices.iter().partition(|notice| is_found_by_rounds(notice.topic));
-        let found: std::collections::BTreeSet<Key> = troubles.iter().map(|notice| key(notice)).collect();
+        let found: BTreeSet<Key> = troubles.iter().map(|notice| key(notice)).collect();
         for notice in troubles {
             told.extend(self.trouble(now, notice.clone()));
         }
-        let gone: Vec<Key> = self
-            .troubles
-            .keys()
-            .filter(|key| is_found_by_rounds(key.0) && !found.contains(*key))
-            .cloned()
-            .collect();
+        let mut gone: Vec<Key> = Vec::new();
+        for (key, trouble) in &mut self.troubles {
+            if !is_found_by_rounds(key.0) || found.contains(key) {
+                continue;
+            }
+            if trouble.first.of.is_disjoint(unsettled) {
+                gone.push(key.clone());
+            } else if let State::Away(_) = trouble.state {
+                // Whether it stayed away nobody knows.
+                trouble.state = State::Standing;
+            }
+        }
         for key in gone {
             told.extend(self.away(now, at, &key));
         }
@@ -147,6 +161,7 @@ impl Ledger {
         let returns = match self.troubles.get_mut(&key) {
             Some(trouble) if !matches!(trouble.state, State::Over(_)) => {
                 trouble.state = State::Standing;
+                trouble.first.of.clone_from(&notice.of);
                 trouble.seen = trouble.seen.saturating_add(1);
                 if since(trouble.told, now) < self.repeat {
                     trouble.untold = trouble.untold.saturating_add(1);
@@ -280,6 +295,7 @@ fn recovery(trouble: &Trouble, gone: Duration, at: OffsetDateTime) -> Notice {
         details: vec![format!("it began at {} and lasted {lasted}", moment(first.at))],
         next_step: None,
         repeats: 0,
+        of: BTreeSet::new(),
     }
 }
 

@@ -2,10 +2,15 @@
 //!
 //! Titles of troubles say nothing that changes from round to round: by them the same trouble is known again.
 
+mod unsettled;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use time::OffsetDateTime;
+
+pub use unsettled::unsettled;
+use unsettled::{link_in, link_of, port_of};
 
 use super::digest::{FEW, few};
 use super::{Notice, Topic};
@@ -30,6 +35,7 @@ pub fn notices_of(round: &Round, owner: &Owner, at: OffsetDateTime) -> Vec<Notic
         Notice {
             details: vec![refusal.reason.clone()],
             next_step: Some(refusal.allow.clone()),
+            of: about(refusal.kind, &refusal.name, refusal.account.as_ref()).into(),
             ..teller.notice(Topic::Refusal, &refusal.name, format!("{place}: refused ({})", refusal.rule))
         }
     }));
@@ -117,6 +123,7 @@ impl Teller<'_> {
             details: Vec::new(),
             next_step: None,
             repeats: 0,
+            of: BTreeSet::new(),
         }
     }
 
@@ -145,7 +152,7 @@ impl Teller<'_> {
         for change in &round.changes {
             if matches!(change.outcome, ChangeOutcome::Failed | ChangeOutcome::Unconfirmed) {
                 let unsure = change.outcome == ChangeOutcome::Unconfirmed;
-                by_account.entry((account(change), unsure)).or_default().push(change);
+                by_account.entry((endpoints_or(change.account.as_ref()), unsure)).or_default().push(change);
             }
         }
         let tell = |((account, unsure), changes): ((&str, bool), Vec<&ChangeReport>)| {
@@ -158,9 +165,11 @@ impl Teller<'_> {
                 true => format!("could not confirm changes in {account}"),
                 false => format!("changes in {account} failed"),
             };
+            let of = changes.iter().flat_map(|it| about(it.kind, &it.name, it.account.as_ref())).collect();
             Notice {
                 details: few(changes.iter().map(line)),
                 next_step: next_step(&first),
+                of,
                 ..self.notice(Topic::Failure, account, title)
             }
         };
@@ -197,6 +206,7 @@ impl Teller<'_> {
             notices.push(Notice {
                 details: vec![record.detail.clone()],
                 next_step: Some(format!("cnamed status {name}")),
+                of: [link_of("name", name.as_str(), account), account.to_string()].into(),
                 ..self.notice(Topic::Unverified, name.as_str(), title)
             });
         }
@@ -211,6 +221,7 @@ impl Teller<'_> {
             notices.push(Notice {
                 details: vec![way.port.detail.clone()],
                 next_step: Some(format!("cnamed status {}", way.endpoint)),
+                of: [port_of(way.frontend_port, &way.endpoint), way.endpoint.to_string()].into(),
                 ..self.notice(Topic::Unverified, way.endpoint.as_str(), title)
             });
         }
@@ -220,7 +231,8 @@ impl Teller<'_> {
     /// The links between a name and its port that do not hold: once for an endpoint, however many names follow it.
     fn loose(&self, round: &Round) -> Vec<Notice> {
         let is_port = |link: &Link| round.ways_in.iter().any(|way| way.port.from == link.from);
-        let mut by_link: BTreeMap<(&Handle, &str, bool), BTreeSet<&str>> = BTreeMap::new();
+        // By endpoint, link and whether it is broken: what was seen, and what it is about.
+        let mut by_link: BTreeMap<(&Handle, &str, bool), [BTreeSet<String>; 2]> = BTreeMap::new();
         for (chain, link) in round.loose().filter(|(_, link)| !is_port(link)) {
             let is_record =
                 round.records.iter().any(|it| (&it.name, &it.account) == (&chain.name, &chain.account));
@@ -233,18 +245,22 @@ impl Teller<'_> {
             };
             if told {
                 let broken = link.state == LinkState::Broken;
-                by_link.entry((&chain.endpoint, &link.from, broken)).or_default().insert(&link.detail);
+                let [details, of] = by_link.entry((&chain.endpoint, &link.from, broken)).or_default();
+                details.insert(link.detail.clone());
+                let reader = if link.from == "name" { &chain.account } else { &chain.endpoint };
+                of.extend([link_in(&link.from, chain), reader.to_string()]);
             }
         }
-        let tell = |((endpoint, from, broken), details): ((&Handle, &str, bool), BTreeSet<&str>)| {
+        let told = by_link.into_iter().map(|((endpoint, from, broken), [details, of])| {
             let how = if broken { "is broken" } else { "could not be seen" };
             Notice {
-                details: few(details.into_iter().map(str::to_owned)),
+                details: few(details),
                 next_step: Some(format!("cnamed status {endpoint}")),
+                of,
                 ..self.notice(Topic::Unverified, endpoint.as_str(), format!("{endpoint}: the {from} {how}"))
             }
-        };
-        by_link.into_iter().map(tell).collect()
+        });
+        told.collect()
     }
 
     /// What was written: one by one while it is little.
@@ -351,8 +367,15 @@ fn attempt(change: &ChangeReport) -> String {
 }
 
 /// The account of a change; the endpoints' own is called as in the metrics.
-fn account(change: &ChangeReport) -> &str {
-    change.account.as_ref().map_or("endpoints", Handle::as_str)
+fn endpoints_or(account: Option<&Handle>) -> &str {
+    account.map_or("endpoints", Handle::as_str)
+}
+
+/// What a change or its refusal is about: its place, and who has to be read before anybody knows how that stands. For a
+/// public IP that is its endpoint, for the rest an account.
+fn about(kind: SubjectKind, name: &str, account: Option<&Handle>) -> [String; 2] {
+    let reader = if kind == SubjectKind::PublicIp { name } else { endpoints_or(account) };
+    [kind.place(name, account), reader.to_owned()]
 }
 
 /// The account or the endpoint of what could not be read: what it is called ends in one or the other.

@@ -82,7 +82,7 @@ fn may(module: &str, import: &str) -> bool {
         // Its adapters reach the world through the one transport policy.
         ("notify", "notify") => within("model"),
         // What is told is what a round found, and what the journal says of it.
-        ("notify", "notify/words") => {
+        ("notify", _) if module.starts_with("notify/words") => {
             ["model", "notify", "reconcile", "journal"].iter().any(|layer| within(layer))
         }
         ("notify", _) => within("model") || within("notify") || within("provider/http"),

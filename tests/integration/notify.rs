@@ -8,6 +8,8 @@ mod ledger;
 mod rendering;
 mod words;
 
+use std::collections::BTreeSet;
+
 use cnamed::model::endpoint::Handle;
 use cnamed::notify::{Notice, Subscription, Topic};
 use time::OffsetDateTime;
@@ -27,6 +29,7 @@ pub(crate) fn notice(topic: Topic, subject: &str, title: &str) -> Notice {
         details: Vec::new(),
         next_step: None,
         repeats: 0,
+        of: BTreeSet::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The desk: nobody waits for a notifier, and a dead one is told of.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -124,10 +125,10 @@ async fn a_round_is_told_to_those_who_want_it_once_and_when_it_is_over() {
     );
     let desk = desk(&[&all, &some]);
     for _ in 0..3 {
-        desk.round(at(), &[failure("cf cannot be read")]);
+        desk.round(at(), &[failure("cf cannot be read")], &BTreeSet::new());
         settle().await;
     }
-    desk.round(at(), &[]);
+    desk.round(at(), &[], &BTreeSet::new());
     settle().await;
     assert_eq!(all.told(), ["cf cannot be read", "recovered after 3 failures: cf cannot be read"]);
     assert_eq!(some.told(), Vec::<String>::new());
@@ -140,8 +141,8 @@ async fn a_recovery_is_told_to_those_alone_who_were_told_of_the_trouble() {
     let topics = [Topic::Recovery, Topic::Refusal].into();
     let some = Fake::with(Subscription { name: Handle::parse("some").unwrap(), topics }, false);
     let desk = desk(&[&some]);
-    desk.round(at(), &[failure("x")]);
-    desk.round(at(), &[]);
+    desk.round(at(), &[failure("x")], &BTreeSet::new());
+    desk.round(at(), &[], &BTreeSet::new());
     settle().await;
     assert_eq!(some.told(), Vec::<String>::new());
 }
@@ -152,9 +153,9 @@ async fn many_troubles_at_once_are_one_notice_and_each_is_known_again() {
     let desk = desk(&[&all]);
     let names = ["a", "b", "c", "d", "e"];
     let down: Vec<Notice> = names.iter().map(|name| failure(name)).collect();
-    desk.round(at(), &down);
-    desk.round(at(), &down[1..]);
-    desk.round(at(), &[]);
+    desk.round(at(), &down, &BTreeSet::new());
+    desk.round(at(), &down[1..], &BTreeSet::new());
+    desk.round(at(), &[], &BTreeSet::new());
     settle().await;
     assert_eq!(
         all.told(),
@@ -284,14 +285,14 @@ async fn a_shutdown_delivers_what_is_queued_and_does_not_wait_for_a_pause() {
 async fn other_subscribers_of_the_same_name_know_what_was_told() {
     let (before, after) = (Fake::new("ops"), Fake::new("ops"));
     let desk = desk(&[&before]);
-    desk.round(at(), &[failure("cf cannot be read")]);
+    desk.round(at(), &[failure("cf cannot be read")], &BTreeSet::new());
     settle().await;
     desk.replace(
         "ops",
         vec![Subscriber { notifier: Arc::clone(&after) as Arc<dyn Notifier>, repeat: REPEAT }],
     );
-    desk.round(at(), &[failure("cf cannot be read")]);
-    desk.round(at(), &[]);
+    desk.round(at(), &[failure("cf cannot be read")], &BTreeSet::new());
+    desk.round(at(), &[], &BTreeSet::new());
     settle().await;
     assert_eq!(before.told(), ["cf cannot be read"]);
     assert_eq!(after.told(), ["recovered after 2 failures: cf cannot be read"]);

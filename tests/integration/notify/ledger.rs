@@ -1,6 +1,6 @@
 //! The ledger's laws.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cnamed::notify::ledger::Ledger;
@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 
 use super::notice;
 
+/// Nothing is left unsettled.
+static WELL: BTreeSet<String> = BTreeSet::new();
 const REPEAT: Duration = Duration::from_secs(6 * 3600);
 
 fn minutes(count: u64) -> Duration {
@@ -34,19 +36,19 @@ fn a_trouble_is_told_at_once_again_after_a_while_and_once_when_it_is_over() {
     let down = [failure("cf cannot be read")];
     let mut told = Vec::new();
     for minute in 0..=361 {
-        for notice in ledger.round(minutes(minute), at(), &down) {
+        for notice in ledger.round(minutes(minute), at(), &down, &WELL) {
             told.push((minute, notice));
         }
     }
     let seen: Vec<(u64, u32)> = told.iter().map(|(minute, notice)| (*minute, notice.repeats)).collect();
     assert_eq!(seen, [(0, 0), (360, 359)]);
-    let over = ledger.round(minutes(362), at(), &[]);
+    let over = ledger.round(minutes(362), at(), &[], &WELL);
     assert_eq!(titles(&over), ["recovery recovered after 362 failures: cf cannot be read: 0"]);
     assert_eq!(over[0].details, ["it began at 2026-11-22 12:31 UTC and lasted 6h 2m"]);
     assert_eq!((over[0].subject.as_str(), &over[0].next_step), ("cf", &None));
-    assert_eq!(ledger.round(minutes(363), at(), &[]), []);
+    assert_eq!(ledger.round(minutes(363), at(), &[], &WELL), []);
     // Once `repeat` has passed nothing is remembered.
-    ledger.round(minutes(362 + 360), at(), &[]);
+    ledger.round(minutes(362 + 360), at(), &[], &WELL);
     assert!(ledger.is_empty());
 }
 
@@ -57,7 +59,7 @@ fn what_flaps_is_told_a_few_times_and_never_left_untold() {
     let mut told = Vec::new();
     for minute in 0..360 {
         let found = if minute % 2 == 0 { &down[..] } else { &[] };
-        told.extend(ledger.round(minutes(minute), at(), found));
+        told.extend(ledger.round(minutes(minute), at(), found, &WELL));
     }
     // Told, over, told again, and from then on it has not stayed away for long enough to be over.
     assert_eq!(
@@ -71,10 +73,36 @@ fn what_flaps_is_told_a_few_times_and_never_left_untold() {
     let mut minute = 359;
     while told.len() == 3 {
         minute += 1;
-        told.extend(ledger.round(minutes(minute), at(), &[]));
+        told.extend(ledger.round(minutes(minute), at(), &[], &WELL));
     }
     assert_eq!(minute, 382, "a sixteenth of six hours after it went away in minute 359");
     assert_eq!(titles(&told[3..]), ["recovery recovered after 179 failures: cf cannot be read: 0"]);
+}
+
+#[test]
+fn a_trouble_is_over_once_what_it_is_about_was_seen_to_be_well_and_no_earlier() {
+    let about = |of: &[&str]| of.iter().map(|of| (*of).to_owned()).collect::<BTreeSet<_>>();
+    let mut ledger = Ledger::new(REPEAT);
+    let mut told = Vec::new();
+    let mut round = |minute, found: Option<&[&str]>, unsettled: &[&str]| {
+        let notice = |of| Notice { of: about(of), ..failure("x") };
+        let found: Vec<Notice> = found.map(notice).into_iter().collect();
+        told.extend(ledger.round(minutes(minute), at(), &found, &about(unsettled)));
+        titles(&std::mem::take(&mut told))
+    };
+    let over = |times| [format!("recovery recovered after {times}: x: 0")];
+    assert_eq!(round(0, Some(&["a", "b"]), &[]), ["failure x: 0"]);
+    assert_eq!(round(1, Some(&["b", "c"]), &[]), [""; 0]);
+    assert_eq!(round(2, None, &["c", "d"]), [""; 0]);
+    assert_eq!(round(400, None, &["b"]), [""; 0], "it is not told again either: nobody saw it");
+    assert_eq!(round(401, None, &["a", "d"]), over("2 failures"), "it was about something else in the end");
+    assert_eq!(round(402, None, &["c"]), [""; 0]);
+    // It comes back, and has to stay away for a while: only what was seen counts.
+    assert_eq!(round(403, Some(&["b"]), &[]), ["failure x: 0"]);
+    assert_eq!(round(404, None, &[]), [""; 0]);
+    assert_eq!(round(440, None, &["b"]), [""; 0]);
+    assert_eq!(round(441, None, &[]), [""; 0]);
+    assert_eq!(round(464, None, &[]), over("1 failure"));
 }
 
 #[test]
@@ -112,7 +140,9 @@ fn an_address_that_does_not_rest_is_told_a_few_times_and_its_last_soon() {
     let mut told = Vec::new();
     for minute in 0..360 {
         let found = [address(minute)];
-        told.extend(ledger.round(minutes(minute.into()), at(), &found).into_iter().map(|it| (minute, it)));
+        told.extend(
+            ledger.round(minutes(minute.into()), at(), &found, &WELL).into_iter().map(|it| (minute, it)),
+        );
     }
     let seen: Vec<(u32, u32)> = told.iter().map(|(minute, notice)| (*minute, notice.repeats)).collect();
     // Three as they come; then after a sixteenth of six hours, and twice as long each time.
@@ -149,7 +179,7 @@ fn what_the_service_suffers_from_is_not_over_because_a_round_does_not_find_it() 
     let mut ledger = Ledger::new(REPEAT);
     let title = "the configuration was not taken";
     assert!(ledger.trouble(minutes(0), notice(Topic::Service, "", title)).is_some());
-    assert_eq!(ledger.round(minutes(1), at(), &[]), []);
+    assert_eq!(ledger.round(minutes(1), at(), &[], &WELL), []);
     let over = ledger.over(minutes(2), at(), Topic::Service, "", title).unwrap();
     assert_eq!(
         (over.topic, over.title.as_str()),
@@ -198,12 +228,12 @@ proptest! {
                 let title = TITLES.iter().find(|title| **title == notice.title).unwrap();
                 found.entry(title).or_default().push(now);
             }
-            note(now, ledger.round(now, at(), &notices));
+            note(now, ledger.round(now, at(), &notices, &WELL));
         }
         // It ends well: everything stays away for as long as it takes.
         for _ in 0..48 {
             now += minutes(15);
-            note(now, ledger.round(now, at(), &[]));
+            note(now, ledger.round(now, at(), &[], &WELL));
         }
         for (title, found) in &found {
             let told = &told[*title];
@@ -231,14 +261,14 @@ proptest! {
         for pause in pauses {
             now += minutes(pause);
             let event = notice(Topic::Change, "jump", "changed");
-            for notice in ledger.round(now, at(), &[event]) {
+            for notice in ledger.round(now, at(), &[event], &WELL) {
                 prop_assert!(told.is_empty() || now - last >= REPEAT);
                 (told.push(notice), last = now).1
             }
         }
         for _ in 0..10 {
             now += minutes(120);
-            told.extend(ledger.round(now, at(), &[]));
+            told.extend(ledger.round(now, at(), &[], &WELL));
         }
         let tellings = u32::try_from(told.len()).unwrap();
         prop_assert_eq!(told.iter().map(|notice| notice.repeats).sum::<u32>() + tellings, count);

@@ -9,11 +9,11 @@ use cnamed::model::record::{Mode, Owner, Policy, Ttl};
 use cnamed::model::sight::{Happening, HappeningKind};
 use cnamed::model::state::{Consents, Desired, RecordKey, Wanted};
 use cnamed::model::verify::Verdict;
-use cnamed::notify::words::{notice_of_happening, notice_of_service, notice_of_test, notices_of};
+use cnamed::notify::words::{notice_of_happening, notice_of_service, notice_of_test, notices_of, unsettled};
 use cnamed::notify::{Notice, Topic};
 use cnamed::reconcile::round::{
-    Chain, ChangeOutcome, ChangeReport, Link, LinkState, Outcome, RecordReport, RefusalReport, Round,
-    SubjectKind, UnknownReport, WayIn,
+    BlockedReport, Chain, ChangeOutcome, ChangeReport, Link, LinkState, Outcome, RecordReport, RefusalReport,
+    Round, SubjectKind, UnknownReport, WayIn,
 };
 
 use super::notice;
@@ -268,4 +268,110 @@ fn links_that_do_not_hold_are_told_once_for_their_endpoint_and_only_where_nothin
     // Nobody was asked.
     round.authoritative = false;
     assert!(titles(&round).is_empty());
+}
+
+/// A round in which nothing is amiss: a name of `jump` in `cf`, and a port.
+fn whole() -> Round {
+    let link = |from: &'static str| Link { from: from.into(), state: LinkState::Whole, detail: "so".into() };
+    let links = ["name", "label", "label in DNS", "address"].map(link).into();
+    let name = Fqdn::parse("a.example.com").unwrap();
+    let (account, endpoint, connect) = (handle("cf"), handle("jump"), Vec::new());
+    let chain = Chain { name, account, endpoint, links, connect };
+    let (endpoint, rule) = (handle("jump"), "ssh".to_owned());
+    let way = WayIn { endpoint, rule, frontend_port: 22, backend_port: 22, port: link("port 22") };
+    let mut round = Round::empty(Outcome::InSync);
+    round.authoritative = true;
+    round.records = vec![record("a.example.com", "cf", Verdict::Agreed)];
+    (round.chains, round.ways_in) = (vec![chain], vec![way]);
+    round
+}
+
+/// What becomes of such a round.
+type Change<'c> = &'c dyn Fn(&mut Round);
+
+#[test]
+fn whatever_a_round_tells_is_hidden_by_all_that_may_come_in_its_place_and_by_nothing_else() {
+    let link = |round: &mut Round, from: &str, state| {
+        round.chains[0].links.iter_mut().find(|link| link.from == from).unwrap().state = state;
+    };
+    let refuse = |round: &mut Round, rule| {
+        round.refused = vec![RefusalReport {
+            kind: SubjectKind::Record,
+            name: "a.example.com".into(),
+            account: Some(handle("cf")),
+            rule,
+            reason: String::new(),
+            allow: String::new(),
+        }];
+    };
+    let block = |round: &mut Round| {
+        round.blocked = vec![BlockedReport {
+            kind: SubjectKind::Record,
+            name: "a.example.com".into(),
+            account: Some(handle("cf")),
+            waits_for: "the endpoint's address, which is released".into(),
+        }];
+    };
+    let served = |round: &mut Round, verdict: Verdict, state| {
+        round.outcome = Outcome::Unverified;
+        round.records[0].verdict = verdict;
+        link(round, "name", state);
+    };
+    let account = |round: &mut Round| round.unknown = vec![unknown("zones of cf", "down")];
+    let endpoint = |round: &mut Round| {
+        round.unknown = vec![unknown("public IP of jump", "down")];
+        round.chains[0].links.retain(|link| matches!(&*link.from, "name" | "label"));
+        link(round, "name", LinkState::Unknown);
+        link(round, "label", LinkState::Unknown);
+        round.records.clear();
+    };
+    let lies = |round: &mut Round| served(round, Verdict::Contradicted, LinkState::Broken);
+    let silent = |round: &mut Round| served(round, Verdict::Unanswered, LinkState::Unknown);
+    let late = |round: &mut Round| served(round, Verdict::Pending, LinkState::Pending);
+    let fails = |round: &mut Round| round.changes = vec![change("a.example.com", ChangeOutcome::Failed)];
+    let skips = |round: &mut Round| round.changes = vec![change("a.example.com", ChangeOutcome::Skipped)];
+    let made = |round: &mut Round| round.changes = vec![change("a.example.com", ChangeOutcome::Applied)];
+    let foreign = |round: &mut Round| refuse(round, Rule::Foreign);
+    let limit = |round: &mut Round| refuse(round, Rule::TooManyDeletes);
+    let closed = |round: &mut Round| round.ways_in[0].port.state = LinkState::Broken;
+    let untried = |round: &mut Round| round.ways_in[0].port.state = LinkState::Unknown;
+    let unlabelled = |round: &mut Round| {
+        round.outcome = Outcome::Unverified;
+        link(round, "label", LinkState::Broken);
+    };
+    let astray = |round: &mut Round| link(round, "address", LinkState::Broken);
+    let elsewhere = |round: &mut Round| round.unknown = vec![unknown("zones of azure", "down")];
+    let fine = |_: &mut Round| {};
+    let cases: [(Change<'_>, &[Change<'_>], &[Change<'_>]); 6] = [
+        (&lies, &[&account, &endpoint, &silent, &late], &[&fine, &made, &elsewhere, &closed]),
+        (&foreign, &[&account, &limit, &fails, &block, &skips], &[&fine, &made, &elsewhere, &lies]),
+        (&fails, &[&account, &foreign, &block, &skips], &[&fine, &made, &elsewhere, &late]),
+        (&closed, &[&endpoint, &untried], &[&fine, &account, &lies]),
+        (&unlabelled, &[&endpoint], &[&fine, &account, &elsewhere]),
+        (&astray, &[&endpoint], &[&fine, &elsewhere, &closed]),
+    ];
+    let after = |change: Change<'_>| {
+        let mut round = whole();
+        change(&mut round);
+        round
+    };
+    for (number, (found, hides, shows)) in cases.into_iter().enumerate() {
+        let notices = told(&after(found));
+        let [trouble] = notices.as_slice() else { panic!("{number}: {notices:#?}") };
+        assert!(!trouble.of.is_empty(), "{number}");
+        for (nth, change) in hides.iter().enumerate() {
+            let unsettled = unsettled(&after(*change));
+            assert!(!trouble.of.is_disjoint(&unsettled), "{number}, {nth}: {trouble:#?} {unsettled:#?}");
+        }
+        for (nth, change) in shows.iter().enumerate() {
+            let unsettled = unsettled(&after(*change));
+            assert!(trouble.of.is_disjoint(&unsettled), "{number}, {nth}: {trouble:#?} {unsettled:#?}");
+        }
+    }
+    // Where no server is asked, none is waited for.
+    let mut unasked = whole();
+    unasked.authoritative = false;
+    unasked.chains[0].links.retain(|link| link.from != "address");
+    link(&mut unasked, "name", LinkState::Unknown);
+    assert_eq!(unsettled(&unasked), [].into());
 }

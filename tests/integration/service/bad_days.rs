@@ -98,6 +98,43 @@ async fn a_server_of_the_label_that_lies_is_no_event_and_the_records_stay_with_w
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nobody_can_look_at_has_not_recovered() {
+    let down = Weather::Refusing(Kind::Unreachable);
+    for (liar, hidden_by) in
+        [("ns2.cf.test", "cf"), ("ns2.cf.test", "network"), ("ns2.label.test", "network")]
+    {
+        told(async {
+            let sim = Sim::new();
+            let life = settled(&sim, Mode::Address).await;
+            sim.lie(liar, Some(a("198.51.100.9")));
+            life.outcome(Outcome::Unverified).await;
+            let troubles = sim.ear.of(Topic::Unverified);
+            let [trouble] = &troubles[..] else { panic!("{liar}: {troubles:#?}") };
+            let recoveries = || {
+                let over = sim.ear.of(Topic::Recovery);
+                over.into_iter().filter(|title| !title.ends_with("cannot be read")).collect::<Vec<_>>()
+            };
+            sim.weather(hidden_by, down);
+            life.outcome(Outcome::Partial).await;
+            sleep(INTERVAL * 10).await;
+            assert_eq!(recoveries(), [""; 0], "{liar}, hidden by {hidden_by}");
+            sim.weather(hidden_by, Weather::Fine);
+            life.outcome(Outcome::Unverified).await;
+            sleep(INTERVAL * 5).await;
+            assert_eq!(recoveries(), [""; 0], "{liar}, hidden by {hidden_by}");
+            assert_eq!(sim.ear.of(Topic::Unverified), troubles, "{hidden_by}: it was told, and is not over");
+            sim.repent();
+            life.in_sync().await;
+            sleep(INTERVAL).await;
+            let over = recoveries();
+            let [over] = &over[..] else { panic!("{liar}, hidden by {hidden_by}: {over:#?}") };
+            assert!(over.starts_with("recovered after") && over.ends_with(trouble), "{over}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_that_never_rests_is_told_a_few_times_and_costs_no_more_than_the_pace() {
     for mode in [Mode::Address, Mode::Cname] {
         told(flap(mode)).await;

@@ -83,6 +83,15 @@ pub struct Glance {
     pub given: Vec<(Question, Vec<Answer>)>,
 }
 
+/// What shall no longer lead where it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaving {
+    /// What shows whether the names do.
+    pub questions: Vec<Question>,
+    /// The records among it that were withdrawn.
+    pub withdrawn: BTreeSet<RecordKey>,
+}
+
 /// What happens during a round, for whoever watches.
 #[derive(Clone, Debug)]
 pub enum Event<'e> {
@@ -152,16 +161,16 @@ impl Reconciler {
 
     /// What name servers say now of what `round` saw: no provider is asked, and nothing is waited for.
     ///
-    /// `leaving` are the names that shall no longer lead where they did, and what shows whether they do.
-    pub async fn glance(&self, desired: &Desired, round: &Round, leaving: Vec<Question>) -> Glance {
+    pub async fn glance(&self, desired: &Desired, round: &Round, leaving: Leaving) -> Glance {
+        let Leaving { questions, withdrawn } = leaving;
         let observed = &round.observed;
         let records = self.verify(desired, observed, &BTreeMap::new(), &()).await;
-        let names: BTreeSet<&Fqdn> = leaving.iter().map(|question| &question.name).collect();
-        let left = self.verify_left(desired, observed, &names).await;
+        let names: BTreeSet<&Fqdn> = questions.iter().map(|question| &question.name).collect();
+        let left = self.verify_left(desired, observed, &names, &withdrawn).await;
         let chains = self.chains(desired, observed, &records).await;
         let verified = records.iter().chain(&left).filter(|report| report.verdict.is_verified());
         let served: BTreeSet<&Fqdn> = verified.map(|report| &report.name).collect();
-        let given = self.given(leaving, &served).await;
+        let given = self.given(questions, &served).await;
         Glance { records, left, chains, given }
     }
 

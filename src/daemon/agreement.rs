@@ -2,7 +2,7 @@
 //!
 //! What leads somewhere is agreed to once every name leads there. What is gone is agreed to once the accounts' servers
 //! say what is right now and no resolver gives what was there before; where that comes back first, it is waited for no
-//! more.
+//! more. So is a record that was withdrawn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,12 +14,13 @@ use super::CLOSE;
 use crate::journal::Agreed;
 use crate::model::endpoint::Handle;
 use crate::model::name::Fqdn;
-use crate::model::record::{Mode, RecordType, Ttl};
+use crate::model::plan::RecordChange;
+use crate::model::record::{Content, Data, Mode, RecordType, Ttl};
 use crate::model::sight::{Happening, HappeningKind, Sight};
 use crate::model::state::{Desired, RecordKey};
-use crate::model::verify::{Answer, Said};
-use crate::reconcile::Glance;
+use crate::model::verify::{Answer, Said, either_address};
 use crate::reconcile::round::{Chain, LinkState, RecordReport, Round};
+use crate::reconcile::{Glance, Leaving};
 use crate::resolver::Question;
 
 /// What was noticed, and who has not said so yet.
@@ -50,15 +51,24 @@ pub(super) enum Awaited {
         /// What it was.
         was: Was,
     },
+    /// They lead no longer where a record led that was withdrawn.
+    Withdrawn {
+        /// The record.
+        key: RecordKey,
+        /// What it gave.
+        was: Vec<Was>,
+    },
 }
 
-/// What an endpoint was.
+/// What an endpoint was, or a record gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Was {
     /// At this address.
     Address(IpAddr),
-    /// Behind this label.
+    /// Behind this label, or a name of another kind.
     Label(Fqdn),
+    /// Whatever servers gave to a question of this type: they chose it themselves.
+    Anything(RecordType),
 }
 
 /// What name servers say.
@@ -98,9 +108,17 @@ impl Agreement {
         self.expect(entry, awaited.clone(), following, now);
     }
 
-    /// Waits for one record; `ttl` is the longest that caches may keep of it.
-    pub(super) fn expect_record(&mut self, entry: i64, key: &RecordKey, ttl: Ttl, now: Instant) {
-        self.expect(entry, Awaited::Right, [(key, ttl)].into_iter(), now);
+    /// Waits for one record; the TTL is the longest that caches may keep of it. That it was withdrawn before is waited for
+    /// no more.
+    pub(super) fn expect_record(
+        &mut self,
+        entry: i64,
+        awaited: Awaited,
+        record: (&RecordKey, Ttl),
+        now: Instant,
+    ) {
+        self.0.retain(|pending| pending.awaited.withdrawn() != Some(record.0));
+        self.expect(entry, awaited, [record].into_iter(), now);
     }
 
     fn expect<'k>(
@@ -128,7 +146,7 @@ impl Agreement {
     pub(super) fn stays(&mut self, endpoint: &Handle, sight: &Sight) {
         self.0.retain(|pending| match &pending.awaited {
             Awaited::Left { endpoint: left, was } => left != endpoint || !was.is_in(sight),
-            Awaited::Right => true,
+            Awaited::Right | Awaited::Withdrawn { .. } => true,
         });
     }
 
@@ -137,18 +155,20 @@ impl Agreement {
         !self.0.is_empty()
     }
 
-    /// What to ask about the names that shall no longer lead where they did.
-    pub(super) fn leaving(&self) -> Vec<Question> {
+    /// What to ask about the names that shall no longer lead where they did, and the records that were withdrawn.
+    pub(super) fn leaving(&self) -> Leaving {
         let mut questions = Vec::new();
         for pending in &self.0 {
-            let Awaited::Left { was, .. } = &pending.awaited else { continue };
-            let asked =
-                pending.names.iter().map(|name| Question { name: name.clone(), rtype: was.shows_as() });
-            questions.extend(asked);
+            for was in pending.awaited.was() {
+                let asked =
+                    pending.names.iter().map(|name| Question { name: name.clone(), rtype: was.shows_as() });
+                questions.extend(asked);
+            }
         }
         questions.sort_by(|a, b| (&a.name, &a.rtype).cmp(&(&b.name, &b.rtype)));
         questions.dedup();
-        questions
+        let withdrawn = self.0.iter().filter_map(|pending| pending.awaited.withdrawn());
+        Leaving { questions, withdrawn: withdrawn.cloned().collect() }
     }
 
     /// How soon to ask again: each second at first, then less and less often.
@@ -210,12 +230,28 @@ impl Awaited {
         Some(Self::Left { endpoint: endpoint.clone(), was })
     }
 
+    /// What the names lead to no longer.
+    fn was(&self) -> &[Was] {
+        match self {
+            Self::Right => &[],
+            Self::Left { was, .. } => std::slice::from_ref(was),
+            Self::Withdrawn { was, .. } => was,
+        }
+    }
+
+    fn withdrawn(&self) -> Option<&RecordKey> {
+        match self {
+            Self::Withdrawn { key, .. } => Some(key),
+            Self::Right | Self::Left { .. } => None,
+        }
+    }
+
     /// Whether every authoritative server of `account` says so of its `names`.
     fn is_said_by(&self, account: &Handle, names: &BTreeSet<Fqdn>, word: Word<'_>) -> bool {
         let (left, least) = match self {
             Self::Right => (&[][..], 1),
             // A name that nobody says anything of may lead there still.
-            Self::Left { .. } => (word.left, names.len()),
+            Self::Left { .. } | Self::Withdrawn { .. } => (word.left, names.len()),
         };
         let said = word.records.iter().chain(left);
         let mut said = said.filter(|report| &report.account == account && names.contains(&report.name));
@@ -231,17 +267,46 @@ impl Awaited {
         match self {
             Self::Right => lead_right(|name| names.contains(name), word.chains),
             Self::Left { was, .. } => names.iter().all(|name| was.is_left_by(name, word)),
+            // What one account gives no more another may give still, and rightly so.
+            Self::Withdrawn { was, .. } => names.iter().all(|name| {
+                lead_right(|other| other == name, word.chains)
+                    || was.iter().all(|was| was.is_left_by(name, word))
+            }),
+        }
+    }
+}
+
+impl From<&RecordChange> for Awaited {
+    fn from(RecordChange { key, before, after }: &RecordChange) -> Self {
+        match after {
+            Some(_) => Self::Right,
+            None => {
+                let was = before.iter().flat_map(|set| Was::of(&set.content)).collect();
+                Self::Withdrawn { key: key.clone(), was }
+            }
         }
     }
 }
 
 impl Was {
+    /// What a record of that content gave.
+    fn of(content: &Content) -> Vec<Self> {
+        match &content.data {
+            _ if content.proxied => either_address().into_iter().map(Self::Anything).collect(),
+            Data::Cname(target) => vec![Self::Label(target.clone())],
+            Data::A(held) => held.iter().map(|address| Self::Address((*address).into())).collect(),
+            Data::Aaaa(held) => held.iter().map(|address| Self::Address((*address).into())).collect(),
+            Data::Alias { rtype, .. } | Data::Opaque { rtype, .. } => vec![Self::Anything(rtype.clone())],
+        }
+    }
+
     /// The type of question that shows whether a name leads there. An alias is given whatever the type (RFC 1034,
     /// 3.6.2).
     fn shows_as(&self) -> RecordType {
         match self {
             Self::Address(address) => RecordType::of(Some(*address)),
             Self::Label(_) => RecordType::A,
+            Self::Anything(rtype) => rtype.clone(),
         }
     }
 
@@ -250,6 +315,7 @@ impl Was {
         match self {
             Self::Address(address) => sight.told() == Some(*address),
             Self::Label(label) => sight.exists && sight.fqdn.as_ref() == Some(label),
+            Self::Anything(_) => false,
         }
     }
 
@@ -261,6 +327,7 @@ impl Was {
         let left = |answer: &Answer| match (self, &answer.said) {
             (_, Said::Failed(_)) => false,
             (_, Said::Nothing { .. }) => true,
+            (Self::Anything(_), Said::Records(_)) => false,
             (Self::Address(address), Said::Records(reply)) => !reply.addresses.contains(address),
             // An address alone does not tell which label it came of, but the right one came of none that is left.
             (Self::Label(_), Said::Records(reply)) if reply.chain.is_empty() => {

@@ -252,8 +252,10 @@ impl<S: Source> Service<S> {
         }
         for Done { entry, report, key } in &done {
             self.counts.change(report);
-            if let (Some(entry), Some((key, ttl)), ChangeOutcome::Applied) = (entry, key, report.outcome) {
-                self.agreement.expect_record(*entry, key, *ttl, since);
+            if let (Some(entry), Some((key, ttl, awaited)), ChangeOutcome::Applied) =
+                (entry, key, report.outcome)
+            {
+                self.agreement.expect_record(*entry, awaited.clone(), (key, *ttl), since);
             }
         }
         if !done.is_empty() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::agreement::Awaited;
 use crate::journal::{Journal, What};
 use crate::model::endpoint::Handle;
 use crate::model::plan::{Action, RecordChange};
@@ -45,8 +46,9 @@ pub(super) struct Done {
     pub(super) entry: Option<i64>,
     /// What it was.
     pub(super) report: ChangeReport,
-    /// The record that it concerns, if it concerns one, and the longest that caches may keep of it.
-    pub(super) key: Option<(RecordKey, Ttl)>,
+    /// The record that it concerns, if it concerns one, the longest that caches may keep of it, and what shall come to be
+    /// seen of it.
+    pub(super) key: Option<(RecordKey, Ttl, Awaited)>,
 }
 
 impl Watcher {
@@ -118,9 +120,9 @@ impl Watcher {
 
     fn ended(&self, action: &Action, report: &ChangeReport) {
         let key = match action {
-            Action::Record(RecordChange { key, before, after }) => {
+            Action::Record(change @ RecordChange { key, before, after }) => {
                 let ttls = before.iter().map(|set| set.content.ttl).chain(after.as_ref().map(|set| set.ttl));
-                Some((key.clone(), ttls.max().unwrap_or(Ttl::DEFAULT)))
+                Some((key.clone(), ttls.max().unwrap_or(Ttl::DEFAULT), change.into()))
             }
             Action::Network(_) | Action::Gateway(_) | Action::Settle(_) => None,
         };
@@ -303,8 +305,8 @@ mod tests {
         assert_eq!((done.len(), trouble), (4, None));
         let last = done.last().unwrap();
         assert_eq!(
-            (last.report.error.as_deref(), &last.key),
-            (Some("it ended"), &Some((key(), Ttl::DEFAULT)))
+            (last.report.error.as_deref(), last.key.as_ref().map(|(key, ttl, _)| (key, *ttl))),
+            (Some("it ended"), Some((&key(), Ttl::DEFAULT)))
         );
         assert_eq!(last.report.reason, WHY, "as it would have been told at its end");
         assert!(watcher.take().0.is_empty());

@@ -59,13 +59,14 @@ impl Reconciler {
         self.hold_all(desired, promises.collect(), watch).await
     }
 
-    /// Whether every authoritative server says that there is nothing at those of `names` where nothing is promised.
-    /// Nothing is waited for.
+    /// Whether every authoritative server says that there is nothing at those of `names` where nothing is promised, and
+    /// where a record is `withdrawn` that the configuration does not name. Nothing is waited for.
     pub(super) async fn verify_left(
         &self,
         desired: &Desired,
         observed: &Observed,
         names: &BTreeSet<&Fqdn>,
+        withdrawn: &BTreeSet<RecordKey>,
     ) -> Vec<RecordReport> {
         if !self.verification.authoritative {
             return Vec::new();
@@ -77,7 +78,8 @@ impl Reconciler {
             .filter(|(key, wanted)| {
                 names.contains(&key.name) && promise(desired, observed, &untouched, key, wanted).is_none()
             })
-            .filter_map(|(key, _)| gone(desired, observed, key, observed.zone(key).ok()?, Touch::Unsure));
+            .filter_map(|(key, _)| gone(desired, observed, key, observed.zone(key).ok()?, Touch::Unsure))
+            .chain(withdrawn.iter().filter_map(|key| pruned(desired, observed, key, Touch::Unsure)));
         self.hold_all(desired, promises.collect(), &()).await
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::record::{Owner, Policy};
+use crate::model::record::{Owner, Policy, RecordSet, Version};
 use crate::model::state::{Consents, Wanted};
 use crate::model::verify::{Reply, Verdict};
 use crate::reconcile::round::Link;
@@ -107,7 +107,7 @@ const OTHER: &str = "www.example.com";
 #[test]
 fn whoever_agrees_is_told_once_with_how_long_it_took() {
     let (mut agreement, now) = (Agreement::default(), Instant::now());
-    agreement.expect_record(7, &key(NAME, "cf"), Ttl::DEFAULT, now);
+    agreement.expect_record(7, Awaited::Right, (&key(NAME, "cf"), Ttl::DEFAULT), now);
     assert!(agreement.is_awaited());
     let whole = [seen(NAME, "address", LinkState::Whole)];
     let later = now + Duration::from_secs(3);
@@ -187,7 +187,7 @@ fn resolvers_are_believed_after_the_accounts_and_of_every_name() {
 fn what_nobody_agrees_to_is_given_up_after_an_hour_or_twice_the_time_that_caches_keep_it() {
     for (seconds, hours) in [(60, 1), (1800, 1), (7200, 4), (86_400, 48)] {
         let (mut agreement, now) = (Agreement::default(), Instant::now());
-        agreement.expect_record(1, &key(NAME, "cf"), Ttl::new(seconds).unwrap(), now);
+        agreement.expect_record(1, Awaited::Right, (&key(NAME, "cf"), Ttl::new(seconds).unwrap()), now);
         let given_up = now + LEAST * hours;
         agreement.hears(&[], &[], given_up - Duration::from_secs(1));
         assert!(agreement.is_awaited(), "{seconds}");
@@ -200,11 +200,11 @@ fn what_nobody_agrees_to_is_given_up_after_an_hour_or_twice_the_time_that_caches
 #[test]
 fn they_are_asked_less_and_less_often_and_each_second_again_for_something_new() {
     let (mut agreement, now) = (Agreement::default(), Instant::now());
-    agreement.expect_record(1, &key(NAME, "cf"), Ttl::DEFAULT, now);
+    agreement.expect_record(1, Awaited::Right, (&key(NAME, "cf"), Ttl::DEFAULT), now);
     let pauses = [0, 30, 300, 3599].map(|waited| agreement.pause(now + Duration::from_secs(waited)));
     assert_eq!(pauses.map(|pause| pause.as_secs()), [1, 1, 10, 60]);
     let later = now + Duration::from_secs(3000);
-    agreement.expect_record(2, &key(OTHER, "cf"), Ttl::DEFAULT, later);
+    agreement.expect_record(2, Awaited::Right, (&key(OTHER, "cf"), Ttl::DEFAULT), later);
     assert_eq!(agreement.pause(later), CLOSE);
 }
 
@@ -249,7 +249,7 @@ fn an_account_agrees_to_what_is_gone_once_its_servers_say_what_is_right_of_every
 #[test]
 fn that_there_is_nothing_at_a_name_is_no_agreement_to_where_it_shall_lead() {
     let (mut agreement, now) = (Agreement::default(), Instant::now());
-    agreement.expect_record(1, &key(NAME, "cf"), Ttl::DEFAULT, now);
+    agreement.expect_record(1, Awaited::Right, (&key(NAME, "cf"), Ttl::DEFAULT), now);
     let nothing = [says(NAME, "cf", Verdict::Agreed)];
     assert_eq!(agreement.take(Word { left: &nothing, ..Word::default() }, now), []);
 }
@@ -342,7 +342,7 @@ fn what_comes_back_before_it_is_gone_is_waited_for_no_more_and_what_comes_instea
         assert_eq!(agreement.is_awaited(), waits, "{before}: {sight:?}");
     }
     let (mut agreement, now) = (Agreement::default(), Instant::now());
-    agreement.expect_record(1, &key(NAME, "cf"), Ttl::DEFAULT, now);
+    agreement.expect_record(1, Awaited::Right, (&key(NAME, "cf"), Ttl::DEFAULT), now);
     agreement.stays(&handle("jump"), &exists(Some(OLD), LABEL));
     assert!(agreement.is_awaited(), "where a record shall lead is another question");
 }
@@ -353,14 +353,88 @@ fn each_name_that_something_leaves_is_asked_for_once_by_the_type_that_shows_it()
     let a = |name| Question { name: fqdn(name), rtype: RecordType::A };
     let aaaa = |name| Question { name: fqdn(name), rtype: RecordType::Aaaa };
     let both = [a(NAME), a(OTHER)];
-    assert_eq!(agreement.leaving(), both);
+    assert_eq!(agreement.leaving().questions, both);
     for (entry, before) in [(2, LABEL), (3, "2001:db8::1")] {
         let happening = happened(HappeningKind::Deleted, Some(before), None);
         let awaited = Awaited::of(&handle("jump"), &happening, None).unwrap();
         agreement.expect_endpoint(entry, &handle("jump"), awaited, &names(), now);
     }
-    assert_eq!(agreement.leaving(), [a(NAME), aaaa(NAME), a(OTHER), aaaa(OTHER)]);
+    assert_eq!(agreement.leaving().questions, [a(NAME), aaaa(NAME), a(OTHER), aaaa(OTHER)]);
     let (mut agreement, now) = (Agreement::default(), Instant::now());
-    agreement.expect_record(1, &key(NAME, "cf"), Ttl::DEFAULT, now);
-    assert_eq!(agreement.leaving(), [], "it shall lead somewhere");
+    agreement.expect_record(1, Awaited::Right, (&key(NAME, "cf"), Ttl::DEFAULT), now);
+    assert_eq!(agreement.leaving(), Leaving::default(), "it shall lead somewhere");
+}
+
+/// That `content` was withdrawn from [`NAME`] in one account.
+fn withdrawn(content: Content) -> (Agreement, Instant) {
+    let (mut agreement, now) = (Agreement::default(), Instant::now());
+    let version = Version("1".into());
+    let before = vec![RecordSet { name: fqdn(NAME), content, mark: None, version, words: 0 }];
+    let change = RecordChange { key: key(NAME, "cf"), before, after: None };
+    agreement.expect_record(1, Awaited::from(&change), (&change.key, Ttl::DEFAULT), now);
+    (agreement, now)
+}
+
+fn content(data: Data) -> Content {
+    Content { data, ttl: Ttl::DEFAULT, proxied: false }
+}
+
+#[test]
+fn a_withdrawal_is_agreed_to_by_the_account_that_gives_nothing_there_and_by_resolvers_that_give_it_no_more() {
+    let both = || Data::A([OLD.parse().unwrap(), "192.0.2.2".parse().unwrap()].into());
+    let alias = || Data::Alias { rtype: RecordType::A, target: "/pip".into() };
+    let proxied = || Content { proxied: true, ..content(Data::address(OLD.parse().unwrap())) };
+    let (a, aaaa) = (RecordType::A, RecordType::Aaaa);
+    for (content, rtypes, kept, left) in [
+        (content(Data::Cname(fqdn(LABEL))), vec![a.clone()], gives(&[LABEL], &[]), gives(&["x.test"], &[])),
+        (content(both()), vec![a.clone()], gives(&[], &["192.0.2.2"]), gives(&[], &["192.0.2.3"])),
+        (content(alias()), vec![a.clone()], gives(&[], &["192.0.2.3"]), NOTHING),
+        (proxied(), vec![a, aaaa], gives(&[], &["203.0.113.66"]), NOTHING),
+    ] {
+        let (mut agreement, now) = withdrawn(content);
+        let Leaving { questions, withdrawn } = agreement.leaving();
+        assert_eq!(withdrawn, [key(NAME, "cf")].into());
+        assert_eq!(questions.iter().map(|asked| asked.rtype.clone()).collect::<Vec<_>>(), rtypes);
+        let given = |said: &Said| -> Vec<(Question, Vec<Answer>)> {
+            let answer = Answer { server: "192.0.2.53".into(), said: said.clone() };
+            questions.iter().map(|asked| (asked.clone(), vec![answer.clone()])).collect()
+        };
+        let mut hears = |left: &[RecordReport], given: &[(Question, Vec<Answer>)]| {
+            let told = agreement.take(Word { left, given, ..Word::default() }, now);
+            told.into_iter().map(|(_, agreed)| agreed.who).collect::<Vec<_>>()
+        };
+        assert_eq!(hears(&[], &given(&NOTHING)), [""; 0], "nobody says anything of it");
+        assert_eq!(hears(&[says(NAME, "cf", Verdict::Contradicted)], &[]), [""; 0]);
+        assert_eq!(hears(&[says(NAME, "azure", Verdict::Agreed)], &[]), [""; 0], "of another account");
+        assert_eq!(hears(&[says(NAME, "cf", Verdict::Agreed)], &given(&kept)), ["cf"], "{kept:?}");
+        assert_eq!(hears(&[], &given(&Said::Failed("no answer".into()))), [""; 0]);
+        assert_eq!(hears(&[], &given(&left)), [RESOLVERS], "{left:?}");
+        assert!(!agreement.is_awaited());
+    }
+}
+
+#[test]
+fn resolvers_agree_to_a_withdrawal_too_where_they_give_what_is_right_in_another_account() {
+    let (mut agreement, now) = withdrawn(content(Data::Cname(fqdn(LABEL))));
+    let [asked] = &agreement.leaving().questions[..] else { panic!() };
+    let said = gives(&[LABEL], &[OLD]);
+    let given = [(asked.clone(), vec![Answer { server: "192.0.2.53".into(), said }])];
+    let records = [says(NAME, "cf", Verdict::Agreed)];
+    for (state, who_agrees) in
+        [(LinkState::Broken, &[(1, "cf")][..]), (LinkState::Whole, &[(1, RESOLVERS)][..])]
+    {
+        let chains = [seen(NAME, "address", state)];
+        let word = Word { records: &records, chains: &chains, given: &given, ..Word::default() };
+        assert_eq!(who(&agreement.take(word, now)), who_agrees);
+    }
+}
+
+#[test]
+fn a_withdrawal_is_waited_for_no_more_once_something_is_written_there() {
+    let (mut agreement, now) = withdrawn(content(Data::Cname(fqdn(LABEL))));
+    agreement.expect_record(2, Awaited::Right, (&key(NAME, "azure"), Ttl::DEFAULT), now);
+    assert!(!agreement.leaving().withdrawn.is_empty(), "it is another account's");
+    agreement.expect_record(3, Awaited::Right, (&key(NAME, "cf"), Ttl::DEFAULT), now);
+    assert_eq!(agreement.leaving(), Leaving::default());
+    assert!(agreement.is_awaited(), "what was written is");
 }

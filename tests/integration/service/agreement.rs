@@ -5,13 +5,14 @@ use std::time::Duration;
 use cnamed::daemon::Order;
 use cnamed::journal::What;
 use cnamed::model::endpoint::Intent;
+use cnamed::model::plan::Verb;
 use cnamed::model::record::{Data, Mode, RecordType};
 use cnamed::model::sight::HappeningKind;
 use cnamed::reconcile::round::ChangeOutcome;
 use cnamed::resolver::{Question, Resolver, Via};
 use tokio::time::{Instant, sleep};
 
-use super::heard::{Heard, Mood};
+use super::heard::{Heard, Mood, only};
 use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Sim, Weather};
 use super::told;
 use crate::laws::world::{self, fqdn, handle};
@@ -197,18 +198,7 @@ async fn of_a_deleted_public_ip_accounts_agree_once_the_names_are_gone_and_resol
         let life = Heard::begin(Mode::Cname);
         life.calm().await;
         watching(&life).await;
-        // They are not asked for addresses before something is withdrawn.
-        for account in ["azure", "cf"] {
-            let servers = Via::Servers([1, 2].map(|number| format!("ns{number}.{account}.test")).into());
-            for rtype in [RecordType::A, RecordType::Aaaa] {
-                life.servers.lookup(&Question { name: fqdn(NAME), rtype }, &servers).await;
-            }
-        }
-        life.servers.are(Mood {
-            old_until: Some(Instant::now() + INTERVAL * 2),
-            cached_until: Some(Instant::now() + INTERVAL * 4),
-            ..Mood::default()
-        });
+        lag(&life, INTERVAL * 2, INTERVAL * 4).await;
         life.sim.network.remove("rg", "pip-0");
         life.order(Order::Round).await;
         life.until("an event", |shown| shown.counts.happenings.contains_key("deleted")).await;
@@ -335,6 +325,76 @@ async fn what_is_written_is_counted_and_agreed_to_by_those_whom_it_concerns() {
         }
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_a_withdrawal_accounts_agree_once_they_give_nothing_there_and_resolvers_once_they_give_it_no_more()
+{
+    const OTHER: &str = "other.example.com";
+    for mode in [Mode::Cname, Mode::Address] {
+        told(async {
+            let life = Heard::begin(mode);
+            let mut desired = Sim::desired(mode);
+            let wanted = desired.records[&world::key(NAME, "azure")].clone();
+            desired.records.insert(world::key(OTHER, "azure"), wanted);
+            life.configuration.exchange(Ok(desired.clone()));
+            life.order(Order::Reload).await;
+            life.calm().await;
+            lag(&life, INTERVAL * 2, INTERVAL * 4).await;
+            desired.records.retain(|key, _| key.name.as_str() == OTHER);
+            life.configuration.exchange(Ok(desired.clone()));
+            life.order(Order::Reload).await;
+            let withdrawals = || {
+                let all = life.agreed(|what| matches!(what, What::Change(it) if it.verb == Verb::Delete));
+                all.into_iter().flatten().collect::<Vec<_>>()
+            };
+            sleep(INTERVAL).await;
+            assert_eq!((life.sim.data("cf", NAME), life.sim.data("azure", NAME)), (None, None));
+            assert_eq!(withdrawals(), [""; 0], "{mode:?}");
+            sleep(INTERVAL * 2).await;
+            assert_eq!(withdrawals(), ["azure", "cf"], "{mode:?}: the resolvers remember it");
+            sleep(INTERVAL * 2).await;
+            assert_eq!(withdrawals(), ["azure", "resolvers", "cf", "resolvers"], "{mode:?}");
+            let (asked, rounds) = (life.servers.resolvers_asked(), life.finished());
+            sleep(INTERVAL / 4).await;
+            let still = life.finished() == rounds && life.servers.resolvers_asked() > asked;
+            assert!(!still, "{mode:?}: it is waited for no more");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_name_that_stays_in_one_account_its_withdrawal_from_another_is_agreed_to_as_it_stands() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        lag(&life, INTERVAL * 2, Duration::ZERO).await;
+        life.configuration.exchange(Ok(only("azure", Mode::Cname)));
+        life.order(Order::Reload).await;
+        let withdrawn = || life.agreed(|what| matches!(what, What::Change(it) if it.verb == Verb::Delete));
+        sleep(INTERVAL).await;
+        assert_eq!(withdrawn(), [[""; 0]]);
+        sleep(INTERVAL * 2).await;
+        assert_eq!(withdrawn(), [["cf", "resolvers"]]);
+    })
+    .await;
+}
+
+/// Lets the accounts' servers say for so long what they said before, and the resolvers for so long.
+async fn lag(life: &Heard, accounts: Duration, resolvers: Duration) {
+    // They are not asked for addresses before something is withdrawn.
+    for account in ["azure", "cf"] {
+        let servers = Via::Servers([1, 2].map(|number| format!("ns{number}.{account}.test")).into());
+        for rtype in [RecordType::A, RecordType::Aaaa] {
+            life.servers.lookup(&Question { name: fqdn(NAME), rtype }, &servers).await;
+        }
+    }
+    life.servers.are(Mood {
+        old_until: Some(Instant::now() + accounts),
+        cached_until: Some(Instant::now() + resolvers),
+        ..Mood::default()
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,8 +30,7 @@ pub(super) struct Glimpse {
 /// What to ask for the label of an endpoint, where it has one.
 pub(super) fn question(sight: &Sight) -> Option<Question> {
     let name = sight.fqdn.clone()?;
-    let six = sight.told().is_some_and(|address| address.is_ipv6());
-    Some(Question { name, rtype: if six { RecordType::Aaaa } else { RecordType::A } })
+    Some(Question { name, rtype: if sight.is_six() { RecordType::Aaaa } else { RecordType::A } })
 }
 
 /// Asks for one label.
@@ -177,6 +176,15 @@ mod tests {
                 assert_eq!((question.name.as_str(), question.rtype.as_str()), (name.as_str(), rtype));
                 assert_eq!(asked.0.into_inner().unwrap(), [(question, via.clone())]);
             }
+        }
+    }
+
+    #[test]
+    fn a_label_whose_address_was_released_is_asked_for_by_the_kind_that_it_was() {
+        for (before, rtype) in [("192.0.2.1", RecordType::A), ("2001:db8::1", RecordType::Aaaa)] {
+            let earlier = labelled("jump.example.net", before);
+            let released = Sight { address: None, ..earlier.clone() }.after(&earlier);
+            assert_eq!(question(&released).unwrap().rtype, rtype, "{before}");
         }
     }
 

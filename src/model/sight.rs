@@ -24,6 +24,9 @@ pub struct Sight {
     /// Another address, which its label has given since and which was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<IpAddr>,
+    /// While it has no address, whether the one before was of IPv6: by that type of question the next one will show.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_six: bool,
     /// Whether somebody else held the wanted label; `None` while that was never known.
     pub stranger: Option<bool>,
 }
@@ -75,6 +78,7 @@ impl Sight {
                 fqdn: ip.fqdn.clone(),
                 address: ip.address,
                 shown: None,
+                was_six: false,
                 stranger,
             }),
             Seen::Absent => Some(Self { stranger, ..Self::default() }),
@@ -86,6 +90,12 @@ impl Sight {
     #[must_use]
     pub fn told(&self) -> Option<IpAddr> {
         self.shown.or(self.address)
+    }
+
+    /// Whether its address is of IPv6, or was while it has none.
+    #[must_use]
+    pub fn is_six(&self) -> bool {
+        self.told().map_or(self.was_six, |address| address.is_ipv6())
     }
 
     /// The name that Azure gives `label` where the endpoint is, as far as that is known.
@@ -101,6 +111,7 @@ impl Sight {
             self.guid.clone_from(&earlier.guid);
         }
         self.stranger = self.stranger.or(earlier.stranger);
+        self.was_six = self.told().is_none() && earlier.is_six();
         if !self.exists {
             self.fqdn.clone_from(&earlier.fqdn);
         }
@@ -200,6 +211,7 @@ mod tests {
             address: address.map(|text| text.parse().unwrap()),
             stranger: Some(false),
             shown: None,
+            was_six: false,
         }
     }
 
@@ -220,6 +232,21 @@ mod tests {
         assert_eq!(kinds(&down, &up), [HappeningKind::Assigned]);
         assert_eq!(kinds(&up, &other), [HappeningKind::Changed]);
         assert_eq!(since(&other, &up)[0].to_string(), "the address changed: 192.0.2.1 → 192.0.2.2");
+    }
+
+    #[test]
+    fn the_kind_of_an_address_is_remembered_while_there_is_none() {
+        let (six, four) = (sight("a", Some("2001:db8::1")), sight("a", Some("192.0.2.1")));
+        let released = sight("a", None).after(&six);
+        assert!(released.is_six() && released.clone().after(&released).is_six(), "however long");
+        assert!(Sight::default().after(&released).is_six(), "and while the public IP is gone");
+        let written = serde_json::to_string(&released).unwrap();
+        assert!(serde_json::from_str::<Sight>(&written).unwrap().is_six(), "over a restart: {written}");
+        let back = four.clone().after(&released);
+        assert_eq!(back, four);
+        assert!(!sight("a", None).after(&back).is_six());
+        let shown = Sight { shown: six.address, ..released };
+        assert!(sight("a", None).after(&shown).is_six());
     }
 
     #[test]

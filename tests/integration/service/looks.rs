@@ -111,6 +111,33 @@ async fn a_public_ip_that_others_make_anew_is_seen_by_its_label() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_address_that_comes_back_is_seen_by_its_label_whatever_its_kind() {
+    for address in ["203.0.113.8", "2001:db8::8"] {
+        told(async {
+            let life = Heard::begin(Mode::Cname);
+            life.calm().await;
+            life.sim.address(Some(address));
+            // Until a round finds it, where the one before was of the other kind.
+            sleep(INTERVAL * 5).await;
+            life.sim.address(None);
+            life.until("that it is released", |shown| shown.counts.happenings.contains_key("released")).await;
+            life.calm().await;
+            let released = life.entries().len();
+            let before = Instant::now();
+            life.sim.address(Some(address));
+            life.until("an event", |shown| shown.counts.happenings.contains_key("assigned")).await;
+            assert!(before.elapsed() <= LABEL_INTERVAL + SECOND, "{address}: {:?}", before.elapsed());
+            let noticed = life.entries().into_iter().skip(released).map(|entry| match entry.what {
+                What::Happening { happening, noticed, .. } => (happening.after, noticed),
+                What::Change(change) => panic!("{change:?}"),
+            });
+            assert_eq!(noticed.collect::<Vec<_>>(), [(Some(address.to_owned()), Noticed::Label)]);
+        })
+        .await;
+    }
+}
+
 /// What is still being asked when a label moves was asked of what stood there before.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_comes_after_an_event_is_no_agreement_to_it_before_its_round() {

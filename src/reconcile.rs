@@ -14,7 +14,7 @@ mod undo;
 mod verify;
 mod way_in;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -268,8 +268,8 @@ impl Reconciler {
                 // What is told is what was read in the end.
                 observed = all;
                 cleared = decide(desired, &observed);
-                let known = |step: &&Step| done.changes.iter().any(|(subject, _)| *subject == step.subject());
-                unblocked |= cleared.plan().steps.iter().any(|step| !known(&step));
+                let known: HashSet<&Subject> = done.changes.iter().map(|(subject, _)| subject).collect();
+                unblocked |= cleared.plan().steps.iter().any(|step| !known.contains(&step.subject()));
             }
             changes.extend(done.changes.into_iter().map(|(_, report)| report));
             lost = done.lost;

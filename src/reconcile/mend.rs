@@ -117,7 +117,9 @@ impl Mending<'_> {
             tokio::select! {
                 biased;
                 heard = self.reading.next() => {
-                    self.mend();
+                    if heard {
+                        self.mend();
+                    }
                     return heard;
                 }
                 Some(done) = self.under_way.next() => self.done.take(done),

@@ -36,20 +36,19 @@ use crate::model::endpoint::Handle;
 use crate::model::sight::Sight;
 use crate::notify::Topic;
 use crate::notify::desk::Desk;
-use crate::reconcile::round::Round;
+use crate::reconcile::round::{ChangeReport, Round};
 use crate::reconcile::{Glance, Reconciler};
 use crate::telemetry::beat::Beat;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::snapshot::{Counts, Finished, Snapshot, Trigger};
 use agreement::Agreement;
-use beside::Beside;
+use beside::{Beside, Watched};
 use label::{Outside, Picture};
 pub use orders::{Order, Orders, Supervisor};
 pub use pace::{Calm, Chance, Pace};
 use patient::Patiences;
 use setup::Active;
 pub use setup::{Setup, Source};
-use watcher::Watcher;
 
 /// Everything that outlives a configuration.
 pub struct Service<S> {
@@ -95,6 +94,8 @@ pub struct Service<S> {
     last: Option<Arc<Finished>>,
     /// The last round, while nothing has happened since that it could not know.
     fresh: bool,
+    /// When that was noticed which happened last to an endpoint.
+    happened_at: Option<Instant>,
 
     started: Moment,
     converged: Option<Moment>,
@@ -112,11 +113,11 @@ pub struct Service<S> {
 /// A round under way.
 struct Running {
     future: LocalBoxFuture<'static, Round>,
-    watcher: Arc<Watcher>,
-    trigger: Trigger,
-    began: Instant,
-    /// Whether something has happened to an endpoint that it has told already.
+    watched: Watched,
+    /// Whether something has happened to an endpoint, or was changed, that was taken in already.
     happened: bool,
+    /// The changes that were told already.
+    told: Vec<ChangeReport>,
 }
 
 /// A moment by both clocks: the time of day, which people read, may be set back or forth at any time.
@@ -181,6 +182,7 @@ impl<S: Source> Service<S> {
             agreement: Agreement::default(),
             last: None,
             fresh: false,
+            happened_at: None,
             started,
             converged: None,
             since: None,
@@ -256,8 +258,7 @@ impl<S: Source> Service<S> {
     /// Calls for a round: now, or as soon as the one that runs has ended. Names are mended beside that.
     fn want(&mut self, trigger: Trigger) {
         if !self.begin_instead(trigger) {
-            // What somebody asked for is more than a round.
-            self.again = self.again.filter(|again| *again == Trigger::Signal).or(Some(trigger));
+            self.call_again(trigger);
             self.beside.call(trigger);
         }
     }
@@ -296,7 +297,7 @@ impl<S: Source> Service<S> {
                 }
                 self.coming = Some(setup);
                 match &self.round {
-                    Some(round) if !round.watcher.only_waits() => self.again = Some(Trigger::Reload),
+                    Some(round) if !round.watched.watcher.only_waits() => self.again = Some(Trigger::Reload),
                     _ => {
                         self.abandon("the configuration was read anew");
                         self.begin(Trigger::Reload);
@@ -419,8 +420,8 @@ impl Running {
     ///
     /// Where another configuration comes, what is written by the old one is seen to its end.
     fn may_end(&self, trigger: Trigger, spared: Duration) -> bool {
-        let hangs = || matches!(trigger, Trigger::Label | Trigger::Signal) && self.watcher.hangs();
-        self.began.elapsed() >= spared && (self.watcher.only_waits() || hangs())
+        let hangs = || matches!(trigger, Trigger::Label | Trigger::Signal) && self.watched.watcher.hangs();
+        self.watched.began.elapsed() >= spared && (self.watched.watcher.only_waits() || hangs())
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Look {
     pub marked: Option<Owner>,
 }
 
+/// Why it is not known what stands at a name that is being written: nothing failed.
+pub const BEING_WRITTEN: &str = "a change of it is under way";
+
 /// What was found: an entry for every name asked for, and one for every other name with a marked record.
 pub type Found = BTreeMap<Fqdn, Seen<Vec<RecordSet>>>;
 

@@ -49,7 +49,7 @@ pub struct Reconciler {
     /// How closely to look afterwards.
     pub verification: Verification,
     /// What is known of the endpoints by whatever goes on at the same time; empty to begin with.
-    pub newest: Newest,
+    pub newest: Arc<Newest>,
 }
 
 /// How closely to look at what name servers say.
@@ -223,14 +223,17 @@ impl Reconciler {
         let mut left = false;
         let (observed, cleared) = loop {
             // What was reviewed is done as it was reviewed, and what comes too late for this round is not begun.
-            let mut mending = self.mending(desired, reviewed.is_none() && pass <= PASSES, watch);
-            let silence = if reviewed.is_some() { Duration::MAX } else { self.silence() };
+            let may = reviewed.is_none() && pass <= PASSES;
+            let silence = if may { self.silence() } else { Duration::MAX };
+            let mut mending = self.mending(desired, may, watch);
             let (mut observed, whole) = mending.until_decided(silence).await;
             // A race that was lost to somebody who did the same left nothing to do, which is no failure.
             let rest = planned(whole.plan());
             changes.retain(|report| {
                 let open = |lost: &ChangeReport| lost.outcome == report.outcome && lost.concerns_what(report);
-                !lost.iter().any(open) || rest.iter().any(|step| step.concerns_what(report))
+                // Nor is it known of what could not be read.
+                let again = || rest.iter().any(|step| step.concerns_what(report));
+                !lost.iter().any(open) || again() || report.is_unread(&observed)
             });
             let mut cleared = whole.apart_from(&mending.not_now(whole.plan()));
             match reviewed {
@@ -253,10 +256,11 @@ impl Reconciler {
             if !plan.steps.is_empty() {
                 watch.event(Event::Planned(plan.steps.len()));
             }
-            let done = mending.beside(self.apply(&observed, &cleared, watch)).await;
             let late = !mending.is_over();
+            let done = mending.beside(self.apply(&observed, &cleared, watch)).await;
             let (all, mended) = mending.finish().await;
-            let done = done.after(mended, whole.plan());
+            let later = late.then(|| decide(desired, &all));
+            let done = done.after(mended, [Some(&whole), later.as_ref()].into_iter().flatten());
             // What failed in an earlier pass and was tried again is told once, as it ended. What was done stays told.
             changes.retain(|earlier| {
                 let again = done.changes.iter().any(|(_, later)| later.concerns_what(earlier));
@@ -264,12 +268,11 @@ impl Reconciler {
             });
             let built = !done.public_ips.is_empty() || done.changes.iter().any(|(_, report)| report.opens());
             let mut unblocked = built && plan.blocked.iter().any(|blocked| blocked.ours);
-            if late {
-                // What is told is what was read in the end.
-                observed = all;
-                cleared = decide(desired, &observed);
+            if let Some(later) = later {
                 let known: HashSet<&Subject> = done.changes.iter().map(|(subject, _)| subject).collect();
-                unblocked |= cleared.plan().steps.iter().any(|step| !known.contains(&step.subject()));
+                unblocked |= later.plan().steps.iter().any(|step| !known.contains(&step.subject()));
+                // What is told is what was read in the end.
+                (observed, cleared) = (all, later);
             }
             changes.extend(done.changes.into_iter().map(|(_, report)| report));
             lost = done.lost;

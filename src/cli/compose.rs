@@ -29,7 +29,7 @@ use crate::provider::cloudflare::{self, Cloudflare};
 use crate::provider::http::{self, Http};
 use crate::provider::shut::{ShutDns, ShutNetwork};
 use crate::provider::{DnsProvider, NetworkProvider};
-use crate::reconcile::{Newest, Reconciler, Verification};
+use crate::reconcile::{Reconciler, Verification};
 use crate::resolver::hickory::{self, Hickory};
 
 pub(crate) use telling::subscribers;
@@ -140,7 +140,7 @@ impl Composition {
                 agreement: verify.timeout,
                 way_in: false,
             },
-            newest: Newest::default(),
+            newest: Arc::default(),
         };
         Ok(Self { config, reconciler, http, doors, unread })
     }

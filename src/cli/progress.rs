@@ -72,14 +72,18 @@ fn fitted(text: &str, width: usize) -> String {
 
 impl Watch for Progress {
     fn event(&self, event: Event<'_>) {
-        self.say(message(&event));
+        if let Some(what) = message(&event) {
+            self.say(what);
+        }
     }
 }
 
 /// What is being done, in one line.
-fn message(event: &Event<'_>) -> String {
-    match event {
-        Event::Observing | Event::Seen(..) => "reading Azure and the DNS accounts".to_owned(),
+fn message(event: &Event<'_>) -> Option<String> {
+    Some(match event {
+        Event::Observing => "reading Azure and the DNS accounts".to_owned(),
+        // The reading goes on, and something may be written already.
+        Event::Seen(..) => return None,
         Event::Planned(steps) => format!("{steps} steps to take"),
         Event::Begun(Action::Network(change), _) => {
             format!("{} public IP of {}", change.verb(), change.endpoint)
@@ -97,7 +101,7 @@ fn message(event: &Event<'_>) -> String {
         Event::Verifying(key) => format!("asking every name server for {key}"),
         Event::Agreed(key, Agreement::Account) => format!("every name server agrees on {key}"),
         Event::Agreed(key, Agreement::Resolvers) => format!("resolvers agree on {key}"),
-    }
+    })
 }
 
 /// To the beginning of the line, and nothing in it (ECMA-48, EL 2).
@@ -139,7 +143,7 @@ mod tests {
                 error: None,
                 requests: Vec::new(),
             };
-            message(&Event::Ended(&action, &report))
+            message(&Event::Ended(&action, &report)).unwrap()
         };
         assert_eq!(ended(ChangeOutcome::Applied), "create jump.example.com: done");
         assert_eq!(ended(ChangeOutcome::Failed), "create jump.example.com: failed");

@@ -181,9 +181,10 @@ impl Agreement {
     ///
     /// What not everybody has agreed to for an hour, and for twice as long as caches may keep it, is given up: it was
     /// overtaken by something else.
-    pub(super) fn take(&mut self, word: Word<'_>, now: Instant) -> Vec<(i64, Agreed)> {
+    pub(super) fn take(&mut self, word: Word<'_>, looked: Instant, now: Instant) -> Vec<(i64, Agreed)> {
         let mut told = Vec::new();
-        for pending in &mut self.0 {
+        // Whoever looked before it happened speaks of what stood there before.
+        for pending in self.0.iter_mut().filter(|pending| pending.since <= looked) {
             let after = now.saturating_duration_since(pending.since);
             let agreed = |who: &str| (pending.entry, Agreed { who: who.to_owned(), after });
             let awaited = &pending.awaited;

@@ -3,37 +3,46 @@
 //! A round that waits for an operation of Azure's, or for a provider that is silent, goes on with it. Whatever calls for
 //! another meanwhile has the names looked at and mended at once, and nothing else: the round that follows does the rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use tokio::time::Instant;
 
-use super::watcher::Watcher;
+use super::watcher::{Done, Watcher};
 use super::{CLOSE, Calm, Running, Service, Source};
 use crate::model::state::RecordKey;
-use crate::notify::words::notices_of_changes;
 use crate::reconcile::Mended;
+use crate::reconcile::round::ChangeReport;
 use crate::telemetry::snapshot::Trigger;
 
 /// What goes on beside a round, and what came of what did.
 #[derive(Default)]
 pub(super) struct Beside {
-    under_way: Option<UnderWay>,
-    /// What calls for it, and when it may begin.
+    /// The last one reads; all others have something written that nobody has answered for yet.
+    under_way: Vec<UnderWay>,
+    /// What calls for one more, and when it may begin.
     due: Option<(Trigger, Instant)>,
     last: Option<Instant>,
-    /// The names that were written since the round began that runs.
-    written: BTreeSet<RecordKey>,
+    /// The names that were written since the round began that runs, and when that was over.
+    written: BTreeMap<RecordKey, Instant>,
 }
 
 struct UnderWay {
     future: LocalBoxFuture<'static, Mended>,
-    watcher: Arc<Watcher>,
-    trigger: Trigger,
-    began: Instant,
+    watched: Watched,
+}
+
+/// Who watches something that goes on, what called for it, and since when it goes on.
+#[derive(Clone)]
+pub(super) struct Watched {
+    pub(super) watcher: Arc<Watcher>,
+    pub(super) trigger: Trigger,
+    pub(super) began: Instant,
 }
 
 impl Beside {
@@ -44,28 +53,32 @@ impl Beside {
         self.due.get_or_insert((trigger, due));
     }
 
-    /// When it is due; not while it writes.
+    /// When it is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due.map(|(_, due)| due).filter(|_| !self.writes())
+        self.due.map(|(_, due)| due)
     }
 
-    /// What was mended, at the end of it; never, where nothing is.
-    pub(super) async fn ended(&mut self) -> Mended {
-        match &mut self.under_way {
-            Some(under_way) => (&mut under_way.future).await,
-            None => std::future::pending().await,
-        }
+    /// What was mended, at the end of one; never, where none goes on.
+    pub(super) async fn ended(&mut self) -> (Watched, Mended) {
+        poll_fn(|context| {
+            for at in 0..self.under_way.len() {
+                if let Poll::Ready(mended) = self.under_way[at].future.poll_unpin(context) {
+                    return Poll::Ready((self.under_way.remove(at).watched, mended));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
-    /// Who watches it, what called for it, and since when it goes on.
-    pub(super) fn watched(&self) -> Option<(Arc<Watcher>, Trigger, Instant)> {
-        let UnderWay { watcher, trigger, began, .. } = self.under_way.as_ref()?;
-        Some((Arc::clone(watcher), *trigger, *began))
+    /// Everything that goes on.
+    pub(super) fn watched(&self) -> Vec<Watched> {
+        self.under_way.iter().map(|under_way| under_way.watched.clone()).collect()
     }
 
     /// Whether something is being written.
     pub(super) fn writes(&self) -> bool {
-        self.under_way.as_ref().is_some_and(|under_way| !under_way.watcher.is_idle())
+        self.under_way.iter().any(|under_way| !under_way.watched.watcher.is_idle())
     }
 
     /// A round begins, which does what was called for and sees what was written before.
@@ -74,58 +87,84 @@ impl Beside {
         self.written.clear();
     }
 
-    /// The names that a round does not know of which ends now.
-    pub(super) fn written(&self) -> &BTreeSet<RecordKey> {
-        &self.written
+    /// The names of which whoever `looked` then knows nothing: they were written since, or still are.
+    pub(super) fn written_since(&self, looked: Instant) -> BTreeSet<RecordKey> {
+        let ended = self.written.iter().filter(|(_, ended)| **ended >= looked).map(|(key, _)| key.clone());
+        let under_way = self.under_way.iter().flat_map(|under_way| under_way.watched.watcher.writing());
+        ended.chain(under_way).collect()
     }
 }
 
 impl<S: Source> Service<S> {
     /// When names are to be looked at although nothing calls for it: where a round takes longer than the interval.
     pub(super) fn overdue(&self) -> Option<Instant> {
-        let Running { began, .. } = self.round.as_ref()?;
+        let Running { watched: Watched { began, .. }, .. } = self.round.as_ref()?;
         let looked = self.beside.last.map_or(*began, |last| last.max(*began));
-        self.beside.due.is_none().then(|| looked + self.active.pace.interval)
+        let open = self.beside.due.is_none() && self.beside.under_way.is_empty();
+        open.then(|| looked + self.active.pace.interval)
     }
 
     /// Looks at the names and mends them, beside the round that runs.
     pub(super) fn mend(&mut self) {
         let Some((trigger, _)) = self.beside.due.take() else { return };
-        let watcher = self.watcher();
-        let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watcher));
+        self.take_all_in();
+        // One that only reads has read too early. A write that nobody answers for holds no other.
+        self.beside.under_way.retain(|under_way| !under_way.watched.watcher.is_idle());
+        let watched = Watched { watcher: self.watcher(), trigger, began: Instant::now() };
+        let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watched.watcher));
         let future = async move { active.reconciler.mend(&active.desired, watch.as_ref()).await };
-        let (future, began) = (future.boxed_local(), Instant::now());
-        self.beside.last = Some(began);
-        // One that has only read so far has read too early.
-        self.beside.under_way = Some(UnderWay { future, watcher, trigger, began });
+        self.beside.last = Some(watched.began);
+        self.beside.under_way.push(UnderWay { future: future.boxed_local(), watched });
     }
 
-    /// Takes in what was found and mended beside a round.
-    pub(super) fn mended(&mut self, mended: &Mended) {
-        let Some(UnderWay { watcher, trigger, began, .. }) = self.beside.under_way.take() else { return };
-        let done = self.changed(&watcher, began);
-        let written = !done.is_empty();
-        self.beside.written.extend(done.into_iter().filter_map(|done| Some(done.key?.0)));
-        for notice in notices_of_changes(&mended.changes, &self.active.desired.owner, self.clock.now()) {
-            self.desk.tell(&notice);
+    /// Takes in what was written beside a round so far, whether or not the rest of it was read: that round knows nothing
+    /// of it, so another is to follow. Gives whether anything was.
+    fn take_in(&mut self, watched: &Watched) -> bool {
+        let done = self.changed(&watched.watcher, watched.began);
+        if done.is_empty() {
+            return false;
         }
-        if self.seen(&mended.observed.endpoints, trigger, began, watcher.looked()) {
+        if self.round.is_some() {
+            self.again.get_or_insert(watched.trigger);
+        }
+        // In the order in which it came to pass.
+        self.tell_so_far();
+        let reports: Vec<ChangeReport> = done.iter().map(|done| done.report.clone()).collect();
+        self.tell_changes(&reports);
+        let written = done.into_iter().filter(Done::may_stand);
+        self.beside.written.extend(written.filter_map(|done| Some((done.key?.0, done.ended))));
+        true
+    }
+
+    /// See [`Self::take_in`].
+    pub(super) fn take_all_in(&mut self) {
+        for watched in self.beside.watched() {
+            self.take_in(&watched);
+        }
+    }
+
+    /// Takes in what was found and mended beside a round, at the end of it.
+    pub(super) fn mended(&mut self, (watched, mended): &(Watched, Mended)) {
+        let written = self.take_in(watched);
+        let Watched { watcher, trigger, began } = watched;
+        if self.seen(&mended.observed.endpoints, *trigger, *began, watcher.looked()) {
             self.calm = Calm::NONE;
         }
         if self.round.is_none() {
             // Whoever waited for it, and whoever began before it ended, has something to look at.
-            self.begin(self.again.unwrap_or(trigger));
-        } else if written {
-            self.again.get_or_insert(trigger);
+            self.begin(self.again.unwrap_or(*trigger));
+        } else if written && self.beside.last.is_some_and(|last| last > *began) {
+            // Whoever looked while this was being written knew nothing of what stands there.
+            self.beside.call(*trigger);
         }
     }
 
     /// Gives up what goes on beside the rounds; what it has written is told, and what was in flight given back.
     pub(super) fn mend_no_more(&mut self, why: &str) -> Vec<String> {
         self.beside.due = None;
-        let Some(UnderWay { future, watcher, .. }) = self.beside.under_way.take() else { return Vec::new() };
-        drop(future);
-        self.given_up(&watcher, why)
+        let under_way = std::mem::take(&mut self.beside.under_way);
+        let watched: Vec<Watched> = under_way.into_iter().map(|under_way| under_way.watched).collect();
+        watched.iter().flat_map(|watched| self.given_up(&watched.watcher, why)).collect()
     }
 }
 

@@ -165,6 +165,8 @@ impl Patience {
         let (answer, took) = asked(&errand, limit).await;
         match E::outage(&answer) {
             None => self.well(&errand.place(), took),
+            // Several may have asked at once: that is one failure.
+            Some(_) if self.rests(&errand.place()) => {}
             Some(outage) => self.ill(errand, outage),
         }
         answer
@@ -207,6 +209,10 @@ impl Patience {
         let known = places.entry(place.to_owned()).or_default();
         (known.rest, known.failures, known.took) = (None, 0, Some(took));
         self.away.note(&self.whole(place), None);
+    }
+
+    fn rests(&self, place: &str) -> bool {
+        locked(&self.places).get(place).is_some_and(|place| place.rest.is_some())
     }
 
     /// Leaves the place alone, and tries it in the background until it answers.
@@ -300,7 +306,7 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Before anything is known of how long it takes.
 const FIRST_LIMIT: Duration = Duration::from_secs(15);
 const LEAST_LIMIT: Duration = Duration::from_secs(5);
-const MOST_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const MOST_LIMIT: Duration = Duration::from_secs(120);
 
 #[cfg(test)]
 mod tests;

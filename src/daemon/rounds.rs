@@ -8,6 +8,7 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::agreement::{Awaited, Word};
+use super::beside::Watched;
 use super::label::{Glimpse, Picture};
 use super::pace::rest;
 use super::standing::{line, seconds};
@@ -27,13 +28,14 @@ impl<S: Source> Service<S> {
     /// Begins a round; none may be under way.
     pub(super) fn begin(&mut self, trigger: Trigger) {
         if !self.may_begin() {
-            self.again = Some(trigger);
+            self.call_again(trigger);
             return;
         }
         if let Some(setup) = self.coming.take() {
             self.take_over(setup);
         }
         self.again = None;
+        self.take_all_in();
         self.beside.forget();
         // Whoever asks for a round may have mended what kept an account away, a secret among it.
         if trigger == Trigger::Signal {
@@ -55,7 +57,13 @@ impl<S: Source> Service<S> {
             }
         };
         let (future, began) = (future.boxed_local(), Instant::now());
-        self.round = Some(Running { future, watcher, trigger, began, happened: false });
+        let watched = Watched { watcher, trigger, began };
+        self.round = Some(Running { future, watched, happened: false, told: Vec::new() });
+    }
+
+    /// A round is to follow. What somebody asked for is more than a round.
+    pub(super) fn call_again(&mut self, trigger: Trigger) {
+        self.again = self.again.filter(|again| *again == Trigger::Signal).or(Some(trigger));
     }
 
     pub(super) fn watcher(&self) -> Arc<Watcher> {
@@ -65,10 +73,9 @@ impl<S: Source> Service<S> {
     /// Takes in what was seen of endpoints by whatever still goes on: nobody has to wait for the rest of it. Gives
     /// whether anything has happened.
     pub(super) fn hear_news(&mut self) -> bool {
-        let running =
-            self.round.as_ref().map(|round| (Arc::clone(&round.watcher), round.trigger, round.began));
+        let running = self.round.as_ref().map(|round| round.watched.clone());
         let mut any = false;
-        for (watcher, trigger, began) in running.into_iter().chain(self.beside.watched()) {
+        for Watched { watcher, trigger, began } in running.into_iter().chain(self.beside.watched()) {
             let mut seen = watcher.seen();
             // The first that is known of an endpoint is all of it.
             seen.retain(|endpoint, _| self.sights.contains_key(endpoint));
@@ -83,9 +90,9 @@ impl<S: Source> Service<S> {
 
     /// Gives up the round that runs, if one does: what it has changed is told, and what was in flight given back.
     pub(super) fn abandon(&mut self, why: &str) -> Vec<String> {
-        let Some(Running { future, watcher, .. }) = self.round.take() else { return Vec::new() };
+        let Some(Running { future, watched, .. }) = self.round.take() else { return Vec::new() };
         drop(future);
-        self.given_up(&watcher, why)
+        self.given_up(&watched.watcher, why)
     }
 
     /// What whoever was watched has changed is told, and what was in flight given back.
@@ -93,17 +100,40 @@ impl<S: Source> Service<S> {
         watcher.give_up(why);
         let done = self.changed(watcher, Instant::now());
         let done: Vec<ChangeReport> = done.into_iter().map(|done| done.report).collect();
-        for notice in notices_of_changes(&done, &self.active.desired.owner, self.clock.now()) {
-            self.desk.tell(&notice);
-        }
+        self.tell_changes(&done);
         let unsure = done.iter().filter(|report| report.outcome == ChangeOutcome::Unconfirmed);
         unsure.map(ToString::to_string).collect()
     }
 
+    pub(super) fn tell_changes(&mut self, changes: &[ChangeReport]) {
+        for notice in notices_of_changes(changes, &self.active.desired.owner, self.clock.now()) {
+            self.desk.tell(&notice);
+        }
+    }
+
+    /// Tells what the round that runs has changed so far.
+    pub(super) fn tell_so_far(&mut self) {
+        let Some(Watched { watcher, began, .. }) = self.round.as_ref().map(|round| round.watched.clone())
+        else {
+            return;
+        };
+        let done = self.changed(&watcher, began).into_iter().filter(Done::may_stand);
+        let reports: Vec<ChangeReport> = done.map(|done| done.report).collect();
+        self.tell_changes(&reports);
+        if let Some(round) = &mut self.round {
+            round.happened |= !reports.is_empty();
+            round.told.extend(reports);
+        }
+    }
+
     /// Takes in what a round found and did.
     pub(super) fn finish(&mut self, round: Round) {
-        let Some(Running { watcher, trigger, began, happened, .. }) = self.round.take() else { return };
-        let round = round.overtaken_at(self.beside.written());
+        self.take_all_in();
+        let Some(Running { watched, happened, told, .. }) = self.round.take() else { return };
+        let Watched { watcher, trigger, began } = watched;
+        let looked = watcher.looked();
+        let overtaken = self.beside.written_since(looked);
+        let mut round = round.overtaken_at(&overtaken);
         // In this order: whatever comes between the two makes the round longer than it was, and nothing that it asked
         // falls outside of it.
         let at = self.clock.now();
@@ -111,8 +141,8 @@ impl<S: Source> Service<S> {
         *self.counts.rounds.entry(round.outcome).or_default() += 1;
         self.spared = Duration::ZERO;
         let done = self.changed(&watcher, began);
-        let happened = self.seen(&round.observed.endpoints, trigger, began, watcher.looked()) || happened;
-        self.agree(Word::of(&round), now);
+        let happened = self.seen(&round.observed.endpoints, trigger, began, looked) || happened;
+        self.agree(Word::of(&round), looked, now);
         self.active.doubt_zones(&round.observed);
         let well = is_well(round.outcome);
         let was_well = self.last.as_ref().map(|last| is_well(last.round.outcome));
@@ -122,7 +152,11 @@ impl<S: Source> Service<S> {
         if well {
             self.converged = Some(Moment { at, instant: now });
         }
+        // In the order in which it came to pass, some of it was told before.
+        let all = round.changes.clone();
+        round.changes.retain(|change| !told.contains(change));
         let notices = notices_of(&round, &self.active.desired.owner, at);
+        round.changes = all;
         self.desk.round(at, &notices, &unsettled(&round));
         self.desk.pulse(&if well { Pulse::Well } else { Pulse::Ill(line(&round)) });
         if !self.active.patiences.away.is_denied() && self.troubles.secrets.is_none() {
@@ -142,7 +176,7 @@ impl<S: Source> Service<S> {
         self.calm = self.calm.after(changed);
         self.next_round = now + self.active.pace.wait(self.calm, self.active.chance.draw());
         self.last = Some(Arc::new(Finished { round, at, took, trigger }));
-        self.fresh = true;
+        self.fresh = overtaken.is_empty() && self.happened_at.is_none_or(|at| at <= looked);
         // A look that takes long is about what this round may have changed.
         self.names = None;
         self.next_names = now + self.agreement.pause(now);
@@ -158,7 +192,8 @@ impl<S: Source> Service<S> {
     /// Takes in what name servers say of what the last round has left.
     pub(super) fn heard(&mut self, names: &Glance) {
         self.names = None;
-        self.agree(Word::from(names), Instant::now());
+        let now = Instant::now();
+        self.agree(Word::from(names), now, now);
     }
 
     /// Takes in what the servers of a label say.
@@ -228,6 +263,7 @@ impl<S: Source> Service<S> {
     /// Writes down what happened to an endpoint, tells it, and waits for everybody to say so.
     fn happened(&mut self, endpoint: &Handle, happening: Happening, noticed: Noticed, since: Instant) {
         self.fresh = false;
+        self.happened_at = Some(since);
         // What is still being asked was asked of what stood there before.
         self.names = None;
         let Happening { kind, before, after } = &happening;
@@ -250,7 +286,7 @@ impl<S: Source> Service<S> {
         if let Some(error) = trouble {
             self.unwritten(error);
         }
-        for Done { entry, report, key } in &done {
+        for Done { entry, report, key, .. } in &done {
             self.counts.change(report);
             if let (Some(entry), Some((key, ttl, awaited)), ChangeOutcome::Applied) =
                 (entry, key, report.outcome)

@@ -63,6 +63,7 @@ impl Active {
         patiences.chance = chance.clone();
         let network = PatientNetwork::new(Arc::clone(&reconciler.network), &mut patiences);
         reconciler.network = Arc::new(network);
+        reconciler.newest = Arc::clone(&patiences.newest);
         for provider in reconciler.accounts.values_mut() {
             *provider = Arc::new(PatientDns::new(Arc::clone(provider), &mut patiences));
         }

@@ -44,8 +44,8 @@ impl<S: Source> Service<S> {
     }
 
     /// Who has come to agree, written down and counted.
-    pub(super) fn agree(&mut self, word: Word<'_>, now: Instant) {
-        let mut agreed = self.agreement.take(word, now);
+    pub(super) fn agree(&mut self, word: Word<'_>, looked: Instant, now: Instant) {
+        let mut agreed = self.agreement.take(word, looked, now);
         for (_, agreed) in &mut agreed {
             agreed.after = self.clock.span(agreed.after);
         }

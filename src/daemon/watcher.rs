@@ -49,6 +49,15 @@ pub(super) struct Done {
     /// The record that it concerns, if it concerns one, the longest that caches may keep of it, and what shall come to be
     /// seen of it.
     pub(super) key: Option<(RecordKey, Ttl, Awaited)>,
+    /// When it was over.
+    pub(super) ended: Instant,
+}
+
+impl Done {
+    /// Whether it was made, or may have been.
+    pub(super) fn may_stand(&self) -> bool {
+        matches!(self.report.outcome, ChangeOutcome::Applied | ChangeOutcome::Unconfirmed)
+    }
 }
 
 impl Watcher {
@@ -73,6 +82,16 @@ impl Watcher {
     /// What it has seen of endpoints since this was last asked.
     pub(super) fn seen(&self) -> BTreeMap<Handle, EndpointState> {
         std::mem::take(&mut self.state().seen)
+    }
+
+    /// The names that are being written.
+    pub(super) fn writing(&self) -> Vec<RecordKey> {
+        let state = self.state();
+        let key = |(action, ..): &(Action, String, Instant)| match action {
+            Action::Record(change) => Some(change.key.clone()),
+            _ => None,
+        };
+        state.in_flight.iter().filter_map(key).collect()
     }
 
     /// Whether nothing is being written.
@@ -129,7 +148,7 @@ impl Watcher {
         let entry = self.keep(action, report);
         let mut state = self.state();
         state.in_flight.retain(|(begun, ..)| begun != action);
-        state.done.push(Done { entry, report: report.clone(), key });
+        state.done.push(Done { entry, report: report.clone(), key, ended: Instant::now() });
     }
 
     /// A change that was not begun is no change.

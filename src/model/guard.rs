@@ -140,13 +140,11 @@ impl Cleared {
     /// Where a label may be given up it takes more: a name that shall leave it could be mended first.
     #[must_use]
     pub fn mending(&self, but: &BTreeSet<RecordKey>) -> Self {
-        let mut mending = self.clone();
-        let Plan { owner, steps, blocked, notes } = &mut mending.plan;
-        steps.retain(|step| step.mends(owner) && !step.is_about(but));
-        blocked.clear();
-        notes.clear();
-        mending.refusals.clear();
-        mending
+        let owner = &self.plan.owner;
+        let mends = self.plan.steps.iter().filter(|step| step.mends(owner) && !step.is_about(but));
+        let steps = mends.cloned().collect();
+        let plan = Plan { owner: owner.clone(), steps, blocked: Vec::new(), notes: Vec::new() };
+        Self { plan, refusals: Vec::new() }
     }
 
     /// This less what it does to the names of `keys`, and whatever waits for that.

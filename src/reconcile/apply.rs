@@ -144,8 +144,9 @@ impl Reconciler {
 
     /// Whether `step` has a name lead to where its endpoint is no more.
     fn is_overtaken(&self, step: &Step, observed: &Observed) -> bool {
-        let leads = matches!(&step.action, Action::Record(change) if change.after.is_some());
-        leads && step.endpoint.as_ref().is_some_and(|endpoint| self.newest.differs(endpoint, observed))
+        let (Action::Record(change), Some(endpoint)) = (&step.action, &step.endpoint) else { return false };
+        let after = change.after.as_ref();
+        after.is_some_and(|content| self.newest.differs(endpoint, &content.data, observed))
     }
 
     async fn write(&self, plan: &Plan, account: Handle, zone: &Zone, steps: Vec<usize>) -> Ended {

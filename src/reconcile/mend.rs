@@ -4,7 +4,7 @@
 //! stands there are known. Whoever is slow, or silent, holds nobody's names but its own. What is done with less
 //! knowledge is a part of what would be done with more: see [`Cleared::mending`](crate::model::guard::Cleared::mending).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::apply::Applied;
 use super::observe::{Reading, may_release};
 use super::round::ChangeReport;
 use super::{Event, Reconciler, Watch, decide};
+use crate::model::endpoint::Endpoint;
 use crate::model::guard::Cleared;
 use crate::model::plan::{Action, Plan, Step, Subject};
 use crate::model::state::{Desired, Observed, RecordKey};
@@ -41,6 +42,9 @@ pub(super) struct Mending<'a> {
     under_way: FuturesUnordered<BoxFuture<'a, Applied>>,
     begun: BTreeSet<RecordKey>,
     done: Applied,
+    /// When to decide again at the earliest, and whether something was heard since.
+    next: Option<Instant>,
+    owed: bool,
 }
 
 impl Reconciler {
@@ -70,22 +74,29 @@ impl Reconciler {
             under_way: FuturesUnordered::new(),
             begun: BTreeSet::new(),
             done: Applied::default(),
+            next: None,
+            owed: false,
         }
     }
 }
 
-impl Mending<'_> {
+impl<'a> Mending<'a> {
     /// Until everybody has answered, or there is something to do while whoever has not was silent for so long. Gives what
     /// is known then, and what is to be done about it.
     ///
     /// What is under way on our endpoints is waited for before, as long as there is patience.
     pub(super) async fn until_decided(&mut self, silence: Duration) -> (Observed, Cleared) {
         self.until_silent(silence).await;
-        let busy = Reconciler::busy(self.desired, self.reading.so_far());
-        if !busy.is_empty() {
+        let busy = self.busy();
+        let again = !busy.is_empty();
+        if again {
             let reconciler = self.reconciler;
             self.beside(reconciler.at_rest(busy)).await;
+            self.watch.event(Event::Observing);
             self.reading = reconciler.reading(self.desired);
+            // Its end may have left an endpoint elsewhere than names were led meanwhile.
+            let ended: HashSet<&Subject> = self.done.changes.iter().map(|(subject, _)| subject).collect();
+            self.begun.retain(|key| !ended.contains(&Subject::Record(key.clone())));
             self.until_silent(silence).await;
         }
         loop {
@@ -94,9 +105,13 @@ impl Mending<'_> {
             let left = self.not_now(cleared.plan());
             let open = |step: &Step| name(step).is_none_or(|key| !left.contains(key));
             if self.is_over() || cleared.plan().steps.iter().any(open) {
+                // Nor need what is still being written be what the second look asks for.
+                let begun = |step: &Step| name(step).is_some_and(|key| self.begun.contains(key));
+                self.done.stale |= again && cleared.plan().steps.iter().any(begun);
+                self.owed &= !self.is_over();
                 return (observed, cleared);
             }
-            self.until_heard(None).await;
+            self.until_heard(None, true).await;
             self.until_silent(silence).await;
         }
     }
@@ -105,24 +120,30 @@ impl Mending<'_> {
     async fn until_silent(&mut self, silence: Duration) {
         while !self.is_over() {
             let patience = Instant::now().checked_add(silence).filter(|_| !self.reading.is_silent());
-            if !self.until_heard(patience).await {
+            if !self.until_heard(patience, true).await {
                 break;
             }
         }
     }
 
-    /// Until somebody answers; gives whether anybody did by that moment.
-    async fn until_heard(&mut self, by: Option<Instant>) -> bool {
+    /// Until somebody answers; gives whether anybody did by that moment. Whoever decides about the whole next has nothing
+    /// mended for the last answer.
+    async fn until_heard(&mut self, by: Option<Instant>, decides: bool) -> bool {
         loop {
+            let owed = self.owed();
             tokio::select! {
                 biased;
                 heard = self.reading.next() => {
                     if heard {
-                        self.mend();
+                        self.tell();
+                        if !(decides && self.is_over() && self.busy().is_empty()) {
+                            self.mend();
+                        }
                     }
                     return heard;
                 }
                 Some(done) = self.under_way.next() => self.done.take(done),
+                () = until(owed) => self.mend(),
                 () = until(by) => return false,
             }
         }
@@ -132,22 +153,36 @@ impl Mending<'_> {
     pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
+            let owed = self.owed();
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                true = self.reading.next() => self.mend(),
+                true = self.reading.next() => {
+                    self.tell();
+                    self.mend();
+                }
                 Some(done) = self.under_way.next() => self.done.take(done),
+                () = until(owed) => self.mend(),
             }
         }
     }
 
     /// Goes on with it until all is read and done. Gives what was read, as it stood before, and what was done.
     pub(super) async fn finish(mut self) -> (Observed, Applied) {
-        while self.until_heard(None).await {}
+        while self.until_heard(None, false).await {}
+        if std::mem::take(&mut self.owed) {
+            self.next = None;
+            self.mend();
+        }
         while let Some(done) = self.under_way.next().await {
             self.done.take(done);
         }
         (self.reading.look(), self.done)
+    }
+
+    /// The endpoints on which something is under way, as far as that is known.
+    fn busy(&self) -> Vec<&'a Endpoint> {
+        Reconciler::busy(self.desired, self.reading.so_far())
     }
 
     /// Whether everybody has answered.
@@ -157,7 +192,7 @@ impl Mending<'_> {
 
     /// Whether nothing had to be mended so far.
     pub(super) fn is_idle(&self) -> bool {
-        self.begun.is_empty()
+        self.begun.is_empty() && self.done.changes.is_empty()
     }
 
     /// The names that `whole` shall leave alone: they are being mended, or it is not known yet how many would be
@@ -167,17 +202,34 @@ impl Mending<'_> {
         strays.filter_map(name).chain(&self.begun).cloned().collect()
     }
 
-    /// Tells what is known now, and begins whatever can be mended by it.
-    fn mend(&mut self) {
+    /// Tells what was heard of endpoints just now.
+    fn tell(&mut self) {
         let news = self.reading.news();
-        let observed = self.reading.so_far();
-        for (endpoint, state) in observed.endpoints.iter().filter(|(endpoint, _)| news.contains(*endpoint)) {
+        let endpoints = self.reading.so_far().endpoints.iter();
+        for (endpoint, state) in endpoints.filter(|(endpoint, _)| news.contains(*endpoint)) {
             self.watch.event(Event::Seen(endpoint, state));
         }
-        if !self.may {
+    }
+
+    /// When that is to be decided which could not be at once.
+    fn owed(&self) -> Option<Instant> {
+        self.next.filter(|_| self.owed)
+    }
+
+    /// Begins whatever can be mended by what is known now.
+    fn mend(&mut self) {
+        if !self.may || !self.reading.has_records() {
             return;
         }
+        let began = Instant::now();
+        self.owed = self.next.is_some_and(|next| began < next);
+        if self.owed {
+            return;
+        }
+        let observed = self.reading.so_far();
         let cleared = decide(self.desired, observed).mending(&self.begun);
+        // Of many that answer one by one each would have everything decided anew.
+        self.next = Some(began + began.elapsed() * SELDOM);
         let steps = &cleared.plan().steps;
         if steps.is_empty() {
             return;
@@ -193,14 +245,17 @@ impl Mending<'_> {
 }
 
 impl Applied {
-    /// This, and what was mended before, in the order of the `whole` plan of both.
-    pub(super) fn after(mut self, mended: Self, whole: &Plan) -> Self {
+    /// This, and what was mended before, in the order of the `plans` of both.
+    pub(super) fn after<'p>(mut self, mended: Self, plans: impl Iterator<Item = &'p Cleared>) -> Self {
         if mended.changes.is_empty() {
             return self;
         }
-        self.take(mended);
-        let places: HashMap<Subject, usize> =
-            whole.steps.iter().enumerate().map(|(at, step)| (step.subject(), at)).collect();
+        let later = std::mem::replace(&mut self, mended);
+        self.take(later);
+        let mut places: HashMap<Subject, usize> = HashMap::new();
+        for (at, step) in plans.flat_map(|cleared| &cleared.plan().steps).enumerate() {
+            places.entry(step.subject()).or_insert(at);
+        }
         self.changes.sort_by_key(|(subject, _)| places.get(subject).copied().unwrap_or(usize::MAX));
         self
     }
@@ -230,3 +285,6 @@ async fn until(moment: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+/// How many times as long as a decision takes comes between two of them.
+const SELDOM: u32 = 4;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
 use crate::model::endpoint::{Handle, PublicIp};
+use crate::model::record::Data;
 use crate::model::state::{Observed, Seen};
 
 /// What the newest look at each endpoint has found: a name that is written by an older one is written for nothing.
@@ -26,9 +27,13 @@ impl Newest {
         }
     }
 
-    /// Whether a name that follows `endpoint` leads elsewhere by now than `observed` has it.
-    pub(super) fn differs(&self, endpoint: &Handle, observed: &Observed) -> bool {
-        let leads = |ip: &PublicIp| (ip.id.clone(), ip.fqdn.clone(), ip.address);
+    /// Whether what follows `endpoint` with `data` leads elsewhere by now than `observed` has it.
+    pub(super) fn differs(&self, endpoint: &Handle, data: &Data, observed: &Observed) -> bool {
+        let leads = |ip: &PublicIp| match data {
+            Data::Cname(_) => ip.fqdn.as_ref().map(ToString::to_string),
+            Data::A(_) | Data::Aaaa(_) => ip.address.map(|address| address.to_string()),
+            Data::Alias { .. } | Data::Opaque { .. } => Some(ip.id.clone()),
+        };
         let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = newest.get(endpoint).map(|(_, found)| found.as_ref().map(leads));
         known.is_some_and(|known| known != observed.public_ip(endpoint).map(leads))

@@ -172,6 +172,12 @@ impl Reading<'_> {
         self.awaited.len() == self.observed.endpoints.len() + self.observed.zones.len()
     }
 
+    /// Whether any account has answered.
+    pub(super) fn has_records(&self) -> bool {
+        let accounts = self.awaited.iter().filter(|whom| matches!(whom, Whom::Account(_)));
+        accounts.count() < self.observed.zones.len()
+    }
+
     /// What is known so far.
     pub(super) fn so_far(&self) -> &Observed {
         &self.observed

@@ -131,7 +131,7 @@ pub enum SubjectKind {
 }
 
 /// One change.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ChangeReport {
     /// What kind of thing.
     pub kind: SubjectKind,
@@ -401,6 +401,14 @@ impl ChangeReport {
     /// Whether both concern one record or one resource.
     pub(super) fn concerns_what(&self, other: &Self) -> bool {
         (self.kind, &self.name, &self.account) == (other.kind, &other.name, &other.account)
+    }
+
+    /// Whether it concerns a record of which it could not be read what stands there.
+    pub(super) fn is_unread(&self, observed: &Observed) -> bool {
+        let unread = observed.records.iter().filter(|(_, seen)| seen.unknown().is_some());
+        let is_it =
+            |key: &RecordKey| self.name == key.name.as_str() && self.account.as_ref() == Some(&key.account);
+        self.kind == SubjectKind::Record && unread.map(|(key, _)| key).any(is_it)
     }
 
     /// The report of a step that has begun for this reason, before anything came of it.

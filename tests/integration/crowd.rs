@@ -13,7 +13,7 @@ use cnamed::model::state::{Consents, Desired, Wanted};
 use cnamed::model::verify::{Answer, Reply, Said};
 use cnamed::probe::{Finding, Prober};
 use cnamed::provider::memory::{MemoryDns, MemoryNetwork};
-use cnamed::reconcile::{Newest, Reconciler, Verification};
+use cnamed::reconcile::{Reconciler, Verification};
 use cnamed::resolver::{Question, Resolver, Via};
 
 use crate::laws::world::{AZURE, fqdn, handle, key, owner, spec, ttl, zone};
@@ -96,7 +96,7 @@ async fn status_of_many_names_asks_few_questions_at_once() {
             agreement: Duration::from_secs(1),
             way_in: false,
         },
-        newest: Newest::default(),
+        newest: Arc::default(),
     };
     let desired = desired();
     let round = reconciler.run(&desired, None, &()).await.unwrap();

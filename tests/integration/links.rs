@@ -15,7 +15,7 @@ use cnamed::probe::{Finding, Prober};
 use cnamed::provider::memory::{Held, MemoryDns, MemoryNetwork};
 use cnamed::provider::{DnsProvider, Error, Found, Kind, Look};
 use cnamed::reconcile::round::{ChangeOutcome, LinkState, Outcome, Round, SubjectKind};
-use cnamed::reconcile::{Event, Newest, Reconciler, Verification, Watch};
+use cnamed::reconcile::{Event, Reconciler, Verification, Watch};
 use cnamed::resolver::{Question, Resolver, Via};
 use tokio::time::Instant;
 
@@ -156,7 +156,7 @@ impl Stage {
                 agreement: Duration::from_secs(10),
                 way_in: false,
             },
-            newest: Newest::default(),
+            newest: Arc::default(),
         }
     }
 

@@ -19,6 +19,7 @@ mod costs;
 mod crowd;
 mod day;
 mod doctor;
+mod early;
 mod foreign;
 mod gateway;
 mod golden_plans;

@@ -11,6 +11,7 @@ mod heard;
 mod looks;
 pub(crate) mod sim;
 mod transit;
+mod twofold;
 mod unsure;
 mod unwritten;
 mod weathered;

@@ -6,7 +6,7 @@ use crate::reconcile::round::Link;
 
 impl Agreement {
     fn hears(&mut self, records: &[RecordReport], chains: &[Chain], now: Instant) -> Vec<(i64, Agreed)> {
-        self.take(Word { records, chains, ..Word::default() }, now)
+        self.take(Word { records, chains, ..Word::default() }, now, now)
     }
 }
 
@@ -233,7 +233,7 @@ fn what_is_gone_is_awaited_by_what_it_was_and_what_leads_somewhere_by_that() {
 fn an_account_agrees_to_what_is_gone_once_its_servers_say_what_is_right_of_every_name_that_led_there() {
     let (mut agreement, now) = left(OLD);
     let mut hears = |records: &[RecordReport], left: &[RecordReport]| {
-        who(&agreement.take(Word { records, left, ..Word::default() }, now)).len()
+        who(&agreement.take(Word { records, left, ..Word::default() }, now, now)).len()
     };
     assert_eq!(hears(&[says(NAME, "cf", Verdict::Agreed)], &[]), 0, "nobody says anything of the other name");
     let [here, ..] = all_say(Verdict::Agreed);
@@ -251,7 +251,7 @@ fn that_there_is_nothing_at_a_name_is_no_agreement_to_where_it_shall_lead() {
     let (mut agreement, now) = (Agreement::default(), Instant::now());
     agreement.expect_record(1, Awaited::Right, (&key(NAME, "cf"), Ttl::DEFAULT), now);
     let nothing = [says(NAME, "cf", Verdict::Agreed)];
-    assert_eq!(agreement.take(Word { left: &nothing, ..Word::default() }, now), []);
+    assert_eq!(agreement.take(Word { left: &nothing, ..Word::default() }, now, now), []);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn resolvers_agree_that_an_address_is_gone_once_none_of_them_gives_it_for_any_na
         ("nobody was asked", &[], &[]),
     ];
     let mut hears = |given: &[(Question, Vec<Answer>)]| {
-        who(&agreement.take(Word { records: &here, given, ..Word::default() }, now)) == [(1, RESOLVERS)]
+        who(&agreement.take(Word { records: &here, given, ..Word::default() }, now, now)) == [(1, RESOLVERS)]
     };
     for (why, first, second) in not_yet {
         assert!(!hears(&given(&RecordType::A, first, second)), "{why}");
@@ -300,7 +300,8 @@ fn resolvers_agree_that_a_label_is_gone_once_no_name_leads_to_it() {
     ] {
         let (mut agreement, now) = left(LABEL);
         let given = given(&RecordType::A, std::slice::from_ref(&first), std::slice::from_ref(&second));
-        let agreed = agreement.take(Word { records: &here, chains, given: &given, ..Word::default() }, now);
+        let agreed =
+            agreement.take(Word { records: &here, chains, given: &given, ..Word::default() }, now, now);
         assert_eq!(who(&agreed).contains(&(1, RESOLVERS)), agrees, "{second:?}");
     }
 }
@@ -311,8 +312,8 @@ fn resolvers_are_believed_that_something_is_gone_after_the_accounts() {
     let gone = given(&RecordType::A, &[NOTHING], &[NOTHING]);
     let hears = |verdict| all_say(verdict).to_vec();
     let (pending, agreed) = (hears(Verdict::Pending), hears(Verdict::Agreed));
-    assert_eq!(agreement.take(Word { records: &pending, given: &gone, ..Word::default() }, now), []);
-    let agreed = agreement.take(Word { records: &agreed, given: &gone, ..Word::default() }, now);
+    assert_eq!(agreement.take(Word { records: &pending, given: &gone, ..Word::default() }, now, now), []);
+    let agreed = agreement.take(Word { records: &agreed, given: &gone, ..Word::default() }, now, now);
     assert_eq!(who(&agreed), [(1, "azure"), (1, "cf"), (1, RESOLVERS)]);
 }
 
@@ -400,7 +401,7 @@ fn a_withdrawal_is_agreed_to_by_the_account_that_gives_nothing_there_and_by_reso
             questions.iter().map(|asked| (asked.clone(), vec![answer.clone()])).collect()
         };
         let mut hears = |left: &[RecordReport], given: &[(Question, Vec<Answer>)]| {
-            let told = agreement.take(Word { left, given, ..Word::default() }, now);
+            let told = agreement.take(Word { left, given, ..Word::default() }, now, now);
             told.into_iter().map(|(_, agreed)| agreed.who).collect::<Vec<_>>()
         };
         assert_eq!(hears(&[], &given(&NOTHING)), [""; 0], "nobody says anything of it");
@@ -425,7 +426,7 @@ fn resolvers_agree_to_a_withdrawal_too_where_they_give_what_is_right_in_another_
     {
         let chains = [seen(NAME, "address", state)];
         let word = Word { records: &records, chains: &chains, given: &given, ..Word::default() };
-        assert_eq!(who(&agreement.take(word, now)), who_agrees);
+        assert_eq!(who(&agreement.take(word, now, now)), who_agrees);
     }
 }
 

@@ -6,6 +6,7 @@ use super::{EndpointReport, EndpointStatus, Round, SubjectKind, UnknownReport};
 use crate::model::endpoint::Handle;
 use crate::model::name::Fqdn;
 use crate::model::state::{Desired, Observed, RecordKey, Seen};
+use crate::provider::BEING_WRITTEN;
 
 /// What was read, as far as the outcome depends on it.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +84,8 @@ pub(super) fn unknown(observed: &Observed) -> Vec<UnknownReport> {
     for (RecordKey { name, account }, seen) in &observed.records {
         // An account whose zones are unknown is told once, not once for each of its names.
         let told = observed.zones.get(account).is_some_and(|zones| zones.unknown().is_some());
-        if let Some(reason) = seen.unknown().filter(|_| !told) {
+        // What is being written is waited for, by the plan.
+        if let Some(reason) = seen.unknown().filter(|reason| !told && *reason != BEING_WRITTEN) {
             unread.entry((account, reason)).or_default().push(name);
         }
     }

@@ -6,25 +6,26 @@ use cnamed::daemon::Order;
 use cnamed::journal::What;
 use cnamed::model::endpoint::{Provisioning, PublicIp};
 use cnamed::model::record::{Data, Mode, RecordType};
+use cnamed::notify::{Notice, Topic};
 use cnamed::reconcile::round::Outcome;
 use tokio::time::{Instant, sleep};
 
 use super::heard::Heard;
-use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Weather};
+use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, Sim, Weather};
 use super::told;
 use super::witness::zone;
-use crate::laws::world::fqdn;
+use crate::laws::world::{fqdn, key};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// What a look and what follows it take in a world where nothing takes time.
-const AT_ONCE: Duration = Duration::from_millis(200);
+pub(super) const AT_ONCE: Duration = Duration::from_millis(200);
 
-fn address(text: &str) -> Option<Data> {
+pub(super) fn address(text: &str) -> Option<Data> {
     Some(Data::A([text.parse().unwrap()].into()))
 }
 
 /// Waits until the record in `account` is that address; gives how long it took.
-async fn follows(life: &Heard, account: &str, text: &str) -> Duration {
+pub(super) async fn follows(life: &Heard, account: &str, text: &str) -> Duration {
     let began = Instant::now();
     while life.sim.data(account, NAME) != address(text) {
         assert!(began.elapsed() < INTERVAL * 10, "{account} never follows to {text}");
@@ -141,8 +142,8 @@ async fn what_only_azure_can_tell_is_told_within_an_interval_of_the_looks_howeve
         life.sim.weather("network", Weather::Slow(SECOND * 2));
         life.calm().await;
         // At every moment between two looks.
-        for moment in 0..12 {
-            sleep(SECOND * 20 + Duration::from_millis(700) * moment).await;
+        for moment in 0..16 {
+            sleep(SECOND * 33 + Duration::from_millis(700) * moment).await;
             let (changed, known) = (Instant::now(), life.entries().len());
             life.sim.address((moment % 2 == 1).then_some("203.0.113.7"));
             while life.entries().len() == known {
@@ -152,4 +153,77 @@ async fn what_only_azure_can_tell_is_told_within_an_interval_of_the_looks_howeve
         }
     })
     .await;
+}
+
+/// What was told of it.
+fn heard(life: &Heard, topic: Topic) -> Vec<String> {
+    let told = |notice: Notice| format!("{}: {}", notice.title, notice.details.join(", "));
+    life.sim.heard(topic).into_iter().map(told).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_being_written_is_waited_for_and_nothing_has_failed() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        life.sim.weather("network", Weather::SlowWrites(SECOND * 20));
+        life.sim.edit(|ip| PublicIp { provisioning: Provisioning::Failed, ..ip });
+        life.order(Order::Round).await;
+        sleep(SECOND * 18).await;
+        // The round ends, and the next one looks, while this is being written.
+        life.sim.weather("cf", Weather::SlowWrites(SECOND * 4));
+        life.sim.address(Some("203.0.113.1"));
+        life.order(Order::Round).await;
+        sleep(INTERVAL * 10).await;
+        for topic in [Topic::Failure, Topic::Unverified, Topic::Recovery] {
+            assert_eq!(heard(&life, topic), [""; 0], "{topic:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_says_nothing_wrong_of_what_was_mended_beside_it_while_that_still_reads() {
+    told(async {
+        let life = Heard::begin(Mode::Address);
+        life.calm().await;
+        life.sim.weather("cf", Weather::SlowWrites(SECOND * 8));
+        life.sim.address(Some("203.0.113.1"));
+        life.order(Order::Round).await;
+        follows(&life, "azure", "203.0.113.1").await;
+        sleep(SECOND * 6).await;
+        life.sim.weather("cf", Weather::Hanging);
+        life.sim.address(Some("203.0.113.2"));
+        life.order(Order::Round).await;
+        follows(&life, "azure", "203.0.113.2").await;
+        sleep(SECOND).await;
+        life.sim.weather("cf", Weather::Fine);
+        sleep(INTERVAL * 10).await;
+        assert_eq!(heard(&life, Topic::Unverified), [""; 0]);
+        let azure = |notice: &Notice| notice.title.contains("in azure");
+        let after: Vec<_> =
+            life.sim.heard(Topic::Change).into_iter().filter(azure).filter_map(|told| told.after).collect();
+        let [.., one, two] = after.as_slice() else { panic!("{after:?}") };
+        assert!(one.contains("203.0.113.1") && two.contains("203.0.113.2"), "as it came to pass: {after:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_answers_while_the_rest_is_being_done_has_its_own_done_in_the_same_round() {
+    let sim = Sim::new();
+    let mut desired = Sim::desired(Mode::Cname);
+    let setup = sim.setup(desired.clone());
+    setup.reconciler.run(&desired, None, &()).await.unwrap();
+    let wanted = desired.records.values().next().unwrap().clone();
+    for account in ["azure", "cf"] {
+        desired.records.insert(key("new.example.com", account), wanted.clone());
+    }
+    let mut setup = sim.setup(desired.clone());
+    setup.reconciler.verification.agreement = SECOND;
+    sim.weather("azure", Weather::SlowWrites(SECOND * 5));
+    sim.weather("cf", Weather::Slow(SECOND * 2));
+    let round = setup.reconciler.run(&desired, None, &()).await.unwrap();
+    assert!(sim.data("cf", "new.example.com").is_some());
+    assert!(round.unknown.is_empty() && round.blocked.is_empty(), "{round:#?}");
 }

@@ -22,7 +22,7 @@ use cnamed::notify::{Notice, Notifier, Topic};
 use cnamed::probe::{Finding, Prober};
 use cnamed::provider::memory::{MemoryDns, MemoryNetwork};
 use cnamed::provider::{Ahead, DnsProvider, Error, Found, Kind, Look, Mapping, NetworkProvider};
-use cnamed::reconcile::{Newest, Reconciler, Verification};
+use cnamed::reconcile::{Reconciler, Verification};
 use cnamed::resolver::{Question, Resolver, Via};
 use cnamed::telemetry::snapshot::Counts;
 use time::OffsetDateTime;
@@ -214,7 +214,7 @@ impl Sim {
                     agreement: Duration::from_secs(90),
                     way_in: false,
                 },
-                newest: Newest::default(),
+                newest: Arc::default(),
             },
             pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
             chance: self.chance.clone(),

@@ -149,5 +149,6 @@ fn outcome(ended: Ended) -> RequestOutcome {
         Ended::Throttled => RequestOutcome::Throttled,
         Ended::Failed => RequestOutcome::Failed,
         Ended::Broken => RequestOutcome::Broken,
+        Ended::Abandoned => RequestOutcome::Abandoned,
     }
 }

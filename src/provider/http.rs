@@ -203,8 +203,9 @@ impl Http {
             let turn = turn.map_err(|delay| Failure::Throttled { delay, named: true, answer: None })?;
             deadline += asked.elapsed().saturating_sub(turn.asked_to_wait());
             tries += 1;
+            let metered = budget.meter.attempt();
             let outcome = self.attempt(reach, &request, self.settings.attempt).await;
-            budget.meter.count(Ended::with(outcome.as_ref().ok().map(|response| response.status.as_u16())));
+            metered.end(Ended::with(outcome.as_ref().ok().map(|response| response.status.as_u16())));
             if let Ok(response) = &outcome {
                 budget.learn(&request.method, &response.headers);
             }

@@ -148,6 +148,8 @@ pub enum RequestOutcome {
     Failed,
     /// No whole answer.
     Broken,
+    /// Nobody waited for the answer any more; whether the request arrived is not known.
+    Abandoned,
 }
 
 /// A histogram over [`Histogram::BOUNDS`], in seconds.
@@ -178,7 +180,8 @@ impl Trigger {
 
 impl RequestOutcome {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Ok, Self::Refused, Self::Throttled, Self::Failed, Self::Broken];
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::Refused, Self::Throttled, Self::Failed, Self::Broken, Self::Abandoned];
 
     /// As metrics write it.
     #[must_use]
@@ -189,6 +192,7 @@ impl RequestOutcome {
             Self::Throttled => "throttled",
             Self::Failed => "failed",
             Self::Broken => "broken",
+            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -155,9 +155,9 @@ async fn every_attempt_is_metered_under_the_name_of_its_budget() {
     let metered = http.metered();
     let names: Vec<&str> = metered.iter().map(|it| it.budget.as_str()).collect();
     assert_eq!(names, ["idle", "service"]);
-    // In the order of `Ended::ALL`: ok, refused, throttled, failed, broken; parts and credentials of one name together.
-    assert_eq!((metered[1].attempts, metered[1].left), ([2, 1, 1, 1, 1], Some(41)));
-    assert_eq!((metered[0].attempts, metered[0].left), ([0; 5], None));
+    // In the order of `Ended::ALL`: ok, refused, throttled, failed, broken, abandoned; parts and credentials of one name together.
+    assert_eq!((metered[1].attempts, metered[1].left), ([2, 1, 1, 1, 1, 0], Some(41)));
+    assert_eq!((metered[0].attempts, metered[0].left), ([0; 6], None));
 }
 
 #[tokio::test]

@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(lock(&registry.budgets).len(), 2, "the last one, and who was asked to wait");
         assert!(registry.of("test", "waits", &[]).is_asked_to_wait());
         let [metered] = registry.metered().try_into().unwrap();
-        assert_eq!(metered.attempts, [3, 0, 0, 0, 0]);
+        assert_eq!(metered.attempts, [3, 0, 0, 0, 0, 0]);
     }
 
     #[tokio::test]

@@ -28,11 +28,14 @@ pub enum Ended {
     Failed,
     /// No whole answer.
     Broken,
+    /// Nobody waited for the answer any more; whether the request arrived is not known.
+    Abandoned,
 }
 
 impl Ended {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Ok, Self::Refused, Self::Throttled, Self::Failed, Self::Broken];
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::Refused, Self::Throttled, Self::Failed, Self::Broken, Self::Abandoned];
 
     pub(super) fn with(status: Option<u16>) -> Self {
         match status {
@@ -49,6 +52,13 @@ impl Ended {
 #[derive(Debug, Default)]
 pub(super) struct Meter(Mutex<Metered>);
 
+/// An attempt under way.
+#[derive(Debug)]
+pub(super) struct Attempt<'m> {
+    meter: &'m Meter,
+    ended: Ended,
+}
+
 impl Meter {
     pub(super) fn named(budget: &str) -> Self {
         Self(Mutex::new(Metered { budget: budget.to_owned(), ..Metered::default() }))
@@ -58,12 +68,29 @@ impl Meter {
         lock(&self.0).attempts[ended as usize] += 1;
     }
 
+    /// An attempt begins, and is counted at its end, whichever that is.
+    pub(super) fn attempt(&self) -> Attempt<'_> {
+        Attempt { meter: self, ended: Ended::Abandoned }
+    }
+
     pub(super) fn left(&self, left: u64) {
         lock(&self.0).left = Some(left);
     }
 
     pub(super) fn read(&self) -> Metered {
         lock(&self.0).clone()
+    }
+}
+
+impl Attempt<'_> {
+    pub(super) fn end(mut self, ended: Ended) {
+        self.ended = ended;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.meter.count(self.ended);
     }
 }
 
@@ -101,12 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_nobody_sees_to_its_end_is_counted_too() {
+        let meter = Meter::named("b");
+        meter.attempt().end(Ended::Ok);
+        drop(meter.attempt());
+        assert_eq!(meter.read().attempts, [1, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
     fn two_credentials_of_one_name_are_counted_together_and_the_lesser_rest_counts() {
         let metered = |attempts, left| Metered { budget: "b".to_owned(), attempts, left };
-        let (spent, fresh) = (metered([1, 0, 2, 0, 0], Some(3)), metered([4, 0, 0, 0, 1], Some(90)));
+        let (spent, fresh) = (metered([1, 0, 2, 0, 0, 2], Some(3)), metered([4, 0, 0, 0, 1, 0], Some(90)));
         for sum in [spent.clone().and(&fresh), fresh.and(&spent)] {
-            assert_eq!(sum, metered([5, 0, 2, 0, 1], Some(3)));
+            assert_eq!(sum, metered([5, 0, 2, 0, 1, 2], Some(3)));
         }
-        assert_eq!(metered([0; 5], None).and(&spent), spent);
+        assert_eq!(metered([0; 6], None).and(&spent), spent);
     }
 }

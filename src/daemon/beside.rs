@@ -100,8 +100,8 @@ impl<S: Source> Service<S> {
     pub(super) fn overdue(&self) -> Option<Instant> {
         let Running { watched: Watched { began, .. }, .. } = self.round.as_ref()?;
         let looked = self.beside.last.map_or(*began, |last| last.max(*began));
-        let open = self.beside.due.is_none() && self.beside.under_way.is_empty();
-        open.then(|| looked + self.active.pace.interval)
+        let reads = self.beside.under_way.iter().any(|under_way| under_way.watched.watcher.is_idle());
+        (self.beside.due.is_none() && !reads).then(|| looked + self.active.pace.interval)
     }
 
     /// Looks at the names and mends them, beside the round that runs.

@@ -1,5 +1,8 @@
 //! One round: observe, derive, plan, guard, apply, verify, once.
 //!
+//! Names of ours that stand are mended as soon as what they depend on was read; all else is done once everybody has
+//! answered, or has been silent for a while.
+//!
 //! There is one code path for a timer, a signal, an event and a one-shot command, and it takes no hint of what
 //! changed: the next round is the retry. `plan` is the same path, stopped before the first write because the
 //! writing half is never called.

@@ -37,7 +37,7 @@ use crate::model::sight::Sight;
 use crate::notify::Topic;
 use crate::notify::desk::Desk;
 use crate::reconcile::round::{ChangeReport, Round};
-use crate::reconcile::{Glance, Reconciler};
+use crate::reconcile::{Glance, Reconciler, until};
 use crate::telemetry::beat::Beat;
 use crate::telemetry::clock::Clock;
 use crate::telemetry::snapshot::{Counts, Finished, Snapshot, Trigger};
@@ -232,8 +232,8 @@ impl<S: Source> Service<S> {
                 }
                 round = ended(&mut self.round) => self.finish(round),
                 mended = self.beside.ended() => self.mended(&mended),
-                () = at(due) => self.mend(),
-                () = at(overdue) => {
+                () = until(due) => self.mend(),
+                () = until(overdue) => {
                     self.beside.call(Trigger::Timer);
                     continue;
                 }
@@ -241,7 +241,7 @@ impl<S: Source> Service<S> {
                 names = found(&mut self.names) => self.heard(&names),
                 () = away.back() => self.want(Trigger::Back),
                 () = sleep_until(self.next_round), if self.may_begin() => self.begin(Trigger::Timer),
-                () = at(self.renewal), if self.may_begin() => {
+                () = until(self.renewal), if self.may_begin() => {
                     if self.renew() {
                         self.begin(Trigger::Timer);
                     }
@@ -436,14 +436,6 @@ async fn ended(round: &mut Option<Running>) -> Round {
 async fn found(names: &mut Option<LocalBoxFuture<'static, Glance>>) -> Glance {
     match names {
         Some(names) => names.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// At that moment; never, where there is none.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
 }

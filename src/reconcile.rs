@@ -35,6 +35,7 @@ use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::{Question, Resolver};
 use apply::{ASK_AGAIN, Touch};
 pub use mend::Mended;
+pub(crate) use mend::until;
 pub use newest::Newest;
 use round::{Chain, ChangeOutcome, ChangeReport, LinkState, RecordReport, Round, WayIn};
 

@@ -310,4 +310,4 @@ const LISTED_FOR: Duration = Duration::from_secs(3600);
 const AGAIN: &str = "it is asked again by itself, after a while";
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

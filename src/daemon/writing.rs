@@ -62,13 +62,12 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::daemon::patient::tests::zone;
     use crate::daemon::patient::{Patiences, PatientDns};
     use crate::model::endpoint::Handle;
-    use crate::model::name::ZoneName;
     use crate::model::plan::RecordChange;
     use crate::model::record::{Owner, RecordSet};
     use crate::model::state::{RecordKey, Seen, Zone};
-    use crate::model::zone::ZoneRules;
     use crate::provider::{DnsProvider, Error, Found, Look};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -102,7 +101,7 @@ mod tests {
         }
 
         async fn zones(&self) -> Result<Vec<Zone>, Error> {
-            Ok(vec![zone()])
+            Ok(vec![zone("z")])
         }
 
         fn forget_zones(&self) {}
@@ -131,21 +130,6 @@ mod tests {
         Fqdn::parse(text).unwrap()
     }
 
-    fn zone() -> Zone {
-        let rules = ZoneRules {
-            least_ttl: 1,
-            greatest_ttl: 86_400,
-            automatic_ttl: false,
-            alias: false,
-            flattens_apex: false,
-            proxying: false,
-            exchanges: false,
-            comment: None,
-        };
-        let name = ZoneName::parse("example.com").unwrap();
-        Zone { name, id: "z".to_owned(), name_servers: Vec::new(), rules }
-    }
-
     fn account() -> (Arc<Gated>, PatientDns) {
         let account = Handle::parse("cf").unwrap();
         let inner = Arc::new(Gated { account, reads: Mutex::default(), writes: Mutex::default() });
@@ -156,13 +140,13 @@ mod tests {
     async fn write(patient: &PatientDns, text: &str) {
         let key = RecordKey { name: name(text), account: Handle::parse("cf").unwrap() };
         let change = RecordChange { key, before: Vec::new(), after: None };
-        patient.apply(&zone(), &Owner::parse("ops").unwrap(), &[change]).await;
+        patient.apply(&zone("z"), &Owner::parse("ops").unwrap(), &[change]).await;
     }
 
     /// The names of which nothing is known, of two that are looked at.
     async fn unknown(patient: &PatientDns) -> Vec<String> {
         let look = Look { names: [name("a.example.com"), name("b.example.com")].into(), marked: None };
-        let found = patient.observe(&zone(), &look).await.unwrap();
+        let found = patient.observe(&zone("z"), &look).await.unwrap();
         assert_eq!(found.len(), 2);
         let unknown = found.into_iter().filter(|(_, seen)| seen.unknown().is_some());
         unknown.map(|(name, _)| name.to_string()).collect()

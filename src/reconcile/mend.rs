@@ -279,7 +279,7 @@ fn name(step: &Step) -> Option<&RecordKey> {
 }
 
 /// At that moment; never, where there is none.
-async fn until(moment: Option<Instant>) {
+pub(crate) async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,

@@ -21,7 +21,7 @@ fn endpoint(name: &str, gateway: bool) -> AtEndpoint {
     AtEndpoint { of: Arc::new(MemoryNetwork::default()), endpoint, ahead: Ahead::default() }
 }
 
-fn zone(id: &str) -> Zone {
+pub(in crate::daemon) fn zone(id: &str) -> Zone {
     let rules = ZoneRules {
         least_ttl: 1,
         greatest_ttl: 86_400,

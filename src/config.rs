@@ -379,7 +379,7 @@ pub struct VerifyConfig {
 /// What one round may do at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitsConfig {
-    /// Withdrawals of records that the file no longer names.
+    /// Withdrawals, from each account, of records that the file no longer names.
     pub deletes_per_round: usize,
     /// One attempt at a request, from connecting to the last byte.
     pub request_timeout: Duration,

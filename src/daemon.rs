@@ -297,7 +297,7 @@ impl<S: Source> Service<S> {
                 }
                 self.coming = Some(setup);
                 match &self.round {
-                    Some(round) if !round.watched.watcher.only_waits() => self.again = Some(Trigger::Reload),
+                    Some(round) if !round.watched.watcher.is_idle() => self.again = Some(Trigger::Reload),
                     _ => {
                         self.abandon("the configuration was read anew");
                         self.begin(Trigger::Reload);

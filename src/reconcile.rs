@@ -1,7 +1,7 @@
 //! One round: observe, derive, plan, guard, apply, verify, once.
 //!
-//! Names of ours that stand are mended as soon as what they depend on was read; all else is done once everybody has
-//! answered, or has been silent for a while.
+//! Names are mended as soon as what they depend on was read; what has to be built or taken down is done once everybody
+//! has answered, or has been silent for a while.
 //!
 //! There is one code path for a timer, a signal, an event and a one-shot command, and it takes no hint of what
 //! changed: the next round is the retry. `plan` is the same path, stopped before the first write because the
@@ -239,7 +239,7 @@ impl Reconciler {
                 let again = || rest.iter().any(|step| step.concerns_what(report));
                 !lost.iter().any(open) || again() || report.is_unread(&observed)
             });
-            let mut cleared = whole.apart_from(&mending.not_now(whole.plan()));
+            let mut cleared = whole.apart_from(mending.begun());
             match reviewed {
                 Some(reviewed) if pass == 1 => cleared = cleared.confirmed(reviewed)?,
                 Some(_) if !within(cleared.plan(), &announced) => {

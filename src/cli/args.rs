@@ -195,7 +195,7 @@ pub(crate) struct SyncArgs {
 pub(crate) enum Allow {
     /// Renaming a label: its names are withdrawn for as long as their TTL, then restored.
     Relabel,
-    /// More withdrawals in one round than `limits.deletes_per_round`.
+    /// More withdrawals from an account in one round than `limits.deletes_per_round`.
     Deletes,
     /// Opening a port to the whole internet, as `allow_from = ["internet"]` asks for.
     Internet,

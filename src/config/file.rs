@@ -311,7 +311,7 @@ pub(super) struct VerifyFile {
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct LimitsFile {
-    /// How many records one round may withdraw.
+    /// How many records one round may withdraw from one account.
     #[schemars(extend("default" = defaults::DELETES_PER_ROUND))]
     pub(super) deletes_per_round: Option<At<u32>>,
     /// How long one attempt at a request may take; reads are tried four times.

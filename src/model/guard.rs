@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::endpoint::Handle;
 use super::plan::{Plan, Step, Subject, Undo};
 use super::state::{Desired, Observed, RecordKey};
+use bond::{Bond, Bonds};
 use without::without;
 
+mod bond;
 mod chain;
 mod gateway;
 mod network;
@@ -82,9 +84,10 @@ pub enum Rule {
 pub struct Refusal {
     /// What it concerns.
     pub subject: Subject,
-    /// The endpoint that stops with it: what is built, changed, withdrawn and newly named of it. Its other names that
-    /// stand and are ours are mended, and of a label that is refused alone nothing stops: names follow the one that the
-    /// public IP has. `None` for a record that follows none any more.
+    /// The endpoint that stops with it: what is built, changed and taken down of it, and whatever waits for that. Its
+    /// other names stop only where they would come to lead to what is refused, and of a label that is refused alone
+    /// nothing stops: names follow the one that the public IP has. `None` for records that follow none any more, which
+    /// stop with the others of their account.
     pub endpoint: Option<Handle>,
     /// The rule.
     pub rule: Rule,
@@ -134,16 +137,17 @@ impl Cleared {
         &self.refusals
     }
 
-    /// What of this needs no more than the public IP that a name follows, its account's zones and what stands at it: names
-    /// of ours that stand say what they shall, and wait for nothing. Without those of the keys in `but`.
+    /// What of this waits for nobody else: names that are changed, come to stand or go, and for which nothing has to be
+    /// built, taken down or asked for first. Each takes its endpoint, its account and nothing else to be known. Without
+    /// those of the keys in `but`.
     ///
-    /// Where a label may be given up it takes more: a name that shall leave it could be mended first.
+    /// Where a label may be given up it takes more: a name that shall leave it could be written first.
     #[must_use]
-    pub fn mending(&self, but: &BTreeSet<RecordKey>) -> Self {
-        let owner = &self.plan.owner;
-        let mends = self.plan.steps.iter().filter(|step| step.mends(owner) && !step.is_about(but));
-        let steps = mends.cloned().collect();
-        let plan = Plan { owner: owner.clone(), steps, blocked: Vec::new(), notes: Vec::new() };
+    pub fn at_once(&self, desired: &Desired, but: &BTreeSet<RecordKey>) -> Self {
+        let bonds = Bonds::of(desired, &self.plan);
+        let free = |step: &&Step| bonds.bond(step) != Bond::Endpoint && !step.is_about(but);
+        let steps = self.plan.steps.iter().filter(free).cloned().collect();
+        let plan = Plan { owner: self.plan.owner.clone(), steps, blocked: Vec::new(), notes: Vec::new() };
         Self { plan, refusals: Vec::new() }
     }
 
@@ -207,8 +211,7 @@ fn first_difference(now: &[Step], then: &[Step]) -> String {
 }
 
 /// Holds `plan` against every rule; each refusal takes the changes of its endpoint out of the plan, and no others
-/// but those that depend on them. Names of ours that stand are mended nevertheless, and one of a label alone takes
-/// nothing: see [`Refusal::endpoint`].
+/// but those that depend on them. Names that depend on none of these stay in it: see [`Refusal::endpoint`].
 #[must_use]
 pub fn check(desired: &Desired, observed: &Observed, plan: Plan) -> Cleared {
     let mut refusals = BTreeSet::new();

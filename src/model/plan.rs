@@ -212,13 +212,6 @@ impl Step {
         }
     }
 
-    /// Whether it has a name say something else that stands, in part at least with the mark of `owner`, and waits for
-    /// nothing.
-    pub(super) fn mends(&self, owner: &Owner) -> bool {
-        let Action::Record(change) = &self.action else { return false };
-        change.after.is_some() && self.after.is_empty() && change.before.iter().any(|set| set.is_ours(owner))
-    }
-
     /// Whether it writes a name of `keys`.
     pub(super) fn is_about(&self, keys: &BTreeSet<RecordKey>) -> bool {
         matches!(&self.action, Action::Record(change) if keys.contains(&change.key))

@@ -108,7 +108,7 @@ pub struct Desired {
     pub records: BTreeMap<RecordKey, Wanted>,
     /// Whether marked records that are not named here are withdrawn.
     pub prune: bool,
-    /// How many of those one round may withdraw.
+    /// How many of those one round may withdraw from each account.
     pub deletes_per_round: usize,
     /// What the operator has agreed to.
     pub consents: Consents,

@@ -1,8 +1,9 @@
 //! Mend names while the rest is still being read.
 //!
-//! A name of ours that leads where it should not is corrected as soon as its endpoint's public IP, its zone and what
-//! stands there are known. Whoever is slow, or silent, holds nobody's names but its own. What is done with less
-//! knowledge is a part of what would be done with more: see [`Cleared::mending`](crate::model::guard::Cleared::mending).
+//! A name is put right as soon as its endpoint and its account were read, unless something has to be built or taken down
+//! first; one of ours that leads elsewhere does not even wait for what stands behind the public IP. Whoever is slow, or
+//! silent, holds nobody's names but its own. What is done with less knowledge is a part of what would be done with more:
+//! see [`Cleared::at_once`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::pin;
@@ -19,7 +20,7 @@ use super::round::ChangeReport;
 use super::{Event, Reconciler, Watch, decide};
 use crate::model::endpoint::Endpoint;
 use crate::model::guard::Cleared;
-use crate::model::plan::{Action, Plan, Step, Subject};
+use crate::model::plan::{Action, Step, Subject};
 use crate::model::state::{Desired, Observed, RecordKey};
 
 /// What was read and mended beside a round: see [`Reconciler::mend`].
@@ -48,8 +49,8 @@ pub(super) struct Mending<'a> {
 }
 
 impl Reconciler {
-    /// Looks, and mends every name of ours that leads elsewhere than its endpoint is now. Nothing else is done, and
-    /// nothing is waited for: this may run beside a round that is busy with something else.
+    /// Looks, and mends every name that waits for nobody. Nothing else is done, and nothing is waited for: this may run
+    /// beside a round that is busy with something else.
     pub async fn mend(&self, desired: &Desired, watch: &dyn Watch) -> Mended {
         let mending = self.mending(desired, true, watch);
         let (observed, done) = mending.finish().await;
@@ -102,11 +103,9 @@ impl<'a> Mending<'a> {
         loop {
             let observed = self.reading.look();
             let cleared = decide(self.desired, &observed);
-            let left = self.not_now(cleared.plan());
-            let open = |step: &Step| name(step).is_none_or(|key| !left.contains(key));
-            if self.is_over() || cleared.plan().steps.iter().any(open) {
-                // Nor need what is still being written be what the second look asks for.
-                let begun = |step: &Step| name(step).is_some_and(|key| self.begun.contains(key));
+            let begun = |step: &Step| name(step).is_some_and(|key| self.begun.contains(key));
+            if self.is_over() || !cleared.plan().steps.iter().all(begun) {
+                // What is still being written need not be what the second look asks for.
                 self.done.stale |= again && cleared.plan().steps.iter().any(begun);
                 self.owed &= !self.is_over();
                 return (observed, cleared);
@@ -195,11 +194,9 @@ impl<'a> Mending<'a> {
         self.begun.is_empty() && self.done.changes.is_empty()
     }
 
-    /// The names that `whole` shall leave alone: they are being mended, or it is not known yet how many would be
-    /// withdrawn with them.
-    pub(super) fn not_now(&self, whole: &Plan) -> BTreeSet<RecordKey> {
-        let strays = whole.steps.iter().filter(|step| step.endpoint.is_none() && !self.is_over());
-        strays.filter_map(name).chain(&self.begun).cloned().collect()
+    /// The names that whoever decides about the whole shall leave alone: they are being mended.
+    pub(super) fn begun(&self) -> &BTreeSet<RecordKey> {
+        &self.begun
     }
 
     /// Tells what was heard of endpoints just now.
@@ -227,7 +224,7 @@ impl<'a> Mending<'a> {
             return;
         }
         let observed = self.reading.so_far();
-        let cleared = decide(self.desired, observed).mending(&self.begun);
+        let cleared = decide(self.desired, observed).at_once(self.desired, &self.begun);
         // Of many that answer one by one each would have everything decided anew.
         self.next = Some(began + began.elapsed() * SELDOM);
         let steps = &cleared.plan().steps;

@@ -1,6 +1,6 @@
 //! What holds for every plan, whatever is wanted and whatever is seen.
 
-use cnamed::model::endpoint::{Endpoint, Intent, Provisioning};
+use cnamed::model::endpoint::{Endpoint, Handle, Intent, Provisioning};
 use cnamed::model::gateway::{NatRule, SecurityGroup};
 use cnamed::model::guard::{Cleared, Refusal, Rule, check};
 use cnamed::model::name::Fqdn;
@@ -60,11 +60,37 @@ fn going(step: &Step) -> Option<&SecurityGroup> {
     group.held.as_ref()
 }
 
-/// Whether `step` changes what a name of ours says that stands, and waits for nothing, judged likewise.
-fn mends(step: &Step, owner: &Owner) -> bool {
-    let Action::Record(change) = &step.action else { return false };
-    let stands = change.before.iter().any(|set| belongs(set, owner));
-    stands && change.after.is_some() && step.after.is_empty()
+/// What keeps a name from being written when something else is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tied {
+    /// Nothing: it is of ours, and would be left at what anybody may have.
+    Not,
+    /// What it would come to lead to.
+    ToItsDoor,
+    /// The other names of its account that the configuration does not name.
+    ToItsAccount,
+    /// Everything of its endpoint.
+    ToItsEndpoint,
+}
+
+/// How `step` of `plan` is tied, judged likewise.
+fn tied(desired: &Desired, plan: &Plan, step: &Step) -> Tied {
+    let Action::Record(change) = &step.action else { return Tied::ToItsEndpoint };
+    if !step.after.is_empty() {
+        return Tied::ToItsEndpoint;
+    }
+    let Some(endpoint) = &step.endpoint else { return Tied::ToItsAccount };
+    if change.after.is_some() {
+        let stands = change.before.iter().any(|set| belongs(set, &desired.owner));
+        return match (stands, change.before.is_empty()) {
+            (true, _) => Tied::Not,
+            (false, true) => Tied::ToItsDoor,
+            (false, false) => Tied::ToItsEndpoint,
+        };
+    }
+    let asked = desired.records[&change.key].withdraw || desired.endpoints[endpoint].intent == Intent::Remove;
+    let gives_up = |other: &Step| matches!(&other.action, Action::Network(n) if n.endpoint == *endpoint && n.releases().is_some());
+    if asked || plan.steps.iter().any(gives_up) { Tied::ToItsEndpoint } else { Tied::Not }
 }
 
 /// Every CNAME of ours that points at a name that begins with one of the labels, and where.
@@ -336,8 +362,8 @@ proptest! {
         }
     }
 
-    /// Of a refused endpoint nothing is left but to mend names of ours that stand and are not refused themselves, of the
-    /// others everything is, and whatever is left can run.
+    /// Of a refused endpoint nothing is left but names for which nothing has to be built, taken down or taken from others,
+    /// of others everything is, and whatever is left can run.
     #[test]
     fn a_refusal_stops_its_endpoint_alone(World { desired, observed } in world()) {
         let before = plan(&desired, &observed);
@@ -355,10 +381,29 @@ proptest! {
             has_another && !before.steps.iter().any(renamed)
         };
         let is_refused = |step: &Step| cleared.refusals().iter().any(|refusal| refusal.subject == step.subject());
-        let is_mended = |step: &Step| mends(step, &desired.owner) && !is_refused(step);
+        let is_shut = |endpoint: &Option<Handle>| cleared.refusals().iter().any(|refusal| {
+            matches!(refusal.subject, Subject::Gateway(..)) && refusal.endpoint == *endpoint
+        });
+        let has_too_many = |step: &Step| cleared.refusals().iter().any(|refusal| {
+            let account = |subject: &Subject| match subject {
+                Subject::Record(key) => Some(key.account.clone()),
+                _ => None,
+            };
+            refusal.endpoint.is_none() && account(&refusal.subject) == account(&step.subject())
+        });
+        // Whether it goes on, whatever else of its endpoint is refused.
+        let goes_alone = |step: &Step| match tied(&desired, &before, step) {
+            Tied::Not => !is_refused(step),
+            Tied::ToItsDoor => !is_refused(step) && !is_shut(&step.endpoint),
+            Tied::ToItsAccount => !has_too_many(step),
+            Tied::ToItsEndpoint => false,
+        };
+        let original = |step: &Step| before.steps.iter().find(|other| other.action == step.action).unwrap();
         for refusal in cleared.refusals() {
             let stops = !of_label_alone(refusal);
-            let halts = |step: &Step| step.endpoint == refusal.endpoint && !is_mended(step);
+            let halts = |step: &Step| {
+                step.endpoint == refusal.endpoint && (going(step).is_some() || !goes_alone(original(step)))
+            };
             prop_assert!(!(stops && after.steps.iter().any(halts)), "{cleared}");
             // Whose label alone is refused goes on, and so may wait for a refused change of another endpoint.
             let waits = |waits_for: &str| !stops && waits_for.ends_with("which was refused");
@@ -369,7 +414,7 @@ proptest! {
         let stopping = cleared.refusals().iter().filter(|refusal| !of_label_alone(refusal));
         let mut stopped: std::collections::BTreeSet<_> = stopping.map(|refusal| refusal.endpoint.clone()).collect();
         loop {
-            let halts = |on: &usize| stopped.contains(&before.steps[*on].endpoint) && !is_mended(&before.steps[*on]);
+            let halts = |on: &usize| stopped.contains(&before.steps[*on].endpoint) && !goes_alone(&before.steps[*on]);
             let waits = before.steps.iter().find(|step| {
                 !stopped.contains(&step.endpoint) && going(step).is_none() && step.after.iter().any(halts)
             });
@@ -381,7 +426,7 @@ proptest! {
             });
             prop_assert!(told, "{cleared}");
         }
-        let goes_on = |step: &Step| !stopped.contains(&step.endpoint) || is_mended(step);
+        let goes_on = |step: &Step| !stopped.contains(&step.endpoint) || goes_alone(step);
         let others = |steps: &[Step]| -> Vec<Action> {
             let others = steps.iter().filter(|step| going(step).is_none() && goes_on(step));
             others.map(|step| step.action.clone()).collect()

@@ -1,11 +1,11 @@
-//! Names of ours that stand and lead elsewhere: they are mended whatever else cannot go on.
+//! Names for which nothing has to be built: they are mended whatever else cannot go on.
 
 use std::collections::BTreeSet;
 
 use cnamed::model::endpoint::{Intent, Provisioning};
 use cnamed::model::guard::{Cleared, Rule, check};
 use cnamed::model::name::DnsLabel;
-use cnamed::model::plan::{Action, Plan, Verb, plan};
+use cnamed::model::plan::{Action, Plan, Subject, Verb, plan};
 use cnamed::model::record::{Data, Mode};
 use cnamed::model::state::{EndpointState, LabelHolder, RecordKey, Seen};
 
@@ -39,13 +39,17 @@ fn names(plan: &Plan) -> Vec<(&str, Verb)> {
     changes.collect()
 }
 
+fn rules(cleared: &Cleared) -> Vec<Rule> {
+    cleared.refusals().iter().map(|refusal| refusal.rule).collect()
+}
+
 #[test]
 fn a_refusal_of_another_name_keeps_none_where_it_led() {
     let mut scene = scene();
     scene.wants("other.example.com", "cf", Mode::Cname);
     scene.holds("other.example.com", "cf", vec![unmarked(Data::A([ADDRESS.into()].into()))]);
     let cleared = cleared(&scene);
-    assert_eq!(cleared.refusals().iter().map(|refusal| refusal.rule).collect::<Vec<_>>(), [Rule::Foreign]);
+    assert_eq!(rules(&cleared), [Rule::Foreign]);
     assert_eq!(names(cleared.plan()), [("led.example.com", Verb::Update)], "{cleared}");
     assert_eq!(cleared.plan().steps.len(), 1, "nothing is built: {cleared}");
 }
@@ -55,19 +59,20 @@ fn a_refusal_behind_the_public_ip_keeps_no_name_where_it_led() {
     let mut scene = scene();
     scene.ip().sku = "Basic".into();
     let cleared = cleared(&scene);
-    assert_eq!(cleared.refusals().iter().map(|refusal| refusal.rule).collect::<Vec<_>>(), [Rule::Sku]);
+    assert_eq!(rules(&cleared), [Rule::Sku]);
     assert_eq!(names(cleared.plan()), [("led.example.com", Verb::Update)], "{cleared}");
     assert_eq!(cleared.plan().steps.len(), 1, "nothing is built: {cleared}");
 }
 
 #[test]
-fn names_that_stand_are_mended_before_the_rest() {
-    let cleared = cleared(&scene());
+fn names_that_wait_for_nothing_are_mended_before_the_rest() {
+    let scene = scene();
+    let cleared = cleared(&scene);
     let led: BTreeSet<RecordKey> = [key("led.example.com", "cf")].into();
-    let mending = cleared.mending(&[].into());
+    let mending = cleared.at_once(&scene.desired, &[].into());
     assert_eq!(names(mending.plan()), [("led.example.com", Verb::Update)], "{mending}");
     assert_eq!(mending.plan().steps.len(), 1, "{mending}");
-    assert!(cleared.mending(&led).plan().is_empty());
+    assert!(cleared.at_once(&scene.desired, &led).plan().is_empty());
     let rest = cleared.apart_from(&led);
     assert_eq!(
         names(rest.plan()),
@@ -75,6 +80,86 @@ fn names_that_stand_are_mended_before_the_rest() {
         "{rest}"
     );
     assert_eq!(rest.plan().steps.len(), cleared.plan().steps.len() - 1, "{rest}");
+}
+
+/// The same new name in two accounts, of which one holds somebody else's there.
+fn twofold() -> Scene {
+    let mut scene = Scene::held("jump");
+    for account in ["azure", "cf"] {
+        scene.wants("new.example.com", account, Mode::Cname);
+    }
+    scene.holds("new.example.com", "azure", vec![unmarked(Data::A([ADDRESS.into()].into()))]);
+    scene
+}
+
+#[test]
+fn what_one_account_refuses_holds_no_new_name_in_another() {
+    let cleared = cleared(&twofold());
+    assert_eq!(rules(&cleared), [Rule::Foreign]);
+    let [step] = cleared.plan().steps.as_slice() else { panic!("{cleared}") };
+    let Action::Record(change) = &step.action else { panic!("{cleared}") };
+    assert_eq!((&change.key, change.verb()), (&key("new.example.com", "cf"), Verb::Create));
+}
+
+#[test]
+fn what_one_account_refuses_builds_no_door_for_a_name_in_another() {
+    let cleared = cleared(&twofold().gated());
+    assert_eq!(rules(&cleared), [Rule::Foreign]);
+    assert!(cleared.plan().steps.is_empty(), "{cleared}");
+}
+
+#[test]
+fn no_new_name_leads_to_what_is_refused() {
+    let mut scene = Scene::held("jump");
+    scene.wants("new.example.com", "cf", Mode::Cname);
+    assert_eq!(names(cleared(&scene).plan()), [("new.example.com", Verb::Create)]);
+    let mut scene = scene.gated();
+    scene.ip().sku = "Basic".into();
+    assert_eq!(names(cleared(&scene).plan()), []);
+}
+
+/// The watched public IP is gone, and anybody may claim its label.
+#[test]
+fn no_refusal_of_another_name_leaves_one_at_a_label_that_anybody_may_claim() {
+    let mut scene = twofold();
+    scene.desired.endpoints.get_mut(&handle("jump")).unwrap().intent = Intent::Watch;
+    *scene.state() =
+        EndpointState { public_ip: Seen::Absent, label: Seen::Present(LabelHolder::Nobody), gateway: None };
+    scene.holds("new.example.com", "cf", vec![mine(label_name("jump"))]);
+    let refused = cleared(&scene);
+    assert_eq!(rules(&refused), [Rule::Foreign]);
+    assert_eq!(names(refused.plan()), [("new.example.com", Verb::Delete)]);
+    assert_eq!(refused.at_once(&scene.desired, &[].into()).plan().steps, refused.plan().steps);
+}
+
+/// Each account is counted for itself, so that one name in several is one.
+#[test]
+fn what_is_too_much_in_one_account_stays_there_alone() {
+    let mut scene = Scene::held("jump");
+    scene.wants("www.example.com", "cf", Mode::Cname);
+    scene.holds("www.example.com", "cf", vec![mine(label_name("jump"))]);
+    scene.desired.prune = true;
+    let limit = scene.desired.deletes_per_round;
+    let strays = |scene: &mut Scene, account: &str, count: usize| {
+        for at in 0..count {
+            scene.holds(&format!("stray{at}.example.com"), account, vec![mine(cname(GONE))]);
+        }
+    };
+    strays(&mut scene, "azure", limit);
+    strays(&mut scene, "cf", limit);
+    let all = cleared(&scene);
+    assert_eq!((rules(&all), all.plan().steps.len()), (vec![], limit * 2), "{all}");
+    strays(&mut scene, "cf", limit + 1);
+    let some = cleared(&scene);
+    assert_eq!(rules(&some), [Rule::TooManyDeletes]);
+    assert_eq!(some.refusals()[0].subject, Subject::Record(key("stray0.example.com", "cf")));
+    let accounts: BTreeSet<String> =
+        some.plan().steps.iter().map(|step| step.subject().to_string()).collect();
+    assert!(accounts.len() == limit && accounts.iter().all(|name| name.ends_with("in azure")), "{some}");
+    assert_eq!(some.at_once(&scene.desired, &[].into()).plan().steps, some.plan().steps);
+    scene.desired.records.clear();
+    let none = cleared(&scene);
+    assert_eq!((rules(&none), none.plan().steps.len()), (vec![Rule::WantedEmpty; 2], 0), "{none}");
 }
 
 #[test]

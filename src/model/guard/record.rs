@@ -1,11 +1,11 @@
 //! The rules for names.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Refusal, Rule};
 use crate::model::endpoint::{Handle, Intent};
 use crate::model::name::Fqdn;
-use crate::model::plan::{Action, Plan, Subject, displaced, mode};
+use crate::model::plan::{Action, Plan, RecordChange, Subject, displaced, mode};
 use crate::model::record::{Data, Mode, Owner, Policy, RecordSet, RecordType, mark};
 use crate::model::state::{Desired, NoZone, Observed, RecordKey, Wanted, Zone};
 use crate::model::zone::ZoneIndex;
@@ -192,42 +192,38 @@ fn mine(desired: &Desired, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
 }
 
 /// Withdrawals of what the configuration no longer names: counted, since one record is too many to lose by
-/// mistake and a share of one is nothing.
+/// mistake and a share of one is nothing. Each account is counted for itself, so that one name in several is one, and
+/// that nothing depends on whether others answer.
 fn strays(desired: &Desired, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
     if desired.consents.deletes {
         return;
     }
-    let keys: Vec<&RecordKey> = (plan.steps.iter())
-        .filter(|step| step.endpoint.is_none())
-        .filter_map(|step| match &step.action {
-            Action::Record(change) if change.after.is_none() => Some(&change.key),
-            _ => None,
-        })
-        .collect();
-    let Some(first) = keys.first() else { return };
+    let mut strays: BTreeMap<&Handle, Vec<&RecordKey>> = BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| step.endpoint.is_none()) {
+        if let Action::Record(RecordChange { key, after: None, .. }) = &step.action {
+            strays.entry(&key.account).or_default().push(key);
+        }
+    }
     let allow =
         "run `cnamed sync --allow deletes` to withdraw them, or set prune = false to keep them".to_owned();
-    let (rule, reason) = if desired.records.is_empty() {
-        let reason =
-            format!("The configuration names no record at all, yet our mark stands on {}.", listed(&keys));
-        (Rule::WantedEmpty, reason)
-    } else if keys.len() > desired.deletes_per_round {
-        let reason = format!(
-            "{} would be withdrawn in one round, and limits.deletes_per_round is {}.",
-            listed(&keys),
-            desired.deletes_per_round
-        );
-        (Rule::TooManyDeletes, reason)
-    } else {
-        return;
-    };
-    refusals.insert(Refusal {
-        subject: Subject::Record((*first).clone()),
-        endpoint: None,
-        rule,
-        reason,
-        allow,
-    });
+    for keys in strays.values() {
+        let (rule, reason) = if desired.records.is_empty() {
+            let reason =
+                format!("The configuration names no record at all, yet our mark stands on {}.", listed(keys));
+            (Rule::WantedEmpty, reason)
+        } else if keys.len() > desired.deletes_per_round {
+            let reason = format!(
+                "{} would be withdrawn in one round, and limits.deletes_per_round is {}.",
+                listed(keys),
+                desired.deletes_per_round
+            );
+            (Rule::TooManyDeletes, reason)
+        } else {
+            continue;
+        };
+        let subject = Subject::Record(keys[0].clone());
+        refusals.insert(Refusal { subject, endpoint: None, rule, reason, allow: allow.clone() });
+    }
 }
 
 /// Foreign CNAMEs at names that follow an endpoint and point at its label, which is about to be given up.

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::bond::{Bond, Bonds};
 use super::{Refusal, Rule};
 use crate::model::endpoint::{Endpoint, Handle, Intent};
 use crate::model::gateway::{NatRule, SecurityGroup, marked};
 use crate::model::plan::{Action, Blocked, Part, Piece, Plan, Step, Subject};
 use crate::model::state::{Desired, Observed};
 
-/// `plan` less what a refused endpoint builds, changes, withdraws and newly names, and the same of any endpoint that waits
-/// for one of those. Of a label that is refused alone nothing is in it to begin with.
+/// `plan` less what a refused endpoint builds, changes and takes down, and the same of any endpoint that waits for one of
+/// those. Of a label that is refused alone nothing is in it to begin with.
 ///
-/// A name of ours that stands is mended nevertheless, unless it is refused itself: where it leads while its endpoint is
-/// elsewhere, at an address or a label, anybody may be by now. The way back from a change is about one name alone, with
-/// which it goes or stops whole.
+/// Names stop for less than that: see [`Bond`]. So the same name in two accounts is held in one whatever the other
+/// refuses, as it is while that does not answer. The way back from a change is about one name alone, with which it goes
+/// or stops whole.
 ///
 /// A security group stands before several endpoints: it goes with whichever of them may go on, unless what is in it or
 /// behind it does not go.
@@ -27,14 +28,22 @@ pub(super) fn without(
         return plan;
     }
     let refused: HashSet<&Subject> = refusals.iter().map(|refusal| &refusal.subject).collect();
+    let stopping: Vec<&Refusal> =
+        refusals.iter().filter(|refusal| !is_of_label_alone(observed, &plan, refusal)).collect();
+    // What a public IP shall become is no part of a door: a name follows it as it is.
+    let is_of_door = |refusal: &&&Refusal| matches!(refusal.subject, Subject::Gateway(..));
+    let stray = |refusal: &&Refusal| match &refusal.subject {
+        Subject::Record(key) if refusal.endpoint.is_none() => Some(key.account.clone()),
+        _ => None,
+    };
     let mut stopped = Stopped {
         desired,
         observed,
+        bonds: Bonds::of(desired, &plan),
         refused: &refused,
-        endpoints: (refusals.iter())
-            .filter(|refusal| !is_of_label_alone(observed, &plan, refusal))
-            .map(|refusal| refusal.endpoint.clone())
-            .collect(),
+        endpoints: stopping.iter().filter_map(|refusal| refusal.endpoint.clone()).collect(),
+        doors: stopping.iter().filter(is_of_door).filter_map(|refusal| refusal.endpoint.clone()).collect(),
+        strays: stopping.iter().filter_map(stray).collect(),
         groups: HashSet::new(),
     };
     let mut held_back: Vec<Blocked> = stopped
@@ -63,14 +72,10 @@ pub(super) fn without(
             steps.push(step);
         }
     }
-    let endpoint_of = |subject: &Subject| match subject {
-        Subject::PublicIp(endpoint) | Subject::Gateway(endpoint, _) => Some(endpoint.clone()),
-        Subject::Record(key) => desired.records.get(key).map(|wanted| wanted.endpoint.clone()),
-    };
     let mut blocked: Vec<Blocked> = (plan.blocked.into_iter())
         .filter(|blocked| !refused.contains(&blocked.subject))
         .map(|blocked| {
-            let ours = blocked.ours && !stopped.endpoints.contains(&endpoint_of(&blocked.subject));
+            let ours = blocked.ours && !stopped.stops(endpoint_of(desired, &blocked.subject));
             Blocked { ours, ..blocked }
         })
         .collect();
@@ -87,6 +92,13 @@ pub(super) fn without(
     Plan { owner: plan.owner, steps, blocked, notes }
 }
 
+fn endpoint_of<'w>(desired: &'w Desired, subject: &'w Subject) -> Option<&'w Handle> {
+    match subject {
+        Subject::PublicIp(endpoint) | Subject::Gateway(endpoint, _) => Some(endpoint),
+        Subject::Record(key) => desired.records.get(key).map(|wanted| &wanted.endpoint),
+    }
+}
+
 /// Whether nothing is refused but the label that a public IP shall have instead of its own: names follow the one that it
 /// has, and stopping them would leave them at one that is anybody's.
 fn is_of_label_alone(observed: &Observed, plan: &Plan, refusal: &Refusal) -> bool {
@@ -99,21 +111,40 @@ fn is_of_label_alone(observed: &Observed, plan: &Plan, refusal: &Refusal) -> boo
     observed.public_ip(endpoint).is_some_and(|ip| ip.label.is_some()) && !plan.steps.iter().any(changes)
 }
 
-/// What does not go on: endpoints, but for the names of ours that are mended, and security groups by their steps.
+/// What does not go on: endpoints, what leads to doors, what an account has too much of, and security groups by their steps.
 struct Stopped<'s> {
     desired: &'s Desired,
     observed: &'s Observed,
+    bonds: Bonds<'s>,
     refused: &'s HashSet<&'s Subject>,
-    endpoints: HashSet<Option<Handle>>,
+    endpoints: HashSet<Handle>,
+    /// The endpoints of which something is refused that a name would lead to.
+    doors: HashSet<Handle>,
+    /// The accounts that keep what the configuration does not name any more.
+    strays: HashSet<Handle>,
     groups: HashSet<usize>,
 }
 
 impl Stopped<'_> {
+    fn stops(&self, endpoint: Option<&Handle>) -> bool {
+        endpoint.is_some_and(|endpoint| self.endpoints.contains(endpoint))
+    }
+
     fn holds(&self, at: usize, step: &Step) -> bool {
-        match going(step) {
-            Some(_) => self.groups.contains(&at),
-            None if step.mends(&self.desired.owner) => self.refused.contains(&step.subject()),
-            None => self.endpoints.contains(&step.endpoint),
+        if going(step).is_some() {
+            return self.groups.contains(&at);
+        }
+        let is_refused = || self.refused.contains(&step.subject());
+        match self.bonds.bond(step) {
+            Bond::Name => is_refused(),
+            Bond::Door => {
+                let shut = |endpoint| self.doors.contains(endpoint);
+                step.endpoint.as_ref().is_some_and(shut) || is_refused()
+            }
+            Bond::Stray => {
+                matches!(&step.action, Action::Record(change) if self.strays.contains(&change.key.account))
+            }
+            Bond::Endpoint => self.stops(step.endpoint.as_ref()),
         }
     }
 
@@ -127,13 +158,11 @@ impl Stopped<'_> {
     fn spread(&mut self, plan: &Plan) -> HashMap<Subject, Subject> {
         let mut held_back = HashMap::new();
         loop {
-            let mut going_on = plan
-                .steps
-                .iter()
-                .filter(|step| going(step).is_none() && !self.endpoints.contains(&step.endpoint));
-            let waiting = going_on.find_map(|step| Some((step.endpoint.clone(), self.on(plan, step)?)));
+            let mut going_on = (plan.steps.iter())
+                .filter(|step| going(step).is_none() && !self.stops(step.endpoint.as_ref()));
+            let waiting = going_on.find_map(|step| Some((step.endpoint.clone()?, self.on(plan, step)?)));
             let Some((endpoint, on)) = waiting else { break };
-            held_back.extend(endpoint.clone().map(|endpoint| (Subject::PublicIp(endpoint), on.subject())));
+            held_back.insert(Subject::PublicIp(endpoint.clone()), on.subject());
             self.endpoints.insert(endpoint);
         }
         // Nothing waits for a security group to go, so these come last.
@@ -144,7 +173,7 @@ impl Stopped<'_> {
                 continue;
             }
             self.groups.insert(at);
-            let told = self.endpoints.contains(&step.endpoint);
+            let told = self.stops(step.endpoint.as_ref());
             held_back.extend(on.filter(|_| !told).map(|on| (step.subject(), on.subject())));
         }
         held_back
@@ -153,7 +182,7 @@ impl Stopped<'_> {
     /// Has what `step` takes away go with an endpoint that goes on.
     fn reassign(&self, step: &mut Step) {
         let Some(endpoint) = going(step).and_then(|group| self.with(group)).cloned() else { return };
-        if let (true, Action::Gateway(change)) = (self.endpoints.contains(&step.endpoint), &mut step.action) {
+        if let (true, Action::Gateway(change)) = (self.stops(step.endpoint.as_ref()), &mut step.action) {
             change.endpoint = endpoint.clone();
             step.endpoint = Some(endpoint);
         }
@@ -161,7 +190,7 @@ impl Stopped<'_> {
 
     /// The endpoint that `group` goes with: one that sees it and goes on, unless a rule of one that is stopped is in it.
     fn with(&self, group: &SecurityGroup) -> Option<&Handle> {
-        let goes_on = |endpoint: &&Endpoint| !self.endpoints.contains(&Some(endpoint.name.clone()));
+        let goes_on = |endpoint: &&Endpoint| !self.endpoints.contains(&endpoint.name);
         let sees = |endpoint: &&Endpoint| {
             let state = self.observed.endpoints.get(&endpoint.name);
             state.and_then(|state| state.gateway.as_ref()?.group(&group.id)).is_some()

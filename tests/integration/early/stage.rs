@@ -135,6 +135,7 @@ impl DnsProvider for Account {
 pub(super) struct Network {
     memory: MemoryNetwork,
     pub(super) looks: Gate,
+    pub(super) changes: Gate,
     tells_late: AtomicBool,
 }
 
@@ -173,6 +174,7 @@ impl NetworkProvider for Network {
     }
 
     async fn apply(&self, owner: &Owner, change: &NetworkChange) -> Result<Option<PublicIp>, Error> {
+        self.changes.pass().await;
         self.memory.apply(owner, change).await
     }
 

@@ -1,4 +1,4 @@
-//! What holds when names that stand are mended before everything was read.
+//! What holds when names are mended before everything was read.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::world::{ACCOUNTS, World, handle, world};
-use super::{cleared, mends, prefixes_are_safe, settings};
+use super::{Tied, cleared, prefixes_are_safe, settings, tied};
 
 /// How much of each endpoint is known, of which accounts anything is, and what stands at which of their names.
 #[derive(Clone, Debug)]
@@ -51,29 +51,25 @@ impl Knowledge {
                 Known::Nothing => unknown,
             };
         }
-        let unread: Vec<RecordKey> = seen
-            .records
-            .keys()
-            .zip(self.names.iter().cycle())
-            .filter(|(_, known)| !**known)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in unread {
-            // What is not wanted need not even be looked for.
-            match desired.records.contains_key(&key) {
-                true => seen.records.insert(key, Seen::Unknown(UNREAD.into())),
-                false => seen.records.remove(&key),
-            };
+        // What an account holds that nobody wants is known with the account.
+        let names = desired.records.keys().zip(self.names.iter().cycle());
+        for (key, _) in names.filter(|(_, known)| !**known) {
+            seen.records.insert(key.clone(), Seen::Unknown(UNREAD.into()));
         }
         for (account, _) in ACCOUNTS.iter().zip(&self.accounts).filter(|(_, known)| !**known) {
-            let account = handle(account);
-            seen.records.retain(|key, _| key.account != account);
-            let wanted = desired.records.keys().filter(|key| key.account == account);
-            seen.records.extend(wanted.map(|key| (key.clone(), Seen::Unknown(UNREAD.into()))));
-            seen.zones.insert(account, Seen::Unknown(UNREAD.into()));
+            forget(&mut seen, desired, account);
         }
         seen
     }
+}
+
+/// Has an account not have answered.
+fn forget(seen: &mut Observed, desired: &Desired, account: &str) {
+    let account = handle(account);
+    seen.records.retain(|key, _| key.account != account);
+    let wanted = desired.records.keys().filter(|key| key.account == account);
+    seen.records.extend(wanted.map(|key| (key.clone(), Seen::Unknown(UNREAD.into()))));
+    seen.zones.insert(account, Seen::Unknown(UNREAD.into()));
 }
 
 fn has_its_label(endpoint: &Endpoint, state: &EndpointState) -> bool {
@@ -136,17 +132,34 @@ proptest! {
         let part = cleared(&desired, &knowledge.of(&desired, &observed));
         let whole = cleared(&desired, &observed);
         let but = some(&desired, &coins);
-        let mending = part.mending(&but);
+        let mending = part.at_once(&desired, &but);
         for step in &mending.plan().steps {
-            prop_assert!(mends(step, &desired.owner) && key(step).is_some_and(|key| !but.contains(key)), "{mending}");
+            prop_assert!(key(step).is_some_and(|key| !but.contains(key)), "{mending}");
         }
-        let all = part.mending(&[].into());
+        let all = part.at_once(&desired, &[].into());
         prop_assert!(all.refusals().is_empty() && all.plan().blocked.is_empty() && all.plan().notes.is_empty());
-        let of_part = part.plan().steps.iter().filter(|step| mends(step, &desired.owner));
-        prop_assert!(of_part.eq(&all.plan().steps));
+        let free = |step: &&Step| tied(&desired, part.plan(), step) != Tied::ToItsEndpoint;
+        prop_assert!(part.plan().steps.iter().filter(free).eq(&all.plan().steps));
         for step in &all.plan().steps {
-            let planned = whole.plan().steps.iter().any(|other| other.action == step.action);
+            let planned = whole.plan().steps.iter().any(|other| other == step);
             prop_assert!(planned, "{}\nof\n{part}\nis no step of\n{whole}", all.plan());
+        }
+    }
+
+    /// Whoever does not answer holds no name of another account that waits for nothing to be built.
+    #[test]
+    fn silence_holds_no_name_of_another_account(world in world()) {
+        let World { desired, observed } = kept(world);
+        let whole = cleared(&desired, &observed).at_once(&desired, &[].into());
+        for account in ACCOUNTS {
+            let mut seen = observed.clone();
+            forget(&mut seen, &desired, account);
+            let of_others = |steps: &[Step]| -> Vec<Step> {
+                let others = steps.iter().filter(|step| key(step).is_some_and(|key| key.account.as_str() != account));
+                others.cloned().collect()
+            };
+            let part = cleared(&desired, &seen).at_once(&desired, &[].into());
+            prop_assert_eq!(of_others(&part.plan().steps), of_others(&whole.plan().steps), "without {}", account);
         }
     }
 
@@ -163,7 +176,7 @@ proptest! {
         // What may only be created or changed remembers, by design, whether it was there.
         desired.records.values_mut().for_each(|wanted| wanted.policy = Policy::Sync);
         let part = cleared(&desired, &knowledge.of(&desired, &observed));
-        let mending = part.mending(&some(&desired, &coins)).plan().clone();
+        let mending = part.at_once(&desired, &some(&desired, &coins)).plan().clone();
         let begun: BTreeSet<RecordKey> = mending.steps.iter().filter_map(key).cloned().collect();
         let rest = cleared(&desired, &observed).apart_from(&begun).plan().clone();
         let moved = mending.steps.len();

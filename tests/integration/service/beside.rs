@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use cnamed::daemon::Order;
 use cnamed::journal::What;
-use cnamed::model::endpoint::{Provisioning, PublicIp};
+use cnamed::model::endpoint::{Intent, Provisioning, PublicIp};
 use cnamed::model::record::{Data, Mode, RecordType};
 use cnamed::notify::{Notice, Topic};
 use cnamed::reconcile::round::Outcome;
+use cnamed::telemetry::snapshot::Trigger;
 use tokio::time::{Instant, sleep};
 
 use super::heard::Heard;
@@ -17,6 +18,8 @@ use super::witness::zone;
 use crate::laws::world::{fqdn, key};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
+/// A name that the service does not hold to begin with.
+const OTHER: &str = "other.example.com";
 /// What a look and what follows it take in a world where nothing takes time.
 pub(super) const AT_ONCE: Duration = Duration::from_millis(200);
 
@@ -52,6 +55,60 @@ async fn a_provider_that_falls_silent_delays_no_name_of_another_not_even_once() 
         life.sim.weather("cf", Weather::Fine);
         follows(&life, "cf", "203.0.113.3").await;
         life.outcome(Outcome::InSync).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_falls_silent_delays_no_name_that_another_is_to_hold_or_to_give_up() {
+    told(async {
+        for met_before in [false, true] {
+            let life = Heard::begin(Mode::Cname);
+            life.calm().await;
+            let label = life.sim.data("azure", NAME);
+            life.sim.weather("cf", Weather::Hanging);
+            if met_before {
+                life.order(Order::Round).await;
+                sleep(SECOND / 5).await;
+                assert!(life.shown().busy, "a round waits for it");
+            }
+            let mut desired = Sim::desired(Mode::Cname);
+            let wanted = desired.records.remove(&key(NAME, "azure")).unwrap();
+            desired.records.insert(key(OTHER, "azure"), wanted);
+            life.configuration.exchange(Ok(desired));
+            let began = Instant::now();
+            life.order(Order::Reload).await;
+            while (life.sim.data("azure", OTHER), life.sim.data("azure", NAME)) != (label.clone(), None) {
+                assert!(began.elapsed() <= AT_ONCE, "{met_before}");
+                sleep(SECOND / 50).await;
+            }
+            life.sim.weather("cf", Weather::Fine);
+            life.outcome(Outcome::InSync).await;
+            assert_eq!(life.sim.data("cf", NAME), label);
+        }
+    })
+    .await;
+}
+
+/// The public IP is only watched, and the label that it loses is anybody's from then on.
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_falls_silent_leaves_no_name_of_another_at_a_label_that_anybody_may_claim() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        let mut desired = Sim::desired(Mode::Cname);
+        desired.endpoints.values_mut().for_each(|endpoint| endpoint.intent = Intent::Watch);
+        life.configuration.exchange(Ok(desired));
+        life.order(Order::Reload).await;
+        life.until("taken", |shown| shown.last.as_ref().is_some_and(|last| last.trigger == Trigger::Reload))
+            .await;
+        life.sim.weather("cf", Weather::Hanging);
+        life.sim.edit(|ip| PublicIp { label: None, fqdn: None, ..ip });
+        let began = Instant::now();
+        while life.sim.data("azure", NAME).is_some() {
+            assert!(began.elapsed() <= LABEL_INTERVAL + AT_ONCE);
+            sleep(SECOND / 50).await;
+        }
     })
     .await;
 }

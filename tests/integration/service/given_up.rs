@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use cnamed::daemon::Order;
 use cnamed::journal::{Journal, What};
+use cnamed::model::endpoint::{Provisioning, PublicIp};
 use cnamed::model::record::{Data, Mode};
 use cnamed::notify::Topic;
 use cnamed::provider::Kind;
 use cnamed::reconcile::round::Outcome;
-use cnamed::telemetry::snapshot::Trigger;
+use cnamed::telemetry::snapshot::{Snapshot, Trigger};
 use tokio::time::{Instant, sleep};
 
 use super::heard::{Heard, Mood, only};
@@ -238,19 +239,22 @@ async fn a_configuration_is_taken_once_the_round_that_works_has_ended() {
     told(async {
         let life = Heard::begin(Mode::Cname);
         life.calm().await;
-        life.sim.weather("network", Weather::Slow(SECOND * 3));
+        life.sim.weather("network", Weather::SlowWrites(SECOND * 3));
+        life.sim.edit(|ip| PublicIp { provisioning: Provisioning::Failed, ..ip });
         let finished = life.finished();
         life.order(Order::Round).await;
         sleep(SECOND).await;
         life.configuration.exchange(Ok(only("azure", Mode::Cname)));
+        life.sim.weather("azure", Weather::Slow(SECOND));
         life.order(Order::Reload).await;
-        sleep(SECOND * 4).await;
-        assert_eq!(life.finished(), finished + 1);
-        assert!(life.shown().last.is_none(), "what was found before is nothing of the new one's");
-        assert!(life.sim.data("cf", NAME).is_some(), "the first is over, and the second reads");
-        let shown = life.until("a round of the new one", |shown| shown.last.is_some()).await;
-        assert_eq!(shown.last.as_ref().unwrap().trigger, Trigger::Reload);
-        assert_eq!(life.sim.data("cf", NAME), None);
+        sleep(SECOND).await;
+        assert!(life.sim.data("cf", NAME).is_some() && life.finished() == finished, "it is being repaired");
+        life.until("that nothing found before is of the new one", |shown| shown.last.is_none()).await;
+        let is_new =
+            |shown: &Snapshot| shown.last.as_ref().is_some_and(|last| last.trigger == Trigger::Reload);
+        life.until("a round of the new one", is_new).await;
+        assert_eq!(life.sim.public_ip().unwrap().provisioning, Provisioning::Succeeded);
+        assert_eq!((life.sim.data("cf", NAME), life.finished()), (None, finished + 2));
     })
     .await;
 }

@@ -110,12 +110,14 @@ fn what_one_account_refuses_builds_no_door_for_a_name_in_another() {
 
 #[test]
 fn no_new_name_leads_to_what_is_refused() {
-    let mut scene = Scene::held("jump");
+    let mut scene = Scene::held("jump").gated().built();
     scene.wants("new.example.com", "cf", Mode::Cname);
-    assert_eq!(names(cleared(&scene).plan()), [("new.example.com", Verb::Create)]);
-    let mut scene = scene.gated();
+    let open = cleared(&scene);
+    assert_eq!(names(open.plan()), [("new.example.com", Verb::Create)]);
+    assert_eq!(open.plan().steps.len(), 1, "the door stands: {open}");
     scene.ip().sku = "Basic".into();
-    assert_eq!(names(cleared(&scene).plan()), []);
+    let shut = cleared(&scene);
+    assert_eq!((rules(&shut), names(shut.plan())), (vec![Rule::Sku], vec![]), "{shut}");
 }
 
 /// The watched public IP is gone, and anybody may claim its label.

@@ -12,12 +12,13 @@ mod chain;
 mod mend;
 mod newest;
 mod observe;
+mod pass;
 pub mod round;
 mod undo;
 mod verify;
 mod way_in;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,16 +28,17 @@ use crate::model::endpoint::{Endpoint, Handle};
 use crate::model::gateway::NatRule;
 use crate::model::guard::{self, Cleared, Differs, Reviewed};
 use crate::model::name::Fqdn;
-use crate::model::plan::{self, Action, Plan, Step, Subject};
+use crate::model::plan::{self, Action, Plan, Step};
 use crate::model::state::{Desired, EndpointState, Observed, RecordKey};
 use crate::model::verify::Answer;
 use crate::probe::Prober;
 use crate::provider::{DnsProvider, NetworkProvider};
 use crate::resolver::{Question, Resolver};
-use apply::{ASK_AGAIN, Touch};
+use apply::ASK_AGAIN;
 pub use mend::Mended;
 pub(crate) use mend::until;
 pub use newest::Newest;
+use pass::{Left, Passes};
 use round::{Chain, ChangeOutcome, ChangeReport, LinkState, RecordReport, Round, WayIn};
 
 /// Everything that a round reaches the world through.
@@ -139,9 +141,6 @@ impl Watch for () {
     fn event(&self, _: Event<'_>) {}
 }
 
-/// A round observes anew while what it did unblocks more, and no oftener than this.
-const PASSES: usize = 3;
-
 impl Reconciler {
     /// What a round would do: everything up to the first write.
     pub async fn preview(&self, desired: &Desired, watch: &dyn Watch) -> (Cleared, Round) {
@@ -219,89 +218,11 @@ impl Reconciler {
         reviewed: Option<&Reviewed>,
         watch: &dyn Watch,
     ) -> Result<Round, Differs> {
-        let mut changes: Vec<ChangeReport> = Vec::new();
-        let mut lost: Vec<ChangeReport> = Vec::new();
-        let mut touched: BTreeMap<RecordKey, Touch> = BTreeMap::new();
-        let mut announced: BTreeSet<Subject> = BTreeSet::new();
-        let mut pass = 1;
-        let mut left = false;
-        let (observed, cleared) = loop {
-            // What was reviewed is done as it was reviewed, and what comes too late for this round is not begun.
-            let may = reviewed.is_none() && pass <= PASSES;
-            let silence = if may { self.silence() } else { Duration::MAX };
-            let mut mending = self.mending(desired, may, watch);
-            let (mut observed, whole) = mending.until_decided(silence).await;
-            // A race that was lost to somebody who did the same left nothing to do, which is no failure.
-            let rest = planned(whole.plan());
-            changes.retain(|report| {
-                let open = |lost: &ChangeReport| lost.outcome == report.outcome && lost.concerns_what(report);
-                // Nor is it known of what could not be read.
-                let again = || rest.iter().any(|step| step.concerns_what(report));
-                !lost.iter().any(open) || again() || report.is_unread(&observed)
-            });
-            let mut cleared = whole.apart_from(mending.begun());
-            match reviewed {
-                Some(reviewed) if pass == 1 => cleared = cleared.confirmed(reviewed)?,
-                Some(_) if !within(cleared.plan(), &announced) => {
-                    left = true;
-                    break (observed, cleared);
-                }
-                _ => {}
-            }
-            let plan = cleared.plan();
-            let idle = mending.is_over() && mending.is_idle();
-            if (plan.steps.is_empty() && idle) || pass > PASSES {
-                left = !plan.steps.is_empty();
-                break (observed, cleared);
-            }
-            // What waits for somebody else was not reviewed as work of ours.
-            let ours = plan.blocked.iter().filter(|blocked| blocked.ours);
-            announced.extend(ours.map(|blocked| blocked.subject.clone()));
-            if !plan.steps.is_empty() {
-                watch.event(Event::Planned(plan.steps.len()));
-            }
-            let late = !mending.is_over();
-            let done = mending.beside(self.apply(&observed, &cleared, watch)).await;
-            let (all, mended) = mending.finish().await;
-            let later = late.then(|| decide(desired, &all));
-            let done = done.after(mended, [Some(&whole), later.as_ref()].into_iter().flatten());
-            // What failed in an earlier pass and was tried again is told once, as it ended. What was done stays told.
-            changes.retain(|earlier| {
-                let again = done.changes.iter().any(|(_, later)| later.concerns_what(earlier));
-                earlier.outcome == ChangeOutcome::Applied || !again
-            });
-            let built = !done.public_ips.is_empty() || done.changes.iter().any(|(_, report)| report.opens());
-            let mut unblocked = built && plan.blocked.iter().any(|blocked| blocked.ours);
-            if let Some(later) = later {
-                let known: HashSet<&Subject> = done.changes.iter().map(|(subject, _)| subject).collect();
-                unblocked |= later.plan().steps.iter().any(|step| !known.contains(&step.subject()));
-                // What is told is what was read in the end.
-                (observed, cleared) = (all, later);
-            }
-            changes.extend(done.changes.into_iter().map(|(_, report)| report));
-            lost = done.lost;
-            touched.extend(done.touched);
-            for (endpoint, public_ip) in done.public_ips {
-                if let Some(state) = observed.endpoints.get_mut(&endpoint) {
-                    state.public_ip = public_ip;
-                }
-            }
-            // What became of a public IP whose change failed is not known before it is looked at.
-            for endpoint in done.uncertain {
-                if let Some(wanted) = desired.endpoints.get(&endpoint) {
-                    observed.endpoints.insert(endpoint, self.network.observe(wanted).await);
-                }
-            }
-            pass += 1;
-            // Unblocked by this very pass: look again. Otherwise what was read and written is what stands.
-            // So does whoever lost a race: what stands there now decides what is to be done.
-            if !unblocked && (!done.stale || reviewed.is_some()) {
-                break (observed, cleared);
-            }
-        };
+        let (left, did) = Passes::of(self, desired, reviewed, watch).run().await?;
+        let Left { observed, cleared, undone } = left;
         let mut round = Round::of(desired, &observed);
-        round.changes = changes;
-        if left {
+        round.changes = did.changes;
+        if undone {
             // Seen, and not this round's to do: whoever asked is told, and is not told that all is done. What was tried
             // and did not come about was told already.
             let mut rest = planned(cleared.plan());
@@ -311,7 +232,7 @@ impl Reconciler {
         }
         round.take(cleared.plan(), cleared.refusals());
         round.authoritative = self.verification.authoritative;
-        round.records = self.verify(desired, &observed, &touched, watch).await;
+        round.records = self.verify(desired, &observed, &did.touched, watch).await;
         if self.verification.way_in {
             // What was just written is looked at as it is now.
             let observed = if round.changes.is_empty() { observed } else { self.observe(desired).await };
@@ -324,7 +245,7 @@ impl Reconciler {
                 self.walk(desired, &observed, &round.records, deadline, watch).await;
         }
         let round = round.concluded();
-        tracing::debug!(outcome = round.outcome.as_str(), passes = pass, "ended");
+        tracing::debug!(outcome = round.outcome.as_str(), passes = did.passes, "ended");
         Ok(round)
     }
 }
@@ -352,13 +273,4 @@ fn planned(plan: &Plan) -> Vec<ChangeReport> {
 
 fn decide(desired: &Desired, observed: &Observed) -> Cleared {
     guard::check(desired, observed, plan::plan(desired, observed))
-}
-
-fn within(plan: &Plan, announced: &BTreeSet<Subject>) -> bool {
-    plan.steps.iter().all(|step| match &step.action {
-        Action::Network(change) => announced.contains(&Subject::PublicIp(change.endpoint.clone())),
-        Action::Gateway(_) => announced.contains(&step.subject()),
-        Action::Record(change) => announced.contains(&Subject::Record(change.key.clone())),
-        Action::Settle(_) => true,
-    })
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use cnamed::model::endpoint::{Endpoint, Intent, Provisioning, PublicIp};
 use cnamed::model::guard::Reviewed;
 use cnamed::model::record::{Data, Mode};
+use cnamed::provider::Kind;
+use cnamed::provider::memory::{Fault, Operation};
 use cnamed::reconcile::round::Outcome;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep};
@@ -266,6 +268,49 @@ async fn a_mended_name_that_somebody_else_has_changed_is_looked_at_again_in_the_
         assert_eq!(stage.cf.data(LED), right());
         assert_eq!(changes(&round), ["update led.example.com in cf: applied"]);
         assert_eq!((stage.cf.reads.came(), stage.cf.writes.came()), (2, 2));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_that_is_lost_in_every_pass_ends_with_the_last_of_them() {
+    told(async {
+        let stage = Stage::new().wants_in("cf", LED, Mode::Cname);
+        stage.cf.put(LED, elsewhere());
+        let writes = [(); 3].map(|()| stage.cf.writes.hold());
+        let round = stage.begin();
+        let mut last = None;
+        for (at, write) in (1..).zip(writes) {
+            until("written", || stage.cf.writes.came() == at).await;
+            stage.cf.put(LED, Data::Cname(fqdn(&format!("other{at}.example.net"))));
+            last = (at == 3).then(|| stage.network.looks.hold());
+            drop(write);
+        }
+        until("looked at", || stage.cf.reads.came() == 4).await;
+        sleep(SILENCE * 2).await;
+        assert_eq!(stage.cf.writes.came(), 3, "nothing is begun in the last look");
+        drop(last);
+        let round = round.await.unwrap();
+        assert_eq!(changes(&round), ["update led.example.com in cf: failed"]);
+        assert_eq!((stage.cf.reads.came(), stage.cf.writes.came()), (4, 3));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_that_was_lost_is_told_where_nobody_sees_how_it_ended() {
+    told(async {
+        let stage = Stage::new().wants_in("cf", LED, Mode::Cname);
+        stage.cf.put(LED, elsewhere());
+        let write = stage.cf.writes.hold();
+        let round = stage.begin();
+        until("written", || stage.cf.writes.came() == 1).await;
+        stage.cf.put(LED, Data::Cname(fqdn("other.example.net")));
+        stage.cf.dns.script(Operation::Observe, Fault::Refused(Kind::Unreachable));
+        drop(write);
+        let round = round.await.unwrap();
+        assert_eq!(changes(&round), ["update led.example.com in cf: failed"]);
+        assert_eq!((stage.cf.reads.came(), round.unknown.len()), (2, 1), "{:?}", round.unknown);
     })
     .await;
 }

@@ -121,6 +121,16 @@ async fn what_was_forgiven_counts_no_more_and_of_several_the_worst_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_several_asked_at_once_has_failed_once() {
+    let (patience, away, provider) = patience();
+    provider.does("one", Does::Takes(FIRST_LIMIT * 2));
+    let read = || patience.read(At("one", Arc::clone(&provider)));
+    let late = failed("nothing within 15 s");
+    assert_eq!(tokio::join!(read(), read()), (late.clone(), late));
+    assert_eq!((away.absences()[0].failures, provider.calls()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_read_waits_as_long_as_the_last_answer_makes_likely() {
     let (patience, away, provider) = patience();
     let hangs = Does::Takes(SECOND * 10_000);

@@ -80,7 +80,11 @@ pub(super) fn admits(state: &GatewayState, rule: &NatRule, sources: &[Source]) -
             assert!(!clients.is_empty(), "nobody is in {source}");
             let met = clients.iter().map(|client| client.met_by(group, rule));
             let kept_out: Vec<_> = met.filter(|by| !by.is_some_and(|by| by.allow)).collect();
-            let in_part = kept_out.iter().all(|by| by.is_some_and(|by| !by.name.starts_with("cnamed_ops_")));
+            // In the group that the rule names, what has our name says what it shall.
+            let is_its_own =
+                rule.access.as_ref().is_some_and(|access| access.network_security_group == group.id);
+            let is_ours = |by: &SecurityRule| is_its_own && by.name.starts_with("cnamed_ops_");
+            let in_part = kept_out.iter().all(|by| by.is_some_and(|by| !is_ours(by)));
             if kept_out.len() == clients.len() || !in_part {
                 return Err(format!("{source} is kept out by {}: {kept_out:?}", group.id.name()));
             }

@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub next: Option<OffsetDateTime>,
     /// Whether a round is under way.
     pub busy: bool,
+    /// Whether something has happened that the last round does not know: its picture is of before.
+    pub overtaken: bool,
     /// The accounts that are left alone for a while, and why; `endpoints` stands for the endpoints' own.
     pub resting: Vec<Resting>,
     /// The latest entries of the journal, newest first.

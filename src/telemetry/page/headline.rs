@@ -41,7 +41,15 @@ pub(super) fn of(snapshot: &Snapshot, rows: &[Row<'_>], now: OffsetDateTime) -> 
         let sentence = format!("No round has ended for {}; what is shown is of then", span(age));
         return Headline { state: LinkState::Broken, word: "Out of date", sentence };
     }
-    let (state, word, sentence) = outcome(&last.round, rows);
+    let (mut state, mut word, mut sentence) = outcome(&last.round, rows);
+    if snapshot.overtaken {
+        sentence.push_str(
+            ". Something has happened since, as the history tells; the rest of this page is of before",
+        );
+        if state == LinkState::Whole {
+            (state, word) = (LinkState::Pending, "Changing");
+        }
+    }
     Headline { state, word, sentence }
 }
 

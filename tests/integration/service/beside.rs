@@ -123,17 +123,19 @@ async fn an_operation_of_azure_that_takes_minutes_delays_no_name() {
         life.sim.edit(|ip| PublicIp { provisioning: Provisioning::Failed, ..ip });
         life.order(Order::Round).await;
         sleep(SECOND * 5).await;
-        assert!(life.shown().busy, "it is being repaired");
+        assert!(life.shown().busy && !life.shown().overtaken, "it is being repaired");
         for last in 1..=5 {
             let text = format!("203.0.113.{last}");
             life.sim.address(Some(&text));
             assert!(follows(&life, "azure", &text).await <= LABEL_INTERVAL + AT_ONCE, "{text}");
             assert!(follows(&life, "cf", &text).await <= AT_ONCE, "{text}");
             sleep(SECOND).await;
+            assert!(life.shown().overtaken, "the round before knows nothing of it");
         }
         assert!(life.shown().busy, "all of that beside one round");
         life.outcome(Outcome::InSync).await;
         sleep(INTERVAL * 10).await;
+        assert!(!life.shown().overtaken);
         let mut happenings = Vec::new();
         for entry in life.entries().into_iter().skip(before) {
             match entry.what {

@@ -80,6 +80,20 @@ fn a_refusal_does_not_hide_what_was_changed() {
     assert!(said(&snapshot, "1 change refused, and 1 change made"));
 }
 
+/// The next round shows what has happened; until then nobody is told that all is well.
+#[test]
+fn what_the_last_round_does_not_know_is_not_well() {
+    let shown = |snapshot: Snapshot| page::render(&snapshot, scenes::now());
+    let well = shown(scenes::empty_journal());
+    let since = shown(Snapshot { overtaken: true, busy: true, ..scenes::empty_journal() });
+    let broken = shown(Snapshot { overtaken: true, busy: true, ..scenes::two_hundred() });
+    let told = "Something has happened since, as the history tells";
+    assert!(well.contains("<section class=\"headline whole\"") && !well.contains(told));
+    assert!(since.contains("<section class=\"headline pending\"") && since.contains("Changing"));
+    assert!(broken.contains("<section class=\"headline broken\"") && !broken.contains("Changing"));
+    assert!(since.contains(told) && broken.contains(told));
+}
+
 #[test]
 fn many_names_are_folded_the_broken_one_first() {
     let page = page::render(&scenes::two_hundred(), scenes::now());

@@ -192,6 +192,7 @@ pub(crate) fn after(round: Round, history: Vec<Entry>) -> Snapshot {
         patience: Duration::from_secs(300),
         next: Some(now() + Duration::from_secs(42)),
         busy: false,
+        overtaken: false,
         resting: Vec::new(),
         history,
         troubles: Vec::new(),

@@ -171,6 +171,12 @@ impl Agreement {
         Leaving { questions, withdrawn: withdrawn.cloned().collect() }
     }
 
+    /// The records that were withdrawn and that some authoritative server may still give.
+    pub(super) fn served(&self) -> impl Iterator<Item = &RecordKey> {
+        let waiting = self.0.iter().filter(|pending| !pending.accounts.is_empty());
+        waiting.filter_map(|pending| pending.awaited.withdrawn())
+    }
+
     /// How soon to ask again: each second at first, then less and less often.
     pub(super) fn pause(&self, now: Instant) -> Duration {
         let waited = self.0.iter().map(|pending| now.saturating_duration_since(pending.since)).min();

@@ -157,7 +157,7 @@ impl<S: Source> Service<S> {
         round.changes.retain(|change| !told.contains(change));
         let notices = notices_of(&round, &self.active.desired.owner, at);
         round.changes = all;
-        self.desk.round(at, &notices, &unsettled(&round));
+        self.desk.round(at, &notices, &unsettled(&round, self.agreement.served()));
         self.desk.pulse(&if well { Pulse::Well } else { Pulse::Ill(line(&round)) });
         if !self.active.patiences.away.is_denied() && self.troubles.secrets.is_none() {
             (self.denied, self.renewal) = (0, None);

@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 
 use super::{endpoints_or, whose};
 use crate::model::endpoint::Handle;
+use crate::model::state::RecordKey;
 use crate::reconcile::round::{Chain, ChangeOutcome, LinkState, Round, SubjectKind};
 
-/// What in `round` was not seen to be well, each called as in [`crate::notify::Notice::of`].
+/// What in `round` was not seen to be well, each called as in [`crate::notify::Notice::of`]; nor what is still `served`
+/// though it was withdrawn, at which no later round looks.
 #[must_use]
-pub fn unsettled(round: &Round) -> BTreeSet<String> {
+pub fn unsettled<'k>(round: &Round, served: impl Iterator<Item = &'k RecordKey>) -> BTreeSet<String> {
     let mut all: BTreeSet<String> =
         round.unknown.iter().map(|unknown| whose(&unknown.what).to_owned()).collect();
     if round.endpoints.iter().any(|endpoint| all.contains(endpoint.name.as_str())) {
@@ -24,6 +26,7 @@ pub fn unsettled(round: &Round) -> BTreeSet<String> {
     all.extend(blocked.chain(refused).chain(undone));
     let records = round.records.iter().filter(|record| !record.verdict.is_verified());
     all.extend(records.map(|record| link_of("name", record.name.as_str(), &record.account)));
+    all.extend(served.map(|key| link_of("name", key.name.as_str(), &key.account)));
     let ways = round.ways_in.iter().filter(|way| way.port.state != LinkState::Whole);
     all.extend(ways.map(|way| port_of(way.frontend_port, &way.endpoint)));
     for chain in &round.chains {

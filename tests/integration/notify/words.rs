@@ -360,11 +360,11 @@ fn whatever_a_round_tells_is_hidden_by_all_that_may_come_in_its_place_and_by_not
         let [trouble] = notices.as_slice() else { panic!("{number}: {notices:#?}") };
         assert!(!trouble.of.is_empty(), "{number}");
         for (nth, change) in hides.iter().enumerate() {
-            let unsettled = unsettled(&after(*change));
+            let unsettled = unsettled(&after(*change), [].iter());
             assert!(!trouble.of.is_disjoint(&unsettled), "{number}, {nth}: {trouble:#?} {unsettled:#?}");
         }
         for (nth, change) in shows.iter().enumerate() {
-            let unsettled = unsettled(&after(*change));
+            let unsettled = unsettled(&after(*change), [].iter());
             assert!(trouble.of.is_disjoint(&unsettled), "{number}, {nth}: {trouble:#?} {unsettled:#?}");
         }
     }
@@ -373,5 +373,5 @@ fn whatever_a_round_tells_is_hidden_by_all_that_may_come_in_its_place_and_by_not
     unasked.authoritative = false;
     unasked.chains[0].links.retain(|link| link.from != "address");
     link(&mut unasked, "name", LinkState::Unknown);
-    assert_eq!(unsettled(&unasked), [].into());
+    assert_eq!(unsettled(&unasked, [].iter()), [].into());
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cnamed::daemon::Order;
 use cnamed::journal::{Entry, What};
 use cnamed::model::record::{Data, Mode};
 use cnamed::model::verify::Verdict;
@@ -12,6 +13,7 @@ use cnamed::reconcile::round::Outcome;
 use cnamed::telemetry::snapshot::Snapshot;
 use tokio::time::{Instant, sleep};
 
+use super::heard::{Heard, only};
 use super::sim::{INTERVAL, LABEL_INTERVAL, NAME, REPEAT, Sim, Weather};
 use super::{Life, told};
 use crate::laws::world::fqdn;
@@ -132,6 +134,31 @@ async fn what_nobody_can_look_at_has_not_recovered() {
         })
         .await;
     }
+}
+
+/// The configuration does not name it any more, and no round looks at it but the one that took it away.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_still_served_after_its_withdrawal_has_not_recovered_before_it_is_gone() {
+    told(async {
+        let life = Heard::begin(Mode::Cname);
+        life.calm().await;
+        life.sim.lie("ns2.cf.test", life.sim.data("cf", NAME));
+        life.configuration.exchange(Ok(only("azure", Mode::Cname)));
+        life.order(Order::Reload).await;
+        life.outcome(Outcome::Unverified).await;
+        let troubles = life.ear.of(Topic::Unverified);
+        let [trouble] = &troubles[..] else { panic!("{troubles:#?}") };
+        life.outcome(Outcome::InSync).await;
+        sleep(INTERVAL * 5).await;
+        assert_eq!(life.ear.of(Topic::Recovery), [""; 0]);
+        life.sim.repent();
+        sleep(INTERVAL * 3).await;
+        let recoveries = life.ear.of(Topic::Recovery);
+        let [over] = &recoveries[..] else { panic!("{recoveries:#?}") };
+        assert!(over.starts_with("recovered after") && over.ends_with(trouble), "{over}");
+        assert_eq!(life.ear.of(Topic::Unverified), troubles, "it was told once");
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ pub(super) mod dismantle;
 mod gateway;
 mod groups;
 mod release;
+mod strays;
 mod text;
 mod undo;
 

@@ -66,13 +66,19 @@ pub(super) struct Applied {
 }
 
 impl Reconciler {
-    /// Applies `cleared` and reports each change.
-    pub(super) async fn apply(&self, observed: &Observed, cleared: &Cleared, watch: &dyn Watch) -> Applied {
+    /// Applies `cleared`, which follows from what was `observed` by a look that began at that moment, and reports each
+    /// change.
+    pub(super) async fn apply(
+        &self,
+        (observed, looked): (&Observed, Instant),
+        cleared: &Cleared,
+        watch: &dyn Watch,
+    ) -> Applied {
         let plan = cleared.plan();
         let mut progress = Progress::default();
         let mut running: FuturesUnordered<Work<'_>> = FuturesUnordered::new();
         loop {
-            for work in self.begin(plan, observed, &mut progress, watch) {
+            for work in self.begin(plan, (observed, looked), &mut progress, watch) {
                 running.push(Trail::follow(work).boxed());
             }
             let Some((ended, trail)) = running.next().await else { break };
@@ -90,16 +96,31 @@ impl Reconciler {
     fn begin<'a>(
         &'a self,
         plan: &'a Plan,
-        observed: &'a Observed,
+        (observed, looked): (&'a Observed, Instant),
         progress: &mut Progress,
         watch: &'a dyn Watch,
     ) -> Vec<BoxFuture<'a, Ended>> {
         let mut work: Vec<BoxFuture<'a, Ended>> = Vec::new();
         let mut zones: BTreeMap<(Handle, String), (&Zone, Vec<usize>)> = BTreeMap::new();
         for step in progress.ready(plan) {
+            let Step { action, reason, .. } = &plan.steps[step];
+            let overtaken = match action {
+                // This very plan may write it twice.
+                Action::Record(change) if !progress.writes(plan, &change.key) => {
+                    self.is_overtaken(&plan.steps[step], observed, looked).then_some(&change.key)
+                }
+                _ => None,
+            };
             progress.begun.insert(step);
-            watch.event(Event::Begun(&plan.steps[step].action, &plan.steps[step].reason));
-            match &plan.steps[step].action {
+            if let Some(key) = overtaken {
+                // Nobody is asked, and nothing has failed.
+                progress.overtaken.insert(step);
+                let stale = Error::new(Kind::Stale, "write", key.to_string());
+                work.push(async move { vec![(step, Err(stale))] }.boxed());
+                continue;
+            }
+            watch.event(Event::Begun(action, reason));
+            match action {
                 Action::Network(change) => work.push(
                     async move {
                         let result = self.network.apply(&plan.owner, change).await;
@@ -122,11 +143,6 @@ impl Reconciler {
                     }
                     .boxed(),
                 ),
-                // Another look has shown since that the endpoint is elsewhere.
-                Action::Record(change) if self.is_overtaken(&plan.steps[step], observed) => {
-                    let stale = Error::new(Kind::Stale, "write", change.key.to_string());
-                    work.push(async move { vec![(step, Err(stale))] }.boxed());
-                }
                 Action::Record(change) => match observed.zone(&change.key) {
                     Ok(zone) => {
                         let entry = (change.key.account.clone(), zone.id.clone());
@@ -142,11 +158,18 @@ impl Reconciler {
         work
     }
 
-    /// Whether `step` has a name lead to where its endpoint is no more.
-    fn is_overtaken(&self, step: &Step, observed: &Observed) -> bool {
-        let (Action::Record(change), Some(endpoint)) = (&step.action, &step.endpoint) else { return false };
-        let after = change.after.as_ref();
-        after.is_some_and(|content| self.newest.differs(endpoint, &content.data, observed))
+    /// Whether another look has shown since that `step` has a name lead to where its endpoint is no more, or leave where it
+    /// is again; or has written that name.
+    fn is_overtaken(&self, step: &Step, observed: &Observed, looked: Instant) -> bool {
+        let Action::Record(change) = &step.action else { return false };
+        let elsewhere = |endpoint: &Handle| match &change.after {
+            Some(content) => self.newest.differs(endpoint, &content.data, observed),
+            None => {
+                let mut data = change.before.iter().map(|set| &set.content.data);
+                data.any(|data| self.newest.has_now(endpoint, data, observed))
+            }
+        };
+        self.newest.has_written(&change.key, looked) || step.endpoint.as_ref().is_some_and(elsewhere)
     }
 
     async fn write(&self, plan: &Plan, account: Handle, zone: &Zone, steps: Vec<usize>) -> Ended {
@@ -164,6 +187,11 @@ impl Reconciler {
                 .collect();
         };
         let results = provider.apply(zone, &plan.owner, &changes).await;
+        let may_stand = |result: &Result<_, Error>| {
+            result.as_ref().err().is_none_or(|error| error.kind() == Kind::Unconfirmed)
+        };
+        let written = changes.iter().zip(&results).filter(|(_, result)| may_stand(result));
+        self.newest.wrote(written.map(|(change, _)| &change.key));
         steps.into_iter().zip(results).map(|(step, result)| (step, result.map(|_| Held::Otherwise))).collect()
     }
 
@@ -267,12 +295,21 @@ fn lost_zone(key: &RecordKey) -> Error {
 struct Progress {
     begun: BTreeSet<usize>,
     ended: BTreeMap<usize, Result<(), Error>>,
+    /// Those that somebody else's look has made needless, or wrong.
+    overtaken: BTreeSet<usize>,
     requests: BTreeMap<usize, Vec<String>>,
     public_ips: BTreeMap<Handle, Seen<PublicIp>>,
     stopped: BTreeSet<Handle>,
 }
 
 impl Progress {
+    /// Whether a step that has begun writes `key`.
+    fn writes(&self, plan: &Plan, key: &RecordKey) -> bool {
+        let of =
+            |step: &usize| matches!(&plan.steps[*step].action, Action::Record(change) if change.key == *key);
+        self.begun.iter().any(of)
+    }
+
     fn ready(&self, plan: &Plan) -> Vec<usize> {
         let ready = |index: &usize| {
             let step = &plan.steps[*index];
@@ -303,7 +340,7 @@ impl Progress {
             self.stopped.extend(step.endpoint.clone());
         }
         self.ended.insert(index, result.map(drop));
-        if let Some(report) = self.report(plan, index) {
+        if let Some(report) = self.report(plan, index).filter(|_| !self.overtaken.contains(&index)) {
             log(&report);
             watch.event(Event::Ended(&step.action, &report));
         }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::apply::Applied;
 use super::observe::{Reading, may_release};
-use super::round::ChangeReport;
+use super::round::{ChangeOutcome, ChangeReport};
 use super::{Event, Reconciler, Watch, decide};
 use crate::model::endpoint::Endpoint;
 use crate::model::guard::Cleared;
@@ -184,6 +184,11 @@ impl<'a> Mending<'a> {
         Reconciler::busy(self.desired, self.reading.so_far())
     }
 
+    /// When that began to be read which is known.
+    pub(super) fn looked(&self) -> Instant {
+        self.reading.began()
+    }
+
     /// Whether everybody has answered.
     pub(super) fn is_over(&self) -> bool {
         self.reading.is_over()
@@ -234,9 +239,9 @@ impl<'a> Mending<'a> {
         self.begun.extend(steps.iter().filter_map(name).cloned());
         let (zones, endpoints) = (observed.zones.clone(), observed.endpoints.clone());
         let known = Observed { zones, endpoints, ..Observed::default() };
-        let (reconciler, watch) = (self.reconciler, self.watch);
+        let (reconciler, watch, looked) = (self.reconciler, self.watch, self.looked());
         watch.event(Event::Planned(steps.len()));
-        let work = async move { reconciler.apply(&known, &cleared, watch).await };
+        let work = async move { reconciler.apply((&known, looked), &cleared, watch).await };
         self.under_way.push(work.boxed());
     }
 }
@@ -258,6 +263,11 @@ impl Applied {
     }
 
     fn take(&mut self, other: Self) {
+        // What failed and was tried again is told as it ended.
+        self.changes.retain(|(subject, report)| {
+            let again = || other.changes.iter().any(|(later, _)| later == subject);
+            report.outcome == ChangeOutcome::Applied || !again()
+        });
         self.changes.extend(other.changes);
         self.lost.extend(other.lost);
         self.touched.extend(other.touched);

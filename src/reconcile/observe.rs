@@ -162,6 +162,11 @@ impl Reading<'_> {
         true
     }
 
+    /// When it began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Whether everybody has answered.
     pub(super) fn is_over(&self) -> bool {
         self.awaited.is_empty()

@@ -109,7 +109,10 @@ impl<'a> Passes<'a> {
             watch.event(Event::Planned(plan.steps.len()));
         }
         let late = !mending.is_over();
-        let done = mending.beside(reconciler.apply(&observed, &cleared, watch)).await;
+        let done = {
+            let seen = (&observed, mending.looked());
+            mending.beside(reconciler.apply(seen, &cleared, watch)).await
+        };
         let (all, mended) = mending.finish().await;
         let later = late.then(|| decide(desired, &all));
         let done = done.after(mended, [Some(&whole), later.as_ref()].into_iter().flatten());

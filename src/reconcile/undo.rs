@@ -1,5 +1,7 @@
 //! One change put back: the same guard, the same apply, and what stands afterwards verified.
 
+use tokio::time::Instant;
+
 use super::round::Round;
 use super::{Event, Reconciler, Watch, decide, planned};
 use crate::model::guard::{Cleared, Differs, Reviewed, check_undo};
@@ -44,10 +46,11 @@ impl Reconciler {
         watch: &dyn Watch,
     ) -> Result<Round, Differs> {
         watch.event(Event::Observing);
+        let looked = Instant::now();
         let observed = self.observe(desired).await;
         let cleared = check_undo(desired, &observed, undo).confirmed(reviewed)?;
         watch.event(Event::Planned(cleared.plan().steps.len()));
-        let done = self.apply(&observed, &cleared, watch).await;
+        let done = self.apply((&observed, looked), &cleared, watch).await;
         let mut round = Round::of(desired, &observed);
         round.changes = done.changes.into_iter().map(|(_, report)| report).collect();
         round.take(cleared.plan(), cleared.refusals());

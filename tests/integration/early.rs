@@ -1,5 +1,6 @@
 //! What is done while others have not answered yet, and what is not.
 
+mod again;
 mod overtaken;
 mod stage;
 

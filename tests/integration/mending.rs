@@ -164,6 +164,27 @@ fn what_is_too_much_in_one_account_stays_there_alone() {
     assert_eq!((rules(&none), none.plan().steps.len()), (vec![Rule::WantedEmpty; 2], 0), "{none}");
 }
 
+/// A zone that could not be searched may hold more of them.
+#[test]
+fn what_nobody_wants_stays_while_it_is_not_known_how_much_that_is() {
+    let mut scene = Scene::held("jump");
+    scene.desired.prune = true;
+    scene.wants("www.example.com", "cf", Mode::Cname);
+    scene.holds("www.example.com", "cf", vec![mine(label_name("jump"))]);
+    for account in ["azure", "cf"] {
+        scene.holds("stray.example.com", account, vec![mine(cname(GONE))]);
+    }
+    assert_eq!(cleared(&scene).plan().steps.len(), 2);
+    let unread = |name: &str| (key(name, "cf"), Seen::Unknown("timed out".to_owned()));
+    scene.observed.records.extend([unread("www.example.com")]);
+    assert_eq!(cleared(&scene).plan().steps.len(), 2, "whatever stands there is wanted");
+    scene.observed.records.extend([unread("example.com")]);
+    let less = cleared(&scene);
+    assert_eq!(less.plan().steps.len(), 1, "{less}");
+    assert_eq!(less.plan().steps[0].subject(), Subject::Record(key("stray.example.com", "azure")));
+    assert!(less.to_string().contains("all of cf to be read: how many more would go is not known"), "{less}");
+}
+
 #[test]
 fn what_is_taken_over_stops_with_its_endpoint() {
     let mut scene = scene();
@@ -209,15 +230,16 @@ fn a_new_name_waits_for_a_door_that_was_not_read_whoever_holds_the_label() {
 }
 
 #[test]
-fn a_new_name_waits_for_a_door_that_a_busy_public_ip_keeps_from_being_built() {
+fn a_new_name_waits_for_a_public_ip_that_is_busy() {
     let mut scene = scene();
     scene.ip().provisioning = Provisioning::Busy;
     let standing = [("gone.example.com", Verb::Delete), ("led.example.com", Verb::Update)];
     assert_eq!(names(&plan(&scene.desired, &scene.observed)), standing);
     scene.desired.endpoints.get_mut(&handle("jump")).unwrap().gateway = None;
     scene.state().gateway = None;
-    let all = [standing[0], standing[1], ("new.example.com", Verb::Create)];
-    assert_eq!(names(&plan(&scene.desired, &scene.observed)), all, "no door is wanted");
+    assert_eq!(names(&plan(&scene.desired, &scene.observed)), standing, "it may be on its way out");
+    scene.desired.endpoints.get_mut(&handle("jump")).unwrap().intent = Intent::Watch;
+    assert_eq!(names(&plan(&scene.desired, &scene.observed)), standing, "whoever holds it");
 }
 
 /// The public IP is only watched and has lost its label, which anybody may claim.

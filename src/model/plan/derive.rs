@@ -47,8 +47,9 @@ pub(super) struct Planner<'p> {
     pub(super) pointing: OnceCell<HashMap<&'p Fqdn, Vec<&'p RecordKey>>>,
     /// What the gateways of several endpoints share.
     pub(super) shared: Shared<'p>,
-    /// The steps without which a name of the endpoint at hand would lead to a closed door; `None` where nobody knows.
-    behind: Option<Vec<usize>>,
+    /// The steps without which a name of the endpoint at hand would lead to a closed door, or nowhere; what it waits for
+    /// where nobody knows them.
+    behind: Result<Vec<usize>, &'static str>,
     followers: HashMap<&'p Handle, Vec<Follower<'p>>>,
 }
 
@@ -68,7 +69,7 @@ impl<'p> Planner<'p> {
             written: HashMap::new(),
             pointing: OnceCell::new(),
             shared: Shared::default(),
-            behind: Some(Vec::new()),
+            behind: Ok(Vec::new()),
             followers,
         }
     }
@@ -168,7 +169,7 @@ impl<'p> Planner<'p> {
         let hold = endpoint.intent == Intent::Hold;
         let labelled = ip.label.as_ref() == Some(&spec.label);
         let mut coming = None;
-        self.behind = Some(Vec::new());
+        self.behind = Ok(Vec::new());
         if !hold {
             if let (false, Some(label)) = (labelled, &ip.label) {
                 let text = format!("its label is {label}, not {}; names follow it as it is", spec.label);
@@ -176,28 +177,31 @@ impl<'p> Planner<'p> {
             }
         } else if ip.provisioning == Provisioning::Busy {
             self.block(subject(), BUSY, false);
-            self.behind = endpoint.gateway.is_none().then(Vec::new);
         } else if !labelled {
             if let Some(unknown) = unasked(endpoint, state) {
                 self.block(subject(), &unknown, false);
-                self.behind = self.gateway(endpoint, None);
+                self.behind = self.gateway(endpoint, None).ok_or(BEHIND);
             } else if ip.label.is_some() {
-                self.behind = self.gateway(endpoint, None);
+                self.behind = self.gateway(endpoint, None).ok_or(BEHIND);
                 // Until it may be renamed, names follow it as it is: the label that they point at is anybody's.
                 if self.desired.consents.relabel && state.label == Seen::Present(LabelHolder::Nobody) {
                     self.relabel(endpoint, ip);
-                    self.behind = Some(Vec::new());
+                    self.behind = Ok(Vec::new());
                     return;
                 }
             } else {
                 let reason = format!("it has no label, and {} is wanted", spec.label);
                 coming = Some(self.keep(endpoint, ip, reason));
-                self.behind = self.gateway(endpoint, coming);
+                self.behind = self.gateway(endpoint, coming).ok_or(BEHIND);
             }
         } else {
             let failed = ip.provisioning == Provisioning::Failed;
             let repair = failed.then(|| self.keep(endpoint, ip, "its last operation failed".into()));
-            self.behind = self.gateway(endpoint, repair);
+            self.behind = self.gateway(endpoint, repair).ok_or(BEHIND);
+        }
+        // It may be on its way out, and its label with it.
+        if ip.provisioning == Provisioning::Busy {
+            self.behind = Err(BUSY);
         }
         for (key, wanted) in self.followers_of(&endpoint.name) {
             // Whoever shall have the address has nothing to wait for: its name is mended, not taken away.
@@ -209,7 +213,7 @@ impl<'p> Planner<'p> {
                 self.record(key, wanted, ip, coming.is_some());
             }
         }
-        self.behind = Some(Vec::new());
+        self.behind = Ok(Vec::new());
     }
 
     fn keep(&mut self, endpoint: &'p Endpoint, ip: &PublicIp, reason: String) -> usize {
@@ -321,44 +325,18 @@ impl<'p> Planner<'p> {
         }
     }
 
-    /// Marked records that the configuration no longer names.
-    fn strays(&mut self) {
-        // Both are in order, so one walk along the two finds every key that only one of them has.
-        let mut named = self.desired.records.keys().peekable();
-        for key in self.observed.records.keys() {
-            while named.next_if(|name| *name < key).is_some() {}
-            if named.peek() == Some(&key) {
-                continue;
-            }
-            let before = sorted(self.ours(key));
-            if before.is_empty() {
-                continue;
-            }
-            if let Some(unreadable) = self.unreadable(key) {
-                self.block(Subject::Record(key.clone()), &unreadable, false);
-            } else if self.zones.of(key).is_err() {
-                let waits_for = format!("one zone of {} to answer for it", key.account);
-                self.block(Subject::Record(key.clone()), &waits_for, false);
-            } else {
-                let change = RecordChange { key: key.clone(), before, after: None };
-                self.write(
-                    key,
-                    None,
-                    change,
-                    "carries our mark, and the configuration does not name it".into(),
-                );
-            }
-        }
-    }
-
-    fn write(&mut self, key: &'p RecordKey, endpoint: Option<&Handle>, change: RecordChange, reason: String) {
+    pub(super) fn write(
+        &mut self,
+        key: &'p RecordKey,
+        endpoint: Option<&Handle>,
+        change: RecordChange,
+        reason: String,
+    ) {
         // A new name comes last, so that whoever tries it finds the door open; one that is mended waits for nothing.
         let new = change.before.is_empty() && change.after.is_some();
         let after = match &self.behind {
-            Some(behind) if new => behind.clone(),
-            None if new => {
-                return self.block(Subject::Record(key.clone()), "what stands behind the public IP", false);
-            }
+            Ok(behind) if new => behind.clone(),
+            Err(waits_for) if new => return self.block(Subject::Record(key.clone()), waits_for, false),
             _ => Vec::new(),
         };
         let step = self.step(endpoint, Action::Record(change), after, reason);
@@ -472,6 +450,8 @@ pub(super) fn sorted<'s>(sets: impl Iterator<Item = &'s RecordSet>) -> Vec<Recor
 
 pub(super) const NEW_NAME: &str = "the name that Azure gives the new label";
 pub(super) const MAY_NOT_WITHDRAW: &str = "its policy to be \"sync\", which alone may withdraw";
+/// What a new name waits for where that could not be looked at.
+const BEHIND: &str = "what stands behind the public IP";
 pub(super) const BUSY: &str = "another operation on the public IP to end";
 pub(super) const REMOVED: &str = "its removal was asked for";
 /// Why a name whose label is held by nobody is withdrawn: with a scope, only some could claim it.

@@ -2,12 +2,13 @@
 
 use std::net::Ipv4Addr;
 
-use cnamed::model::endpoint::{Provisioning, PublicIp};
+use cnamed::model::endpoint::{Intent, Provisioning, PublicIp};
 use cnamed::model::record::{Data, Mode};
 use cnamed::reconcile::round::Outcome;
+use tokio::time::sleep;
 
-use super::LED;
-use super::stage::{Stage, changes, told, until};
+use super::stage::{STEP, Stage, changes, told, until};
+use super::{LED, right};
 
 const BEFORE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 0);
 const AFTER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
@@ -90,7 +91,30 @@ async fn what_was_mended_while_an_operation_was_waited_for_is_told() {
     .await;
 }
 
-/// A withdrawal leads nowhere: nothing that was seen since makes it wrong.
+/// It is watched, had lost its label for a moment, and has it again.
+#[tokio::test(start_paused = true)]
+async fn a_name_is_not_withdrawn_by_a_look_that_another_has_overtaken() {
+    told(async {
+        let mut stage = Stage::new().wants_in("cf", LED, Mode::Cname);
+        stage.desired.endpoints.values_mut().for_each(|endpoint| endpoint.intent = Intent::Watch);
+        stage.cf.put(LED, right().unwrap());
+        let held = stage.network.held();
+        let answer = stage.cf.reads.hold();
+        stage.network.edit(|ip| PublicIp { label: None, fqdn: None, ..ip });
+        let round = stage.begin();
+        until("asked", || stage.cf.reads.came() == 1 && stage.network.looks.came() == 1).await;
+        sleep(STEP).await;
+        stage.network.edit(|_| held);
+        assert!(stage.reconciler.mend(&stage.desired, &()).await.changes.is_empty());
+        drop(answer);
+        let round = round.await.unwrap();
+        assert_eq!((stage.cf.written(), changes(&round)), (vec![], vec![]));
+        assert_eq!(round.outcome, Outcome::InSync);
+    })
+    .await;
+}
+
+/// A withdrawal that was asked for leads nowhere: nothing that was seen since makes it wrong.
 #[tokio::test(start_paused = true)]
 async fn a_name_is_withdrawn_wherever_its_endpoint_is_by_now() {
     told(async {

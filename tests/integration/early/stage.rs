@@ -147,7 +147,12 @@ impl Network {
 
     /// Changes the public IP as the portal would.
     pub(super) fn edit(&self, edit: impl FnOnce(PublicIp) -> PublicIp) {
-        self.memory.put("rg", "pip-0", edit(self.memory.held("rg", "pip-0").unwrap()));
+        self.memory.put("rg", "pip-0", edit(self.held()));
+    }
+
+    /// The public IP.
+    pub(super) fn held(&self) -> PublicIp {
+        self.memory.held("rg", "pip-0").unwrap()
     }
 
     /// From now on the public IP is told a moment after all of it.

@@ -12,11 +12,13 @@ use proptest::prelude::*;
 use super::world::{ACCOUNTS, World, handle, world};
 use super::{Tied, cleared, prefixes_are_safe, settings, tied};
 
-/// How much of each endpoint is known, of which accounts anything is, and what stands at which of their names.
+/// How much of each endpoint is known, of which accounts and which of their zones anything is, and what stands at which
+/// names that are wanted.
 #[derive(Clone, Debug)]
 struct Knowledge {
     endpoints: Vec<Known>,
     accounts: Vec<bool>,
+    zones: Vec<bool>,
     names: Vec<bool>,
 }
 
@@ -31,8 +33,9 @@ fn knowledge() -> impl Strategy<Value = Knowledge> {
     let known =
         prop_oneof![1 => Just(Known::Whole), 3 => Just(Known::PublicIpAlone), 1 => Just(Known::Nothing)];
     let (account, name) = (prop::bool::weighted(0.7), prop::bool::weighted(0.8));
-    (vec(known, 2), vec(account, ACCOUNTS.len()), vec(name, 12))
-        .prop_map(|(endpoints, accounts, names)| Knowledge { endpoints, accounts, names })
+    let zone = prop::bool::weighted(0.8);
+    (vec(known, 2), vec(account, ACCOUNTS.len()), vec(zone, 4), vec(name, 12))
+        .prop_map(|(endpoints, accounts, zones, names)| Knowledge { endpoints, accounts, zones, names })
 }
 
 impl Knowledge {
@@ -51,7 +54,20 @@ impl Knowledge {
                 Known::Nothing => unknown,
             };
         }
-        // What an account holds that nobody wants is known with the account.
+        let zones = observed.zones.iter().flat_map(|(account, zones)| {
+            zones.present().into_iter().flatten().map(move |zone| (account, zone))
+        });
+        for ((account, zone), _) in zones.zip(self.zones.iter().cycle()).filter(|(_, known)| !**known) {
+            // What nobody wants there is not even heard of, and the apex stands for it.
+            let within = |key: &RecordKey| {
+                key.account == *account && observed.zone(key).is_ok_and(|of| of.id == zone.id)
+            };
+            seen.records.retain(|key, _| !within(key));
+            let wanted = desired.records.keys().filter(|key| within(key)).cloned();
+            let apex = RecordKey { name: zone.name.apex().clone(), account: account.clone() };
+            let unread = wanted.chain([apex]);
+            seen.records.extend(unread.map(|key| (key, Seen::Unknown(UNREAD.into()))));
+        }
         let names = desired.records.keys().zip(self.names.iter().cycle());
         for (key, _) in names.filter(|(_, known)| !**known) {
             seen.records.insert(key.clone(), Seen::Unknown(UNREAD.into()));

@@ -54,7 +54,7 @@ pub use setup::{Setup, Source};
 pub struct Service<S> {
     source: S,
     active: Arc<Active>,
-    /// Read already, and taken once the round that runs has ended.
+    /// Read already, and taken once nothing is being written by the one before.
     coming: Option<Setup>,
     journal: Arc<Journal>,
     clock: Clock,
@@ -207,6 +207,7 @@ impl<S: Source> Service<S> {
         let mut next_beat = Instant::now();
         self.begin(Trigger::Start);
         loop {
+            self.make_way();
             if std::mem::take(&mut self.unseen) {
                 self.publish();
             }
@@ -277,7 +278,7 @@ impl<S: Source> Service<S> {
             Some(_) => return false,
         }
         self.begin(trigger);
-        true
+        self.round.is_some()
     }
 
     /// Whether a round may begin: where another configuration comes, what is written by the old one is seen to its end.
@@ -296,13 +297,9 @@ impl<S: Source> Service<S> {
                     self.desk.over(self.clock.now(), Topic::Service, "", NOT_TAKEN);
                 }
                 self.coming = Some(setup);
-                match &self.round {
-                    Some(round) if !round.watched.watcher.is_idle() => self.again = Some(Trigger::Reload),
-                    _ => {
-                        self.abandon("the configuration was read anew");
-                        self.begin(Trigger::Reload);
-                    }
-                }
+                self.call_again(Trigger::Reload);
+                self.take_all_in();
+                self.beside.drop_idle();
             }
             Err(mistakes) => {
                 tracing::error!(%mistakes, "the configuration was not taken; the old one stays at work");
@@ -312,6 +309,24 @@ impl<S: Source> Service<S> {
                 self.supervisor.ready(&self.status_line());
             }
         }
+    }
+
+    /// Begins with a configuration that comes as soon as nothing is being written by the one before.
+    fn make_way(&mut self) {
+        if self.coming.is_none() || self.beside.writes() {
+            return;
+        }
+        if let Some(Running { watched: Watched { watcher, began, .. }, .. }) = &self.round {
+            if !watcher.only_waits() {
+                // One that reads is not given up again and again.
+                if !watcher.is_idle() || began.elapsed() < self.spared {
+                    return;
+                }
+                self.spared = (self.spared * 2).max(SPARED);
+            }
+            self.abandon("the configuration was read anew");
+        }
+        self.begin(Trigger::Reload);
     }
 
     /// Reads the secrets anew, since a credential was not accepted; gives whether they were read.

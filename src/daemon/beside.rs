@@ -81,6 +81,11 @@ impl Beside {
         self.under_way.iter().any(|under_way| !under_way.watched.watcher.is_idle())
     }
 
+    /// Gives up whatever only reads: it has read too early. A write that nobody answers for holds no other.
+    pub(super) fn drop_idle(&mut self) {
+        self.under_way.retain(|under_way| !under_way.watched.watcher.is_idle());
+    }
+
     /// A round begins, which does what was called for and sees what was written before.
     pub(super) fn forget(&mut self) {
         self.due = None;
@@ -108,11 +113,15 @@ impl<S: Source> Service<S> {
     pub(super) fn mend(&mut self) {
         let Some((trigger, _)) = self.beside.due.take() else { return };
         self.take_all_in();
-        // One that only reads has read too early. A write that nobody answers for holds no other.
-        self.beside.under_way.retain(|under_way| !under_way.watched.watcher.is_idle());
+        self.beside.drop_idle();
         let watched = Watched { watcher: self.watcher(), trigger, began: Instant::now() };
         let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watched.watcher));
-        let future = async move { active.reconciler.mend(&active.desired, watch.as_ref()).await };
+        // What a configuration that comes says otherwise is for its own rounds to do.
+        let shared = self.coming.as_ref().map(|coming| active.desired.clone().shared_with(&coming.desired));
+        let future = async move {
+            let desired = shared.as_ref().unwrap_or(&active.desired);
+            active.reconciler.mend(desired, watch.as_ref()).await
+        };
         self.beside.last = Some(watched.began);
         self.beside.under_way.push(UnderWay { future: future.boxed_local(), watched });
     }

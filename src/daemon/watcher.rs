@@ -193,7 +193,12 @@ impl Watch for Watcher {
             Event::Begun(action, reason) => {
                 self.state().in_flight.push((action.clone(), reason.to_owned(), Instant::now()));
             }
-            Event::Ended(action, report) => self.ended(action, report),
+            Event::Ended(action, report) => {
+                self.ended(action, report);
+                if self.is_idle() {
+                    self.news.notify_one();
+                }
+            }
             Event::Verifying(_) | Event::Probing(..) => self.state().waits = true,
             // Who has come to agree is asked from round to round, not only in this one.
             Event::Planned(_) | Event::Settling(..) | Event::Agreed(..) => {}

@@ -9,6 +9,8 @@ mod ear;
 mod given_up;
 mod heard;
 mod looks;
+mod races;
+mod reloads;
 pub(crate) mod sim;
 mod transit;
 mod twofold;

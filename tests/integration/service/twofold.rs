@@ -40,7 +40,7 @@ async fn repairing(takes: Duration) -> (Heard, usize) {
 }
 
 /// What came of every change of a record since then, in order: the account, and the outcome.
-fn changes(entries: &[Entry], known: usize) -> Vec<(String, String)> {
+pub(super) fn changes(entries: &[Entry], known: usize) -> Vec<(String, String)> {
     let of_record = |entry: &Entry| match &entry.what {
         What::Change(change) => Some((change.account.as_ref()?.to_string(), change.outcome.clone())),
         What::Happening { .. } => None,

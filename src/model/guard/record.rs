@@ -206,15 +206,17 @@ fn strays(desired: &Desired, plan: &Plan, refusals: &mut BTreeSet<Refusal>) {
     }
     let allow =
         "run `cnamed sync --allow deletes` to withdraw them, or set prune = false to keep them".to_owned();
-    for keys in strays.values() {
+    for (account, keys) in strays {
         let (rule, reason) = if desired.records.is_empty() {
-            let reason =
-                format!("The configuration names no record at all, yet our mark stands on {}.", listed(keys));
+            let reason = format!(
+                "The configuration names no record at all, yet our mark stands on {}.",
+                listed(&keys)
+            );
             (Rule::WantedEmpty, reason)
         } else if keys.len() > desired.deletes_per_round {
             let reason = format!(
-                "{} would be withdrawn in one round, and limits.deletes_per_round is {}.",
-                listed(keys),
+                "{} would be withdrawn from {account} in one round, and limits.deletes_per_round is {}.",
+                listed(&keys),
                 desired.deletes_per_round
             );
             (Rule::TooManyDeletes, reason)

@@ -11,7 +11,7 @@ use cnamed::model::guard::Reviewed;
 use cnamed::model::record::{Data, Mode};
 use cnamed::provider::Kind;
 use cnamed::provider::memory::{Fault, Operation};
-use cnamed::reconcile::round::Outcome;
+use cnamed::reconcile::round::{Outcome, Round};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep};
 
@@ -255,17 +255,24 @@ async fn what_was_reviewed_is_done_as_it_was_reviewed_and_nothing_of_it_before_a
     .await;
 }
 
+/// A race for a name that somebody else has won, and what happens `then`, before the one that was lost is known to be.
+async fn beaten(then: impl FnOnce(&Stage)) -> (Stage, Round) {
+    let stage = Stage::new().wants_in("cf", LED, Mode::Cname);
+    stage.cf.put(LED, elsewhere());
+    let write = stage.cf.writes.hold();
+    let round = stage.begin();
+    until("written", || stage.cf.writes.came() == 1).await;
+    stage.cf.put(LED, Data::Cname(fqdn("other.example.net")));
+    then(&stage);
+    drop(write);
+    let round = round.await.unwrap();
+    (stage, round)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_mended_name_that_somebody_else_has_changed_is_looked_at_again_in_the_same_round() {
     told(async {
-        let stage = Stage::new().wants_in("cf", LED, Mode::Cname);
-        stage.cf.put(LED, elsewhere());
-        let write = stage.cf.writes.hold();
-        let round = stage.begin();
-        until("written", || stage.cf.writes.came() == 1).await;
-        stage.cf.put(LED, Data::Cname(fqdn("other.example.net")));
-        drop(write);
-        let round = round.await.unwrap();
+        let (stage, round) = beaten(|_| ()).await;
         assert_eq!(stage.cf.data(LED), right());
         assert_eq!(changes(&round), ["update led.example.com in cf: applied"]);
         assert_eq!((stage.cf.reads.came(), stage.cf.writes.came()), (2, 2));
@@ -301,15 +308,10 @@ async fn a_race_that_is_lost_in_every_pass_ends_with_the_last_of_them() {
 #[tokio::test(start_paused = true)]
 async fn a_race_that_was_lost_is_told_where_nobody_sees_how_it_ended() {
     told(async {
-        let stage = Stage::new().wants_in("cf", LED, Mode::Cname);
-        stage.cf.put(LED, elsewhere());
-        let write = stage.cf.writes.hold();
-        let round = stage.begin();
-        until("written", || stage.cf.writes.came() == 1).await;
-        stage.cf.put(LED, Data::Cname(fqdn("other.example.net")));
-        stage.cf.dns.script(Operation::Observe, Fault::Refused(Kind::Unreachable));
-        drop(write);
-        let round = round.await.unwrap();
+        let hide = |stage: &Stage| {
+            stage.cf.dns.script(Operation::Observe, Fault::Refused(Kind::Unreachable));
+        };
+        let (stage, round) = beaten(hide).await;
         assert_eq!(changes(&round), ["update led.example.com in cf: failed"]);
         assert_eq!((stage.cf.reads.came(), round.unknown.len()), (2, 1), "{:?}", round.unknown);
     })

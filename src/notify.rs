@@ -77,7 +77,8 @@ pub enum Topic {
     Unverified,
     /// What had failed, was refused or was unverified is well again.
     Recovery,
-    /// The service itself: it began, it ends, its configuration was read anew or not taken, a notifier is dead.
+    /// What does not work about the service itself: a configuration was not taken, the journal cannot be written or was
+    /// damaged, a secret could not be read anew, a notifier is dead. And that it works again.
     Service,
     /// `cnamed notify test`.
     Test,

@@ -195,7 +195,8 @@ pub(crate) struct SyncArgs {
 pub(crate) enum Allow {
     /// Renaming a label: its names are withdrawn for as long as their TTL, then restored.
     Relabel,
-    /// More withdrawals from an account in one round than `limits.deletes_per_round`.
+    /// More withdrawals from an account in one round than `limits.deletes_per_round`, and all that follow from a file
+    /// without any record, or from a load balancer without any `nat_rule`.
     Deletes,
     /// Opening a port to the whole internet, as `allow_from = ["internet"]` asks for.
     Internet,
@@ -366,7 +367,7 @@ pub(crate) enum ConfigCommand {
 /// `cnamed man`
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// Writes a page for each command, and cnamed.toml(5), into DIRECTORY.
+    /// Writes a page for each command, cnamed.toml(5) and cnamed-json(5) into DIRECTORY.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) out: Option<PathBuf>,
 }

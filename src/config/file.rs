@@ -46,9 +46,9 @@ pub(super) struct ConfigFile {
     pub(super) verify: Option<VerifyFile>,
     /// What one round may do at most.
     pub(super) limits: Option<LimitsFile>,
-    /// Where the journal is kept.
+    /// Where the journal is kept; taken when the service starts, and left as it is by a reload.
     pub(super) state: Option<StateFile>,
-    /// A status page, metrics and probes.
+    /// A status page, metrics and probes; taken when the service starts, and left as they are by a reload.
     pub(super) http: Option<HttpFile>,
     /// Whom to trust.
     pub(super) tls: Option<TlsFile>,
@@ -289,7 +289,7 @@ pub(super) struct WatchFile {
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct VerifyFile {
-    /// Whether every authoritative server of every provider is asked.
+    /// Whether every authoritative server of every provider is asked; if not, `in-sync` claims nothing about DNS.
     #[schemars(extend("default" = defaults::AUTHORITATIVE))]
     pub(super) authoritative: Option<At<bool>>,
     /// The recursive resolvers: "system", addresses, or addresses with a port.

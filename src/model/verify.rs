@@ -80,7 +80,7 @@ pub enum Verdict {
     Masked,
     /// An old TTL is still running somewhere.
     Pending,
-    /// No server answered.
+    /// At least one server did not answer, and none says otherwise.
     Unanswered,
     /// At least one authoritative server says otherwise.
     Contradicted,

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use cnamed::cli::Exit;
+use cnamed::notify::command::variables;
 use serde_json::Value;
+
+use crate::notify::rich;
 
 fn cnamed(arguments: &[&str]) -> Output {
     let run = Command::new(env!("CARGO_BIN_EXE_cnamed")).args(arguments).output().unwrap();
@@ -114,6 +117,27 @@ fn the_manual_of_the_file_has_every_key_under_its_table() {
     }
     for secret in values(&file("packaging/systemd/cnamed.service"), "LoadCredential") {
         assert!(page.contains(secret), "the page does not name the credential {secret}");
+    }
+}
+
+#[test]
+fn the_manual_of_the_file_has_every_event_and_whatever_a_notice_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    cnamed(&["man", "--out", folder.path().to_str().unwrap()]);
+    let page = plain(&std::fs::read_to_string(folder.path().join("cnamed.toml.5")).unwrap());
+    let (_, section) = page.split_once(".SH NOTICES\n").unwrap();
+    let section = section.split("\n.SH").next().unwrap();
+    let told: BTreeSet<&str> =
+        section.split(".TP\n").skip(1).filter_map(|entry| entry.lines().next()).collect();
+    let schema = cnamed::config::schema();
+    let events = &schema["properties"]["notify"]["items"]["properties"]["events"]["items"]["enum"];
+    let events = events.as_array().unwrap().iter().map(|event| event.as_str().unwrap());
+    let notice = rich();
+    let variables = variables(&notice);
+    let wanted: BTreeSet<&str> = events.chain(variables.iter().map(|(name, _)| *name)).collect();
+    assert_eq!(told, wanted);
+    for field in serde_json::to_value(&notice).unwrap().as_object().unwrap().keys() {
+        assert!(section.contains(field.as_str()), "the page does not name the field {field}");
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn page(schema: &Value) -> Vec<u8> {
     }
     page.control("SH", ["KEYS"]);
     tables(&mut page, schema, &[]);
+    notices(&mut page);
     page.control("SH", ["EXAMPLE"]);
     page.control("nf", []);
     page.control("RS", []);
@@ -43,6 +44,24 @@ pub(super) fn page(schema: &Value) -> Vec<u8> {
     page.control("SH", ["SEE ALSO"]);
     page.text([reference("cnamed", 1), reference("systemd.exec", 5)].join(&roman(", ")));
     [title("cnamed.toml", 5, "File formats"), page.to_roff()].concat().into_bytes()
+}
+
+/// What `events` chooses from, and how commands and webhooks get it.
+fn notices(page: &mut Roff) {
+    page.control("SH", ["NOTICES"]);
+    page.text(said(EVENTS));
+    for (word, meaning) in TOPICS {
+        term(page, [bold(word)], meaning);
+    }
+    page.control("PP", []);
+    page.text(said(COMMAND));
+    for (variable, meaning) in VARIABLES {
+        term(page, [bold(variable)], meaning);
+    }
+    for paragraph in [EXITS, WEBHOOK] {
+        page.control("PP", []);
+        page.text(said(paragraph));
+    }
 }
 
 /// One step of a table's name.
@@ -153,12 +172,17 @@ fn inline(values: &Map<String, Value>) -> String {
     format!("{{ {} }}", pairs.join(", "))
 }
 
-const ABOUT: [&str; 3] = [
-    "A TOML file. Tables in double brackets may be there many times. Relative paths are relative to the file.",
+const ABOUT: [&str; 4] = [
+    "A TOML file. Tables in double brackets may be there many times. Relative paths are relative to the file. A time \
+     span is text such as \"90s\" or \"6h\", from 100ms to 7d.",
     "Keys that are not listed here are errors. `cnamed config check` reports every mistake at once, with line and \
      column; `cnamed config show` prints the configuration with every default written out; `cnamed config schema` \
      prints the JSON Schema that this page is made from, for editors.",
-    "A file with every key is in /usr/share/doc/cnamed/examples.",
+    "SIGHUP, which `systemctl reload` sends, has the service read the file anew, but for `[http]` and `[state]`, which \
+     hold until it is restarted. If the file has a mistake, or a provider's secret or the file of `tls.extra_ca` cannot \
+     be read, the old configuration stays, and the log and the status page say why.",
+    "Outgoing HTTP goes through the proxy that HTTPS_PROXY in the environment names, but for what NO_PROXY names, \
+     loopback and the metadata service. A file with every key is in /usr/share/doc/cnamed/examples.",
 ];
 
 const SECRETS: &str = "A secret is never written in this file. A key that takes one says where it is:";
@@ -177,3 +201,54 @@ const REFERENCES: [(&str, &str); 3] = [
          service starts.",
     ),
 ];
+
+const EVENTS: &str = "The words of `events` in `[[notify]]`:";
+
+const TOPICS: [(&str, &str); 7] = [
+    (
+        "address",
+        "An endpoint's address or label: released, assigned, changed, deleted, made anew, moved, taken by somebody \
+         else.",
+    ),
+    ("change", "Something was written."),
+    ("failure", "Something could not be read; a change failed or could not be confirmed."),
+    ("refusal", "A guard refused something."),
+    (
+        "unverified",
+        "Name servers say something else or do not answer, a link of the way is broken, a port leads to nobody.",
+    ),
+    ("recovery", "What was told as failure, refusal or unverified is over."),
+    (
+        "service",
+        "Something does not work about the service itself, or works again: a configuration that was not taken, a \
+         journal that cannot be written or was damaged, a secret that could not be read anew, a notifier that cannot be \
+         told anything.",
+    ),
+];
+
+const COMMAND: &str = "A `command` finds the notice on its standard input, as the JSON that a webhook gets, and in its \
+                       environment. Of the service's own environment only PATH, HOME and LANG remain. What a notice \
+                       has not is empty:";
+
+const VARIABLES: [(&str, &str); 10] = [
+    ("CNAMED_TOPIC", "One of the words above, or `test`."),
+    ("CNAMED_SUBJECT", "What it concerns: an endpoint, a resource, a record, an account or a notifier."),
+    ("CNAMED_TITLE", "One line."),
+    ("CNAMED_DETAILS", "More lines, each a sentence of its own."),
+    ("CNAMED_BEFORE", "What stood there."),
+    ("CNAMED_AFTER", "What stands there now."),
+    ("CNAMED_OWNER", "The instance that tells it: `owner`."),
+    ("CNAMED_AT", "When, in UTC (RFC 3339)."),
+    ("CNAMED_REPEATS", "How often the same was noticed and not told since it was told last."),
+    ("CNAMED_NEXT_STEP", "What to do next."),
+];
+
+const EXITS: &str = "Exit code 0 says that the notice arrived; 75 asks to be run again later, with the same notice. \
+                     After any other it is given up. So it is at the end of `timeout`, when the command is killed with \
+                     everything that it has begun.";
+
+const WEBHOOK: &str = "A `webhook` gets an object with `version`, 1 to this day, and the same as above: `at`, `topic`, \
+                       `owner`, `subject`, `title`, `before`, `after`, `details` (a list), `next_step` and `repeats` \
+                       (a number). `before`, `after` and `next_step` are null where there is none. The header \
+                       X-Cnamed-Delivery is the same whenever the same notice is sent again. With a `secret`, \
+                       X-Cnamed-Signature is `sha256=` and the HMAC-SHA256 of the body in hexadecimal.";

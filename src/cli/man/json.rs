@@ -192,15 +192,19 @@ fn kind(value: &Value) -> &'static str {
 }
 
 const ABOUT: [&str; 3] = [
-    "With `--format json` every command writes one JSON document to its standard output, and nothing else there. A time \
-     is in UTC (RFC 3339); an address and a name are text; what steers a terminal is escaped.",
-    "Every document has a `version`, 1 to this day. Under one version fields may be added, in any place, and are never \
-     renamed or taken away; words may be added where a list of them is given here. The exit code says the same as \
-     `outcome`: see `cnamed`(1).",
+    "With `--format json` a command writes one JSON document to its standard output, and nothing else there. But \
+     `cnamed run` writes its log, as lines of JSON, to its standard error; `cnamed completions`, and `cnamed man` \
+     without `--out`, write plain text. A time is in UTC (RFC 3339); an address and a name are text; what steers a \
+     terminal is escaped.",
+    "Every document but that of `cnamed config schema` has a `version`, 1 to this day. Under one version fields may be \
+     added, in any place, and are never renamed or taken away; words may be added where a list of them is given here. \
+     Where there is an `outcome`, the exit code says the same: see `cnamed`(1). Exit code 2 is `failed` there. Where \
+     `cnamed history` and `cnamed config` have done their work, there is none, and the exit code is 0.",
     "A command that cannot do its work at all gives `version`, `outcome` and `error`, a text that ends in the next step. \
      `cnamed config check` gives `sound`, what it counted (`endpoints`, `accounts`, `records`) and its `warnings`; \
      `cnamed config show` the keys of the file; `cnamed init` the `path` that it wrote and the commands that come \
-     `next`.",
+     `next`. What `cnamed demo`, `cnamed sandbox`, `cnamed man --out` and the log of `cnamed run` hold, this page \
+     leaves out.",
 ];
 
 const ROUND: &str = "Of `cnamed plan`, `sync`, `status`, `adopt`, `remove`, `teardown` and `undo`, and a part of what \

@@ -149,7 +149,7 @@ fn the_units_name_what_is_there() {
     assert_eq!(values(&service, "ExecStart"), [format!("{config} run")]);
     assert_eq!(values(&service, "ExecReload").first(), Some(&format!("{config} config check").as_str()));
     assert_eq!(values(&sync, "ExecStart"), [format!("{config} sync")]);
-    let incurable = format!("{} {}", Exit::Usage.code(), Exit::Refused.code());
+    let incurable = Exit::Usage.code().to_string();
     assert_eq!(values(&service, "RestartPreventExitStatus"), [incurable]);
     let fine = format!("{} {}", Exit::Pending.code(), Exit::Unverified.code());
     assert_eq!(values(&sync, "SuccessExitStatus"), [fine]);

@@ -269,6 +269,7 @@ impl<S: Source> Service<S> {
     fn begin_instead(&mut self, trigger: Trigger) -> bool {
         match &self.round {
             None => {}
+            Some(_) if self.is_held() => return false,
             // Whoever comes back can wait: a wait that is given up begins anew.
             Some(round) if trigger != Trigger::Back && round.may_end(trigger, self.spared) => {
                 tracing::info!("the round under way is given up for another");
@@ -281,9 +282,14 @@ impl<S: Source> Service<S> {
         self.round.is_some()
     }
 
-    /// Whether a round may begin: where another configuration comes, what is written by the old one is seen to its end.
     fn may_begin(&self) -> bool {
-        self.round.is_none() && !(self.coming.is_some() && self.beside.writes())
+        self.round.is_none() && !self.is_held()
+    }
+
+    /// Whether no other round may begin: another configuration comes, and what is written by the old one beside the rounds
+    /// is seen to its end.
+    fn is_held(&self) -> bool {
+        self.coming.is_some() && self.beside.writes()
     }
 
     /// Reads the configuration anew; what is wrong with it leaves the old one at work.
@@ -296,10 +302,9 @@ impl<S: Source> Service<S> {
                 if self.troubles.configuration.take().is_some() {
                     self.desk.over(self.clock.now(), Topic::Service, "", NOT_TAKEN);
                 }
+                self.active.leave_to(&setup);
                 self.coming = Some(setup);
                 self.call_again(Trigger::Reload);
-                self.take_all_in();
-                self.beside.drop_idle();
             }
             Err(mistakes) => {
                 tracing::error!(%mistakes, "the configuration was not taken; the old one stays at work");
@@ -313,17 +318,15 @@ impl<S: Source> Service<S> {
 
     /// Begins with a configuration that comes as soon as nothing is being written by the one before.
     fn make_way(&mut self) {
-        if self.coming.is_none() || self.beside.writes() {
+        if self.coming.is_none() || self.is_held() {
             return;
         }
         if let Some(Running { watched: Watched { watcher, began, .. }, .. }) = &self.round {
-            if !watcher.only_waits() {
-                // One that reads is not given up again and again.
-                if !watcher.is_idle() || began.elapsed() < self.spared {
-                    return;
-                }
-                self.spared = (self.spared * 2).max(SPARED);
+            // None is given up again and again: one that comes to its end tells how things are.
+            if !watcher.is_idle() || began.elapsed() < self.spared {
+                return;
             }
+            self.spared = (self.spared * 2).max(SPARED);
             self.abandon("the configuration was read anew");
         }
         self.begin(Trigger::Reload);
@@ -349,6 +352,8 @@ impl<S: Source> Service<S> {
 
     /// Puts a configuration that was read to work.
     fn take_over(&mut self, mut setup: Setup) {
+        // It was done by the one before, and those are told who listened then.
+        self.mend_no_more("the configuration was read anew");
         self.desk.replace(setup.desired.owner.as_str(), std::mem::take(&mut setup.subscribers));
         self.unread(std::mem::take(&mut setup.unread));
         self.active = Arc::new(Active::of(setup, Patiences::default()));
@@ -356,7 +361,6 @@ impl<S: Source> Service<S> {
         self.sights.retain(|endpoint, _| known.contains_key(endpoint));
         self.outside.retain(|endpoint, _| known.contains_key(endpoint));
         self.known.retain(|endpoint, _| known.contains_key(endpoint));
-        self.mend_no_more("the configuration was read anew");
         self.look_no_more();
         self.left.clear();
         self.last = None;

@@ -4,6 +4,7 @@
 //! takes values and returns values.
 
 pub mod checkup;
+pub mod common;
 pub mod effect;
 pub mod endpoint;
 pub mod gateway;

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::args::Global;
 use super::compose::{Composition, Doors, Unreadable, subscribers, told};
 use super::exit::Exit;
-use crate::config::{Config, Environment, HttpConfig, StateConfig};
+use crate::config::{AccountConfig, Config, Environment, HttpConfig, StateConfig};
 use crate::daemon::{Chance, Order, Pace, Service, Setup, Source};
 use crate::journal::{Journal, Lock};
 use crate::model::state::Consents;
@@ -91,10 +91,13 @@ impl File {
         let subscribers = subscribers(&config, &environment, &http);
         let pace = Pace { interval: config.watch.interval, label_interval: config.watch.label_interval };
         let desired = config.desired(Consents::default());
+        // These are only ever compared.
+        let place = |account: &AccountConfig| (account.name.clone(), format!("{:?}", account.kind));
+        let places = config.accounts.iter().map(place).collect();
         self.last = Some((config, http));
         self.doors = doors;
         let unread = unread.into_iter().collect();
-        Ok(Setup { desired, reconciler, pace, chance: Chance::default(), subscribers, unread })
+        Ok(Setup { desired, reconciler, pace, chance: Chance::default(), places, subscribers, unread })
     }
 }
 

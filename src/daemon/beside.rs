@@ -14,7 +14,7 @@ use futures::future::LocalBoxFuture;
 use tokio::time::Instant;
 
 use super::watcher::{Done, Watcher};
-use super::{CLOSE, Calm, Running, Service, Source};
+use super::{CLOSE, Calm, Service, Source};
 use crate::model::state::RecordKey;
 use crate::reconcile::Mended;
 use crate::reconcile::round::ChangeReport;
@@ -81,11 +81,6 @@ impl Beside {
         self.under_way.iter().any(|under_way| !under_way.watched.watcher.is_idle())
     }
 
-    /// Gives up whatever only reads: it has read too early. A write that nobody answers for holds no other.
-    pub(super) fn drop_idle(&mut self) {
-        self.under_way.retain(|under_way| !under_way.watched.watcher.is_idle());
-    }
-
     /// A round begins, which does what was called for and sees what was written before.
     pub(super) fn forget(&mut self) {
         self.due = None;
@@ -101,10 +96,11 @@ impl Beside {
 }
 
 impl<S: Source> Service<S> {
-    /// When names are to be looked at although nothing calls for it: where a round takes longer than the interval.
+    /// When names are to be looked at although nothing calls for it: where a round takes longer than the interval, or none
+    /// may begin.
     pub(super) fn overdue(&self) -> Option<Instant> {
-        let Running { watched: Watched { began, .. }, .. } = self.round.as_ref()?;
-        let looked = self.beside.last.map_or(*began, |last| last.max(*began));
+        let began = self.round.as_ref().map(|round| round.watched.began);
+        let looked = self.beside.last.max(began).filter(|_| began.is_some() || self.is_held())?;
         let reads = self.beside.under_way.iter().any(|under_way| under_way.watched.watcher.is_idle());
         (self.beside.due.is_none() && !reads).then(|| looked + self.active.pace.interval)
     }
@@ -113,15 +109,11 @@ impl<S: Source> Service<S> {
     pub(super) fn mend(&mut self) {
         let Some((trigger, _)) = self.beside.due.take() else { return };
         self.take_all_in();
-        self.beside.drop_idle();
+        // One that only reads has read too early. A write that nobody answers for holds no other.
+        self.beside.under_way.retain(|under_way| !under_way.watched.watcher.is_idle());
         let watched = Watched { watcher: self.watcher(), trigger, began: Instant::now() };
         let (active, watch) = (Arc::clone(&self.active), Arc::clone(&watched.watcher));
-        // What a configuration that comes says otherwise is for its own rounds to do.
-        let shared = self.coming.as_ref().map(|coming| active.desired.clone().shared_with(&coming.desired));
-        let future = async move {
-            let desired = shared.as_ref().unwrap_or(&active.desired);
-            active.reconciler.mend(desired, watch.as_ref()).await
-        };
+        let future = async move { active.reconciler.mend(&active.desired, watch.as_ref()).await };
         self.beside.last = Some(watched.began);
         self.beside.under_way.push(UnderWay { future: future.boxed_local(), watched });
     }

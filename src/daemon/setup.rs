@@ -1,10 +1,13 @@
 //! A configuration, read and put to work.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::CLOSE;
 use super::pace::{Chance, Pace};
 use super::patient::{Patiences, PatientDns, PatientNetwork};
+use crate::model::common::Common;
+use crate::model::endpoint::Handle;
 use crate::model::name::Apexes;
 use crate::model::state::{Desired, Observed, Seen};
 use crate::notify::desk::Subscriber;
@@ -22,6 +25,8 @@ pub struct Setup {
     pub pace: Pace,
     /// What spreads the waits.
     pub chance: Chance,
+    /// Where the zones of each account are: those of one that moves hold other names.
+    pub places: BTreeMap<Handle, String>,
     /// Who is told.
     pub subscribers: Vec<Subscriber>,
     /// Which secrets could not be read anew, and why: what they were before serves on.
@@ -55,11 +60,12 @@ pub(super) struct Active {
     pub(super) pace: Pace,
     pub(super) chance: Chance,
     pub(super) patiences: Patiences,
+    places: BTreeMap<Handle, String>,
 }
 
 impl Active {
     pub(super) fn of(setup: Setup, mut patiences: Patiences) -> Self {
-        let Setup { desired, mut reconciler, pace, chance, .. } = setup;
+        let Setup { desired, mut reconciler, pace, chance, places, .. } = setup;
         patiences.chance = chance.clone();
         let network = PatientNetwork::new(Arc::clone(&reconciler.network), &mut patiences);
         reconciler.network = Arc::new(network);
@@ -70,7 +76,16 @@ impl Active {
         // The next rounds see whether name servers have come to agree; none waits for it.
         reconciler.verification.agreement = reconciler.verification.agreement.min(CLOSE);
         reconciler.verification.way_in = true;
-        Self { desired, reconciler, pace, chance, patiences }
+        Self { desired, reconciler, pace, chance, patiences, places }
+    }
+
+    /// Leaves to the configuration that comes what it wants otherwise, also in what is under way.
+    pub(super) fn leave_to(&self, coming: &Setup) {
+        let moved: BTreeSet<Handle> = (self.places.iter())
+            .filter(|(account, place)| coming.places.get(*account) != Some(place))
+            .map(|(account, _)| account.clone())
+            .collect();
+        self.reconciler.newest.lasts(Common::of(&self.desired, &coming.desired, &moved));
     }
 
     /// Has an account's zones read anew before the next round, where they left open which of them a wanted name is in:

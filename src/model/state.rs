@@ -115,18 +115,6 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// What of this `other` wants in the same way, with nothing pruned: who only has one of two wishes before him does not
-    /// know which of them holds for the rest.
-    #[must_use]
-    pub fn shared_with(mut self, other: &Self) -> Self {
-        self.prune = false;
-        let same = |endpoint: &Handle| self.endpoints.get(endpoint) == other.endpoints.get(endpoint);
-        self.records.retain(|key, wanted| {
-            self.owner == other.owner && other.records.get(key) == Some(wanted) && same(&wanted.endpoint)
-        });
-        self
-    }
-
     /// The same wishes, for an endpoint with its records, or else for a record with what it follows; nothing else is
     /// pruned.
     ///

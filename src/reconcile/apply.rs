@@ -104,6 +104,10 @@ impl Reconciler {
         let mut zones: BTreeMap<(Handle, String), (&Zone, Vec<usize>)> = BTreeMap::new();
         for step in progress.ready(plan) {
             let Step { action, reason, .. } = &plan.steps[step];
+            if self.newest.leaves(&plan.steps[step]) {
+                progress.left.insert(step);
+                continue;
+            }
             let overtaken = match action {
                 // This very plan may write it twice.
                 Action::Record(change) if !progress.writes(plan, &change.key) => {
@@ -297,6 +301,8 @@ struct Progress {
     ended: BTreeMap<usize, Result<(), Error>>,
     /// Those that somebody else's look has made needless, or wrong.
     overtaken: BTreeSet<usize>,
+    /// Those that are left to a configuration that comes, with what waits for them.
+    left: BTreeSet<usize>,
     requests: BTreeMap<usize, Vec<String>>,
     public_ips: BTreeMap<Handle, Seen<PublicIp>>,
     stopped: BTreeSet<Handle>,
@@ -316,6 +322,7 @@ impl Progress {
             let held = step.endpoint.as_ref().is_some_and(|endpoint| self.stopped.contains(endpoint));
             !held
                 && !self.begun.contains(index)
+                && !self.left.contains(index)
                 && step.after.iter().all(|before| matches!(self.ended.get(before), Some(Ok(()))))
         };
         // The parts of a resource share its etag, and one operation at a time is under way on it.
@@ -349,6 +356,7 @@ impl Progress {
     fn report(&self, plan: &Plan, index: usize) -> Option<ChangeReport> {
         let step = &plan.steps[index];
         let (outcome, error) = match self.ended.get(&index) {
+            None if self.left.contains(&index) => (ChangeOutcome::Planned, None),
             None => (ChangeOutcome::Skipped, None),
             Some(Ok(())) => (ChangeOutcome::Applied, None),
             Some(Err(error)) if error.kind() == Kind::Unconfirmed => {
@@ -362,7 +370,12 @@ impl Progress {
         Some(report)
     }
 
-    fn concluded(self, plan: &Plan) -> Applied {
+    fn concluded(mut self, plan: &Plan) -> Applied {
+        for (index, step) in plan.steps.iter().enumerate() {
+            if step.after.iter().any(|before| self.left.contains(before)) {
+                self.left.insert(index);
+            }
+        }
         let touched = self.ended.iter().filter_map(|(index, result)| {
             let Action::Record(change) = &plan.steps[*index].action else { return None };
             let touch = match result {

@@ -1,4 +1,5 @@
-//! What was seen last of every public IP, and written last of every name, by whichever of several looks at once.
+//! What was seen last of every public IP, and written last of every name, by whichever of several looks at once; and what
+//! is wanted next.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::model::common::Common;
 use crate::model::endpoint::{Handle, PublicIp};
+use crate::model::plan::Step;
 use crate::model::record::Data;
 use crate::model::state::{Observed, RecordKey, Seen};
 
@@ -19,6 +22,8 @@ pub struct Newest(Mutex<Known>);
 struct Known {
     endpoints: BTreeMap<Handle, (Instant, Option<PublicIp>)>,
     written: BTreeMap<RecordKey, Instant>,
+    /// What is wanted by a configuration that comes, too.
+    lasting: Option<Common>,
 }
 
 impl Newest {
@@ -33,6 +38,16 @@ impl Newest {
         if newest.get(endpoint).is_none_or(|(earlier, _)| *earlier <= looked) {
             newest.insert(endpoint.clone(), (looked, found));
         }
+    }
+
+    /// Another configuration comes: from now on nothing begins but what both want.
+    pub fn lasts(&self, common: Common) {
+        self.known().lasting = Some(common);
+    }
+
+    /// Whether `step` is to be left to a configuration that comes.
+    pub(super) fn leaves(&self, step: &Step) -> bool {
+        self.known().lasting.as_ref().is_some_and(|common| !common.has(step))
     }
 
     /// These names have been written, or may have been.

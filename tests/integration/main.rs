@@ -49,6 +49,7 @@ mod scene;
 mod service;
 mod status_page;
 mod story;
+mod succession;
 mod support;
 mod survey;
 mod telling;

@@ -1,9 +1,11 @@
 //! Two that look at the same time: what the older look has found is not written over what the newer one has.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use cnamed::model::common::Common;
 use cnamed::model::endpoint::{Intent, Provisioning, PublicIp};
-use cnamed::model::record::{Data, Mode};
+use cnamed::model::record::{Data, Mode, Policy};
 use cnamed::reconcile::round::Outcome;
 use tokio::time::sleep;
 
@@ -130,6 +132,24 @@ async fn a_name_is_withdrawn_wherever_its_endpoint_is_by_now() {
         let round = round.await.unwrap();
         assert_eq!(changes(&round), ["delete led.example.com in cf: applied"]);
         assert_eq!(stage.network.looks.came(), 2, "the round had no need to look again");
+    })
+    .await;
+}
+
+/// Everything is to be taken down, but the next wants no name withdrawn.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_to_a_configuration_that_comes_is_told_as_still_to_be_done() {
+    told(async {
+        let mut stage = Stage::new().wants_in("cf", LED, Mode::Cname);
+        stage.cf.put(LED, right().unwrap());
+        stage.desired = stage.desired.torn_down();
+        let mut next = stage.desired.clone();
+        next.records.values_mut().for_each(|wanted| wanted.policy = Policy::UpsertOnly);
+        stage.reconciler.newest.lasts(Common::of(&stage.desired, &next, &BTreeSet::new()));
+        let round = stage.begin().await.unwrap();
+        let expected = ["delete led.example.com in cf: planned", "delete jump in nobody: planned"];
+        assert_eq!(changes(&round), expected);
+        assert_eq!((round.outcome, stage.cf.written()), (Outcome::Pending, vec![]));
     })
     .await;
 }

@@ -56,6 +56,8 @@ pub(crate) struct Sim {
     weather: Arc<Mutex<BTreeMap<&'static str, Weather>>>,
     calls: Arc<Mutex<BTreeMap<&'static str, u32>>>,
     lies: Arc<Mutex<BTreeMap<&'static str, Option<Data>>>>,
+    /// Where a configuration has its accounts.
+    places: Arc<Mutex<BTreeMap<Handle, String>>>,
     /// The operator, who wants to hear of everything.
     pub(super) ear: Arc<Ear>,
     pub(super) transit: Arc<Transit>,
@@ -89,6 +91,9 @@ impl Sim {
             weather: Arc::default(),
             calls: Arc::default(),
             lies: Arc::default(),
+            places: Arc::new(Mutex::new(
+                ["azure", "cf"].map(|account| (handle(account), "here".into())).into(),
+            )),
             ear: Arc::new(Ear::new()),
             transit: Arc::default(),
             witness: Arc::new(Witness::new()),
@@ -114,6 +119,11 @@ impl Sim {
     /// Somebody sets the time of day.
     pub(crate) fn set_clock(&self, by: time::Duration) {
         *self.set.lock().unwrap() += by;
+    }
+
+    /// From the next configuration on, the account of that name is another.
+    pub(crate) fn relocate(&self, account: &str) {
+        self.places.lock().unwrap().insert(handle(account), "elsewhere".into());
     }
 
     /// Lets the name server say that this holds the names, whatever does.
@@ -218,6 +228,7 @@ impl Sim {
             },
             pace: Pace { interval: INTERVAL, label_interval: LABEL_INTERVAL },
             chance: self.chance.clone(),
+            places: self.places.lock().unwrap().clone(),
             unread: Vec::new(),
             subscribers: (self.ear.is_named())
                 .then(|| Subscriber { notifier: Arc::clone(&self.ear) as Arc<dyn Notifier>, repeat: REPEAT })

@@ -296,7 +296,7 @@ proptest! {
             for rule in &gateway.nat_rules {
                 prop_assert!(leading(gateway, state, rule).is_some(), "{rule:?}\n{state:#?}\n{rest}");
                 if let Some(access) = &rule.access {
-                    let admitted = admits(state, rule, &access.from.sources());
+                    let admitted = admits(&desired, state, rule, &access.from.sources());
                     prop_assert!(admitted.is_ok(), "{admitted:?} {rule:?}\n{state:#?}");
                 }
             }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use cnamed::model::gateway::{GatewayState, NatRule, Protocol, SecurityGroup, SecurityRule, Source};
+use cnamed::model::state::Desired;
 
 /// A client somewhere, and the service tags that its address is in.
 struct Client {
@@ -68,7 +69,12 @@ fn before<'s>(state: &'s GatewayState, rule: &NatRule) -> Vec<&'s SecurityGroup>
 
 /// Whether whoever is in `sources` gets to `rule`'s machine; a part of them may be kept out by a rule of others' that is
 /// about a part.
-pub(super) fn admits(state: &GatewayState, rule: &NatRule, sources: &[Source]) -> Result<(), String> {
+pub(super) fn admits(
+    desired: &Desired,
+    state: &GatewayState,
+    rule: &NatRule,
+    sources: &[Source],
+) -> Result<(), String> {
     assert_eq!(rule.protocol, Protocol::Tcp);
     let groups = before(state, rule);
     if groups.is_empty() {
@@ -80,10 +86,10 @@ pub(super) fn admits(state: &GatewayState, rule: &NatRule, sources: &[Source]) -
             assert!(!clients.is_empty(), "nobody is in {source}");
             let met = clients.iter().map(|client| client.met_by(group, rule));
             let kept_out: Vec<_> = met.filter(|by| !by.is_some_and(|by| by.allow)).collect();
-            // In the group that the rule names, what has our name says what it shall.
+            // In the group that the rule names, what has our name says what it shall, or is a stray.
             let is_its_own =
                 rule.access.as_ref().is_some_and(|access| access.network_security_group == group.id);
-            let is_ours = |by: &SecurityRule| is_its_own && by.name.starts_with("cnamed_ops_");
+            let is_ours = |by: &SecurityRule| is_its_own && holds(desired, &by.name);
             let in_part = kept_out.iter().all(|by| by.is_some_and(|by| !is_ours(by)));
             if kept_out.len() == clients.len() || !in_part {
                 return Err(format!("{source} is kept out by {}: {kept_out:?}", group.id.name()));
@@ -91,6 +97,14 @@ pub(super) fn admits(state: &GatewayState, rule: &NatRule, sources: &[Source]) -
         }
     }
     Ok(())
+}
+
+/// Whether `desired` leaves no rule of that name as it finds it: it names it, or takes away whatever has a name of ours.
+fn holds(desired: &Desired, name: &str) -> bool {
+    let gateways = desired.endpoints.values().filter_map(|endpoint| endpoint.gateway.as_ref());
+    let mut rules = gateways.flat_map(|gateway| &gateway.nat_rules);
+    let named = |rule: &NatRule| name.eq_ignore_ascii_case(&format!("cnamed_ops_{}", rule.name));
+    name.starts_with("cnamed_ops_") && (desired.prune || rules.any(named))
 }
 
 /// Whether anybody at all gets to `rule`'s machine.
